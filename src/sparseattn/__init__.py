@@ -1,0 +1,1 @@
+"""Does sparse attention make a text classifier easier to interpret?"""

@@ -1,0 +1,83 @@
+"""Messages for people: what was given, what was expected, what to do."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class UserError(ValueError):
+    """A mistake the user can mend; the command line prints the message alone and exits with 2."""
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return a hint naming the known name closest to a mistyped one, or an empty string.
+
+    Parameters
+    ----------
+    name
+        What was given.
+    known
+        The names that would have been accepted.
+
+    Returns
+    -------
+    str
+        ``" Did you mean 'alpha'?"`` (with the leading space), or ``""`` when nothing is close.
+    """
+    close = get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def validate(model: type[Model], values: Mapping[str, Any]) -> Model:
+    """Build a pydantic model, turning what it refuses into one readable `UserError`.
+
+    Parameters
+    ----------
+    model
+        The pydantic class.
+    values
+        Its fields, as the user gave them.
+
+    Returns
+    -------
+    Model
+        The validated instance.
+
+    Raises
+    ------
+    UserError
+        One line for each refused field: the value given, what was expected, and the nearest
+        known name where the name itself is unknown.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        problems: dict[str, list[Any]] = {}  # a union of types fails once for each member
+        for problem in error.errors():
+            problems.setdefault(str(problem["loc"][0]) if problem["loc"] else "", []).append(
+                problem
+            )
+        lines = [_explain(several, name, model) for name, several in problems.items()]
+        raise UserError("\n".join(lines)) from None
+
+
+def _explain(problems: list[Any], name: str, model: type[BaseModel]) -> str:
+    words = [
+        str(one["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+        for one in problems
+    ]
+    if problems[0]["type"] == "extra_forbidden":
+        known = sorted(model.model_fields)
+        return f"Unknown parameter '{name}'.{nearest(name, known)} Known: {', '.join(known)}."
+    if not name:  # raised by a validator over several fields: its own words suffice
+        return " ".join(words)
+    choices = " ".join(
+        str(one["ctx"]["expected"]) for one in problems if one["type"] == "literal_error"
+    )
+    given = problems[0]["input"]
+    hint = nearest(given, choices.replace("'", "").replace(",", " ").split()) if choices else ""
+    return f"Parameter '{name}' was {given!r}; expected {' or '.join(words)}.{hint}"
