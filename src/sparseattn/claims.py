@@ -1,0 +1,384 @@
+"""The paper's claims, in our words, each with the rule by which it is judged.
+
+- A claim about *every* model is judged cell by cell on an interval over documents and seeds
+  (:func:`sparseattn.statistics.estimate`). It is supported when each cell supports it at 95 %
+  (an intersection–union test needs no correction), contradicted when at least one of the k cells
+  contradicts it at the level 1 − .05/k (Bonferroni), else undecided.
+- A claim about a *trend* in λ is judged series by series on the rank correlation over runs, at the
+  level 1 − .05/k. It is supported when it is somewhere and contradicted nowhere, contradicted when
+  it is contradicted somewhere and supported nowhere, else undecided.
+
+References
+----------
+Berger (1982), Multiparameter hypothesis testing and acceptance sampling, Technometrics 24(4).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from sparseattn import paper
+from sparseattn.nulls import null_dispersion
+from sparseattn.statistics import correlate, correlation_interval, direction, summarise
+
+Outcome = Literal["supported", "contradicted", "undecided", "not measured here"]
+KINDS = ("gradient", "loo")
+SERIES = ["task", "encoder", "alignment"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a claim.
+
+    Attributes
+    ----------
+    outcome
+        ``supported``, ``contradicted``, ``undecided`` or ``not measured here``.
+    sentence
+        The numbers behind it, ours and the paper's, in one or two sentences.
+    cells
+        What was judged: a row a cell (or series) and quantity, with ``value``, ``low``, ``high``
+        and ``verdict``; empty when nothing was.
+    """
+
+    outcome: Outcome
+    sentence: str
+    cells: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper.
+
+    Attributes
+    ----------
+    number
+        Its place in the list, from 1.
+    statement
+        The claim, in our words.
+    page
+        The notebook that gives the evidence, by the subject in its name.
+    items
+        The paper's tables and figures that it rests on.
+    quantities
+        The columns of the measurements that decide it.
+    rule
+        How it is judged, in words.
+    judge
+        The rule itself: measurements (one row a run and document) to a verdict.
+    """
+
+    number: int
+    statement: str
+    page: str
+    items: tuple[str, ...]
+    quantities: tuple[str, ...]
+    rule: str
+    judge: Callable[[pd.DataFrame], Verdict]
+
+
+def verdicts(measurements: pd.DataFrame) -> pd.DataFrame:
+    """Judge all claims: one row each with ``number, claim, verdict, sentence, rule, page``."""
+    rows = []
+    for claim in CLAIMS:
+        verdict = claim.judge(measurements)
+        rows.append(
+            {
+                "number": claim.number,
+                "claim": claim.statement,
+                "verdict": verdict.outcome,
+                "sentence": verdict.sentence,
+                "rule": claim.rule,
+                "page": claim.page,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _influence_is_dispersed(measurements: pd.DataFrame) -> Verdict:
+    theirs = f"The paper's Table 1 has {_span(paper.table1()['value'])}."
+    return _dispersed(measurements, ["influence_dispersion"], theirs)
+
+
+def _importance_is_dispersed(measurements: pd.DataFrame) -> Verdict:
+    theirs = f"The paper's Figure 2 has medians of {_span(paper.figure2()['value'])}."
+    if "projection" in measurements:
+        measurements = measurements[measurements["projection"] != "softmax"]
+    return _dispersed(measurements, _names("dispersion_inputs"), theirs)
+
+
+def _dispersed(measurements: pd.DataFrame, quantities: list[str], theirs: str) -> Verdict:
+    """Judge whether dispersion is nearer to noise than to a single input, in every cell."""
+    frame = _usable(measurements, [*quantities, "length"])
+    if frame is None:
+        return _not_measured(theirs)
+    noise = null_dispersion(frame["length"].to_numpy())
+    above = frame.assign(**{name: frame[name] - noise / 2 for name in quantities})
+    cells = _judge_cells(above, quantities, "above")
+    # Shown as measured, judged as the excess over half of noise's.
+    shown = summarise(frame, _cell(frame), quantities)
+    cells = cells.rename(columns={name: f"excess_{name}" for name in ("value", "low", "high")})
+    cells.insert(len(_cell(frame)) + 1, "value", shown["mean"])
+    of_noise = pd.Series(noise).groupby(frame["task"].to_numpy()).mean()
+    sentence = (
+        f"Mean dispersion {_span(cells['value'])} in {_extent(cells)}, where one input alone gives "
+        f"0 and noise {_span(of_noise)}: "
+        f"{_tally(cells, 'nearer to noise', 'nearer to one input')}. {theirs}"
+    )
+    return Verdict(_everywhere(cells), sentence, cells)
+
+
+def _dispersion_grows(measurements: pd.DataFrame) -> Verdict:
+    theirs = (
+        f"The paper's own Table 2 has correlations of {_span(paper.table2()['value'])}, "
+        "where larger λ is sparser."
+    )
+    return _trend(measurements, ["dispersion_inputs_gradient"], "above", theirs)
+
+
+def _agreement_falls(measurements: pd.DataFrame) -> Verdict:
+    series = paper.figure3().groupby(["encoder", "alignment", "quantity"])
+    theirs = pd.Series(
+        [
+            correlation_interval(one["lam"].to_numpy(), one["value"].to_numpy()).value
+            for _, one in series
+        ]
+    )
+    sentence = f"In the paper's Figure 3 it is {_span(theirs)}, falling in {(theirs < 0).sum()} of "
+    return _trend(
+        measurements, _names("tau_inputs"), "below", f"{sentence}{len(theirs)} series (IMDb)."
+    )
+
+
+def _trend(
+    measurements: pd.DataFrame,
+    quantities: list[str],
+    claimed: Literal["above", "below"],
+    theirs: str,
+) -> Verdict:
+    """Judge the sign of the correlation with λ, series by series."""
+    frame = _usable(measurements, quantities)
+    if frame is None or frame["lam"].nunique() < 2:
+        return _not_measured(theirs)
+    # A series is one model, so entmax's α and softmax, which have no λ, are no part of it.
+    frame = frame[frame["lam"].notna()]
+    many = len(frame[SERIES].drop_duplicates()) * len(quantities)
+    cells = correlate(frame, SERIES, "lam", quantities, level=1 - 0.05 / many)
+    cells = _with_verdict(cells.rename(columns={"correlation": "value"}), claimed)
+    rise_or_fall = ("growing", "falling") if claimed == "above" else ("falling", "growing")
+    sentence = (
+        f"Rank correlation with λ {_span(cells['value'])} in {len(cells)} series of "
+        f"{_span(cells['points'], 0)} runs: {_tally(cells, *rise_or_fall)}. {theirs}"
+    )
+    return Verdict(_on_balance(cells), sentence, cells)
+
+
+def _hidden_above_inputs(measurements: pd.DataFrame) -> Verdict:
+    # Not by λ, which softmax lacks.
+    wide = paper.table6().pivot_table("value", paper.CELL[:4], "quantity")
+    gaps = pd.concat([wide[f"tau_hidden_{kind}"] - wide[f"tau_inputs_{kind}"] for kind in KINDS])
+    theirs = (
+        f"In the paper's Table 6 it is {_span(gaps)}, above zero in {(gaps > 0).sum()} of "
+        f"{len(gaps)} cells."
+    )
+    frame = _usable(measurements, _names("tau_hidden") + _names("tau_inputs"))
+    if frame is None:
+        return _not_measured(theirs)
+    gap = {
+        f"tau_hidden_minus_inputs_{kind}": frame[f"tau_hidden_{kind}"] - frame[f"tau_inputs_{kind}"]
+        for kind in KINDS
+    }
+    cells = _judge_cells(frame.assign(**gap), list(gap), "above")
+    sentence = (
+        f"τ-b with hidden states less τ-b with inputs, paired by document, is "
+        f"{_span(cells['value'])} in {_extent(cells)}: "
+        f"{_tally(cells, 'higher with hidden states', 'higher with inputs')}. {theirs}"
+    )
+    return Verdict(_everywhere(cells), sentence, cells)
+
+
+def _adversary(measurements: pd.DataFrame) -> Verdict:
+    change = paper.table5().query("quantity == 'accuracy_change'")
+    by = {name: _span(part["value"]) for name, part in change.groupby("adversary")}
+    return _not_measured(
+        f"The paper's Table 5 has a change of accuracy of {by['frozen']} with frozen parameters "
+        f"and {by['unfrozen']} retrained."
+    )
+
+
+def _no_more_plausible(measurements: pd.DataFrame) -> Verdict:
+    parts = {
+        claim.number: claim.judge(measurements).outcome
+        for claim in CLAIMS
+        if claim.number in (2, 5)
+    }
+    outcomes = set(parts.values())
+    sentence = "; ".join(f"claim {number} is {outcome}" for number, outcome in parts.items()) + "."
+    outcome: Outcome = "undecided"
+    if "not measured here" in outcomes:
+        outcome = "not measured here"
+    elif "contradicted" in outcomes:
+        outcome = "contradicted"
+    elif outcomes == {"supported"}:
+        outcome = "supported"
+    return Verdict(outcome, sentence[0].upper() + sentence[1:], pd.DataFrame())
+
+
+NEARER = (
+    "In every cell the interval of the mean lies above half of what noise of the same lengths "
+    "gives, that is, dispersion is nearer to noise than to a single input."
+)
+TREND = (
+    "In each series (task, encoder, alignment), the interval of the rank correlation over runs "
+    "lies {side} zero; supported when that is so somewhere and the opposite nowhere."
+)
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        1,
+        "A hidden state is not interchangeable with its input: the influence of the inputs on it "
+        "is spread out, for every task, encoder and projection.",
+        "influence",
+        ("Table 1",),
+        ("influence_dispersion",),
+        NEARER,
+        _influence_is_dispersed,
+    ),
+    Claim(
+        2,
+        "Sparse attention does not make the importance of inputs sparse: it stays spread out "
+        "whatever the projection.",
+        "dispersion",
+        ("Figure 2",),
+        ("dispersion_inputs_gradient", "dispersion_inputs_loo"),
+        NEARER + " Sparse projections only.",
+        _importance_is_dispersed,
+    ),
+    Claim(
+        3,
+        "The sparser attention is, the more the importance of inputs is spread out.",
+        "dispersion",
+        ("Table 2",),
+        ("dispersion_inputs_gradient",),
+        TREND.format(side="above"),
+        _dispersion_grows,
+    ),
+    Claim(
+        4,
+        "Attention agrees more with the importance of hidden states than with that of inputs, in "
+        "all models.",
+        "agreement",
+        ("Table 6", "Figure 1", "Figure 4"),
+        ("tau_hidden_gradient", "tau_inputs_gradient", "tau_hidden_loo", "tau_inputs_loo"),
+        "In every cell the interval of the paired difference of τ-b lies above zero, for gradient "
+        "and for leave-one-out.",
+        _hidden_above_inputs,
+    ),
+    Claim(
+        5,
+        "The sparser attention is, the less it agrees with the importance of inputs.",
+        "agreement",
+        ("Figure 3",),
+        ("tau_inputs_gradient", "tau_inputs_loo"),
+        TREND.format(side="below"),
+        _agreement_falls,
+    ),
+    Claim(
+        6,
+        "Attention can be made to diverge at no cost in accuracy when the model is retrained, but "
+        "not when its other parameters are frozen.",
+        "adversary",
+        ("Table 5",),
+        (),
+        "Needs adversarially trained attention.",
+        _adversary,
+    ),
+    Claim(
+        7,
+        "Overall, sparsity makes attention no more, perhaps less, plausible as an explanation.",
+        "claims",
+        (),
+        (),
+        "Supported when claims 2 and 5 are, contradicted when either is contradicted.",
+        _no_more_plausible,
+    ),
+)
+
+
+def _names(prefix: str) -> list[str]:
+    return [f"{prefix}_{kind}" for kind in KINDS]
+
+
+def _usable(measurements: pd.DataFrame, quantities: Sequence[str]) -> pd.DataFrame | None:
+    """Return the runs under canonical names, or None where a quantity was not measured."""
+    if not set(quantities) <= set(measurements.columns) or measurements.empty:
+        return None
+    return paper.unique(measurements)
+
+
+def _cell(frame: pd.DataFrame) -> list[str]:
+    return [*paper.CELL, *(["alpha"] if "alpha" in frame else [])]
+
+
+def _judge_cells(
+    frame: pd.DataFrame, quantities: list[str], claimed: Literal["above", "below"]
+) -> pd.DataFrame:
+    by = _cell(frame)
+    many = len(frame[by].drop_duplicates()) * len(quantities)
+    cells = _with_verdict(summarise(frame, by, quantities), claimed)
+    strict = _with_verdict(summarise(frame, by, quantities, level=1 - 0.05 / many), claimed)
+    cells["verdict"] = cells["verdict"].where(cells["verdict"] == "supported", strict["verdict"])
+    keep = [*by, "quantity", "value", "low", "high", "documents", "seeds", "verdict"]
+    return cells.rename(columns={"mean": "value"})[keep]
+
+
+def _with_verdict(cells: pd.DataFrame, claimed: Literal["above", "below"]) -> pd.DataFrame:
+    return cells.assign(
+        verdict=[
+            direction(low, high, claimed)
+            for low, high in zip(cells["low"], cells["high"], strict=True)
+        ]
+    )
+
+
+def _everywhere(cells: pd.DataFrame) -> Outcome:
+    if (cells["verdict"] == "contradicted").any():
+        return "contradicted"
+    return "supported" if (cells["verdict"] == "supported").all() else "undecided"
+
+
+def _on_balance(cells: pd.DataFrame) -> Outcome:
+    found = set(cells["verdict"]) - {"undecided"}
+    if found == {"supported"}:
+        return "supported"
+    return "contradicted" if found == {"contradicted"} else "undecided"
+
+
+def _not_measured(theirs: str) -> Verdict:
+    return Verdict("not measured here", f"Not measured here. {theirs}", pd.DataFrame())
+
+
+def _span(values: pd.Series, digits: int = 2) -> str:
+    """Return ``0.46`` or ``0.46 to 0.93``, rounded."""
+    known = values.dropna().to_numpy(dtype=float)
+    if not len(known):
+        return "undefined"
+    # Adding zero turns −0.00 into 0.00; a true minus sign, as in the figures.
+    ends = [f"{np.round(end, digits) + 0.0:.{digits}f}" for end in (known.min(), known.max())]
+    return " to ".join(dict.fromkeys(end.replace("-", "−") for end in ends))
+
+
+def _extent(cells: pd.DataFrame) -> str:
+    seeds = cells["seeds"].max()
+    over = "one seed, so not over trainings" if seeds == 1 else f"up to {seeds} seeds"
+    return f"{len(cells)} cell{'s' if len(cells) > 1 else ''} ({over})"
+
+
+def _tally(cells: pd.DataFrame, supported: str, contradicted: str) -> str:
+    count = cells["verdict"].value_counts()
+    return (
+        f"{supported} in {count.get('supported', 0)}, {contradicted} in "
+        f"{count.get('contradicted', 0)}, undecided in {count.get('undecided', 0)}"
+    )

@@ -1,0 +1,56 @@
+"""Where the project's folders are, whatever the working directory."""
+
+import os
+from pathlib import Path
+
+from sparseattn.errors import UserError
+
+VARIABLE = "SPARSEATTN_ROOT"
+
+
+def root() -> Path:
+    """Return the project's folder: the one of ``SPARSEATTN_ROOT``, else the one of this source.
+
+    Returns
+    -------
+    Path
+        Absolute.
+
+    Raises
+    ------
+    UserError
+        When that folder does not hold the project.
+    """
+    named = os.environ.get(VARIABLE)
+    folder = Path(named).expanduser().resolve() if named else Path(__file__).resolve().parents[2]
+    if (folder / "pyproject.toml").is_file() and (folder / "book").is_dir():
+        return folder
+    if named:
+        raise UserError(
+            f"{VARIABLE} is {named!r}, but there is no pyproject.toml with a book/ beside it: "
+            f"let {VARIABLE} name the folder the project was cloned into, or unset it."
+        )
+    raise UserError(
+        "The project's folder is unknown, as the package is installed apart from it. Install it "
+        f"with 'pip install -e .' in the project's folder, or let {VARIABLE} name that folder."
+    )
+
+
+def book() -> Path:
+    """Return the folder of the book's pages."""
+    return root() / "book"
+
+
+def notebooks() -> Path:
+    """Return the folder of the notebooks' sources."""
+    return root() / "notebooks"
+
+
+def results() -> Path:
+    """Return the folder of the published measurements."""
+    return book() / "results"
+
+
+def store() -> Path:
+    """Return the folder of the runs computed on this machine."""
+    return root() / ".runs"
