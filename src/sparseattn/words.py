@@ -1,0 +1,140 @@
+"""Text → words, after the preprocessing of Jain and Wallace (2019), without spaCy.
+
+References
+----------
+Jain and Wallace (2019), *Attention is not Explanation*, NAACL; the notebooks in ``preprocess/`` of
+``successar/AttentionExplanation`` say what was done to each data set.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+NUMBER = "qqq"  # stands for every word with a digit in it
+
+PAD, UNKNOWN, BEGIN, END = 0, 1, 2, 3  # ids that are no word of the text
+MARKERS = ("<pad>", "<unknown>", "<begin>", "<end>")
+
+# Keras's default filter, which made the word lists of IMDb that Jain and Wallace downloaded:
+# punctuation but the apostrophe becomes a space.
+_KERAS_FILTER = str.maketrans(dict.fromkeys('!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n', " "))
+
+_NOT_WORD = re.compile(r"\W+")
+_BRACKET = re.compile(r"-([lr])rb-", re.IGNORECASE)
+
+# Where spaCy parts a string without spaces: dashes, commas and slashes between letters, signs
+# between digits, dots in a row or between two sentences, quotation marks and brackets.
+_INFIX = re.compile(
+    r"(?<=[^\W\d_])(?:-+|[–—~,])(?=[^\W\d_])|(?<=\w)[:<>=/](?=[^\W\d_])|(?<=\d)[-+*^](?=[\d-])"
+    r"|\.\.+|…|(?<=[a-z])\.(?=[A-Z])|[\"“”()\[\]{}]"
+)
+_EDGES = re.compile(r"^\W+|\W+$")
+_CONTRACTION = re.compile(r"(.+?)(n't|'s|'m|'re|'ve|'ll|'d)")
+
+_PLAIN = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
+
+
+def sst_words(text: str) -> list[str]:
+    """Split a sentence of the Stanford Sentiment Treebank: punctuation out, lower case.
+
+    Parameters
+    ----------
+    text
+        Treebank tokens joined by spaces (or Jain and Wallace's own file, which it leaves as is).
+
+    Returns
+    -------
+    list of str
+        Words; digits are kept, as there.
+    """
+    text = _BRACKET.sub(lambda m: "" if m[1] in "lL" else " ", text)
+    return _NOT_WORD.sub(" ", text).lower().split()
+
+
+def newsgroups_words(text: str) -> list[str]:
+    """Split a newsgroup post: lower case, `NUMBER` for words with digits, punctuation mostly out.
+
+    Punctuation stays only inside a word (``don't`` → ``do n ' t``) and at the very end, which is
+    what collapsing every run of non-word characters to its last one leaves of it.
+
+    Parameters
+    ----------
+    text
+        The post without headers, footers and quotes.
+
+    Returns
+    -------
+    list of str
+        Words.
+    """
+    words: list[str] = []
+    text = text.strip()
+    for chunk in text.split():
+        for piece in _INFIX.split(chunk):
+            piece = _EDGES.sub("", piece).lower()
+            contraction = _CONTRACTION.fullmatch(piece)
+            for part in contraction.groups() if contraction else (piece,):
+                if any(character.isdigit() for character in part):
+                    words.append(NUMBER)
+                elif part:
+                    words += _NOT_WORD.sub(lambda run: f" {run[0][-1]} ", part).split()
+    if text and _NOT_WORD.match(text[-1]):
+        words.append(text[-1])
+    return words
+
+
+def imdb_words(text: str) -> list[str]:
+    """Split a film review as Keras does: lower case, punctuation out, apostrophes kept.
+
+    Parameters
+    ----------
+    text
+        The review; its ``<br />`` leave the word ``br``, as there.
+
+    Returns
+    -------
+    list of str
+        Words.
+    """
+    return text.lower().translate(_KERAS_FILTER).split()
+
+
+def plain_words(text: str) -> list[str]:
+    """Split any text: lower case, words (inner apostrophes kept) and single punctuation marks.
+
+    Parameters
+    ----------
+    text
+        Any text.
+
+    Returns
+    -------
+    list of str
+        Words, `NUMBER` for those with a digit, and punctuation marks.
+    """
+    return [
+        NUMBER if any(character.isdigit() for character in word) else word
+        for word in _PLAIN.findall(text.lower())
+    ]
+
+
+SPLITTERS: Mapping[str, Callable[[str], list[str]]] = {
+    "sst": sst_words,
+    "newsgroups": newsgroups_words,
+    "imdb": imdb_words,
+}
+
+
+def splitter(task: str) -> Callable[[str], list[str]]:
+    """Return what splits the texts of a task, `plain_words` for the user's own.
+
+    Parameters
+    ----------
+    task
+        A task's name.
+
+    Returns
+    -------
+    callable
+        Text → words.
+    """
+    return SPLITTERS.get(task, plain_words)
