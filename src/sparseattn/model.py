@@ -251,14 +251,14 @@ class Classifier(nn.Module):
     vocabulary_size
         Rows of the embedding.
     vectors
-        (vocabulary_size, embedding_size) initial embeddings; drawn from N(0, 0.1²) without.
+        (vocabulary_size, embedding_size) initial embeddings; drawn from N(0, 0.05²) without.
 
     Notes
     -----
     Weights are drawn from torch's global generator: seed it first.
     """
 
-    EMBEDDING_STD = 0.1
+    EMBEDDING_STD = 0.05
 
     def __init__(
         self,

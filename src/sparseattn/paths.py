@@ -6,6 +6,7 @@ from pathlib import Path
 from sparseattn.errors import UserError
 
 VARIABLE = "SPARSEATTN_ROOT"
+STORE_VARIABLE = "SPARSEATTN_STORE"
 
 
 def root() -> Path:
@@ -52,5 +53,6 @@ def results() -> Path:
 
 
 def store() -> Path:
-    """Return the folder of the runs computed on this machine."""
-    return root() / ".runs"
+    """Return the folder of the runs computed here: ``SPARSEATTN_STORE``, else ``.runs``."""
+    named = os.environ.get(STORE_VARIABLE)
+    return Path(named).expanduser().absolute() if named else root() / ".runs"

@@ -64,8 +64,8 @@ def project(
     Martins & Astudillo (2016); Laha et al. (2018); Peters et al. (2019).
     """
     empty = ~mask.any(dim=-1, keepdim=True)
-    # A wholly masked row has no solution; it is solved unmasked, then emptied.
-    masked = scores.masked_fill(~mask & ~empty, -torch.inf)
+    # A wholly masked row has no solution; zeros are solved in its place, then emptied.
+    masked = scores.masked_fill(~mask, -torch.inf).masked_fill(empty, 0.0)
     if projection == "softmax":
         weights = torch.softmax(masked, dim=-1)
     elif projection == "sparsemax":

@@ -1,0 +1,209 @@
+/* Draws the figures that `sparseattn.figures` wrote, in the page's theme, from the book's own
+   scripts; turns their legends into filters; offers their data and pictures. */
+(function () {
+  "use strict";
+  const here = new URL(".", document.currentScript.src);
+  const figures = new Map(); // element -> {spec, view, state, width}
+  let loading = null;
+
+  function loadVega() {
+    loading ??= new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.src = new URL("../vega.js", here);
+      script.onload = resolve;
+      script.onerror = () => reject(new Error("vega.js is missing from the book"));
+      document.head.append(script);
+    });
+    return loading;
+  }
+
+  const mode = () => (document.documentElement.dataset.theme === "dark" ? "dark" : "light");
+
+  /* The specification as drawn at a width: small multiples share it, one column on a phone. */
+  function fitted(spec, width, spare = 0) {
+    const copy = structuredClone(spec);
+    if (copy.spec) {
+      copy.columns = width < 560 ? 1 : copy.columns || 1;
+      copy.spec.width = Math.max(Math.floor((width + spare) / copy.columns) - 100, 120);
+    } else {
+      copy.width = width;
+      copy.autosize = { type: "fit-x", contains: "padding" };
+    }
+    return copy;
+  }
+
+  async function embed(target, spec, theme, extra) {
+    const config = structuredClone(window.sparseattnThemes[theme]);
+    if (extra.noLegend) config.legend.disable = true;
+    if (extra.narrow) {
+      config.axis.labelLimit = 96;
+      config.axis.labelFontSize = config.axis.titleFontSize = 11;
+    }
+    const result = await window.vegaEmbed(target, spec, {
+      mode: "vega-lite", renderer: "svg", actions: false, config, tooltip: { theme },
+    });
+    return result.view;
+  }
+
+  function readState(view, spec) {
+    const state = {};
+    for (const param of spec.params || []) if ("value" in param) state[param.name] = view.signal(param.name);
+    return state;
+  }
+
+  async function apply(view, state) {
+    for (const [name, value] of Object.entries(state)) view.signal(name, value);
+    await view.runAsync();
+  }
+
+  async function draw(figure) {
+    const entry = figures.get(figure);
+    const live = figure.querySelector(".chart-live");
+    const turn = (entry.turn = (entry.turn || 0) + 1); // a later draw overtakes this one
+    live.hidden = false;
+    figure.classList.add("drawn");
+    const width = live.clientWidth;
+    if (!width) return;
+    if (entry.view) { entry.state = readState(entry.view, entry.spec); entry.view.finalize(); }
+    const legend = entry.spec.usermeta && entry.spec.usermeta.legend;
+    const options = { noLegend: Boolean(legend), narrow: width < 480 };
+    let view = await embed(live, fitted(entry.spec, width), mode(), options);
+    if (entry.spec.spec) { // how much the axes take of small multiples is known only once drawn
+      const spare = width - live.querySelector("svg").width.baseVal.value;
+      view.finalize();
+      view = await embed(live, fitted(entry.spec, width, spare), mode(), options);
+    }
+    if (turn !== entry.turn) return view.finalize();
+    entry.view = view;
+    entry.width = width;
+    await apply(view, entry.state);
+    figure.dataset.drawn = mode();
+  }
+
+  /* Buttons, unlike a drawn legend, wrap on a phone and answer to the keyboard. */
+  function buildLegend(figure) {
+    const entry = figures.get(figure);
+    const legend = entry.spec.usermeta && entry.spec.usermeta.legend;
+    if (!legend) return;
+    const box = figure.querySelector(".chart-legend");
+    const title = document.createElement("span");
+    title.className = "chart-legend-title";
+    title.textContent = legend.title;
+    box.setAttribute("aria-label", "Filter by " + legend.title);
+    box.append(title);
+    for (const item of legend.items) {
+      const button = document.createElement("button");
+      const swatch = document.createElement("span");
+      button.type = "button";
+      button.setAttribute("aria-pressed", "false");
+      button.dataset.value = item.value;
+      swatch.className = "chart-swatch";
+      swatch.style.background = item.colour;
+      button.append(swatch, item.value);
+      button.addEventListener("click", async () => {
+        const pressed = button.getAttribute("aria-pressed") !== "true";
+        button.setAttribute("aria-pressed", String(pressed));
+        const chosen = [...box.querySelectorAll("[aria-pressed=true]")].map((b) => b.dataset.value);
+        box.classList.toggle("filtering", chosen.length > 0);
+        await apply(entry.view, { chosen });
+      });
+      box.append(button);
+    }
+    box.hidden = legend.items.length < 2;
+  }
+
+  function save(name, content, type) {
+    const link = document.createElement("a");
+    const url = content.startsWith("data:") ? content : URL.createObjectURL(new Blob([content], { type }));
+    link.href = url;
+    link.download = name;
+    link.click();
+    if (url !== content) setTimeout(() => URL.revokeObjectURL(url), 1000);
+  }
+
+  function asCsv(spec) {
+    const rows = Object.values(spec.datasets || {}).flat();
+    const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+    const cell = (value) => {
+      const text = value === null || value === undefined ? "" : String(value);
+      return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
+    };
+    return [columns, ...rows.map((row) => columns.map((column) => row[column]))]
+      .map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+  }
+
+  /* The picture is drawn anew: light, 720 wide, with its legend, in the reader's state. */
+  async function picture(entry) {
+    const target = document.createElement("div");
+    target.className = "chart-offstage";
+    document.body.append(target);
+    const spec = fitted(entry.spec, 720);
+    for (const param of spec.params || []) delete param.bind;
+    const view = await embed(target, spec, "light", {});
+    await apply(view, readState(entry.view, entry.spec));
+    return { view, done: () => { view.finalize(); target.remove(); } };
+  }
+
+  async function download(figure, kind) {
+    const entry = figures.get(figure);
+    const name = figure.dataset.name + "." + kind;
+    if (kind === "csv") {
+      const given = figure.querySelector(".chart-data");
+      return save(name, given ? JSON.parse(given.textContent) : asCsv(entry.spec), "text/csv");
+    }
+    const { view, done } = await picture(entry);
+    if (kind === "svg") save(name, await view.toSVG(), "image/svg+xml");
+    else save(name, (await view.toCanvas(2)).toDataURL("image/png"), "image/png");
+    done();
+  }
+
+  /* What scrolls inside itself must be reachable by keyboard. */
+  function markScrollers() {
+    const scrollers = ".cell_output .output, div.highlight pre, .table-scroll, .pst-scrollable-table-container, div.math, mjx-container[display], .bd-main table";
+    for (const box of document.querySelectorAll(scrollers)) {
+      const scrolls = box.scrollWidth > box.clientWidth + 1;
+      if (scrolls && box.tabIndex < 0) box.tabIndex = 0;
+    }
+  }
+
+  /* Sphinx calls a bibliography a list, and its entries something else. */
+  function mendLists() {
+    for (const entry of document.querySelectorAll(".citation-list > .citation")) entry.setAttribute("role", "listitem");
+  }
+
+  async function start() {
+    const found = [...document.querySelectorAll("figure.chart")];
+    addEventListener("load", () => {
+      markScrollers();
+      if (window.MathJax && window.MathJax.startup.promise) window.MathJax.startup.promise.then(markScrollers);
+    });
+    markScrollers();
+    mendLists();
+    if (!found.length) return;
+    await loadVega();
+    for (const figure of found) {
+      const spec = JSON.parse(figure.querySelector(".chart-spec").textContent);
+      figures.set(figure, { spec, view: null, state: {}, width: 0 });
+      buildLegend(figure);
+      await draw(figure);
+      figure.querySelector(".chart-downloads").hidden = false;
+      for (const button of figure.querySelectorAll("[data-get]"))
+        button.addEventListener("click", () => download(figure, button.dataset.get));
+    }
+    const redraw = () => found.forEach((figure) => draw(figure));
+    new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    let waiting = 0;
+    addEventListener("resize", () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(() => {
+        for (const [figure, entry] of figures)
+          if (figure.querySelector(".chart-live").clientWidth !== entry.width) draw(figure);
+        markScrollers();
+      }, 150);
+    });
+    document.documentElement.dataset.charts = "ready";
+  }
+
+  if (document.readyState === "loading") addEventListener("DOMContentLoaded", start);
+  else start();
+})();

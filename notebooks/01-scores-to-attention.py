@@ -1,0 +1,215 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # From scores to attention
+#
+# **How does a row of scores become a row of attention weights, and what makes the weights sparse?**
+#
+# A classifier with attention gives each hidden state $h_i$ of a text a score $a_i$, any real
+# number. A *projection* $\varphi$ turns the scores $a = (a_1, \dots, a_n)$ into weights
+# $\alpha = \varphi(a)$ that are non-negative and sum to one: a point of the simplex $\Delta$. The
+# decision is then taken from the weighted mean $\sum_i \alpha_i h_i$. All this report asks about
+# sparse attention is about the choice of $\varphi$.
+
+# %% tags=["parameters", "hide-input"]
+scores = [2.0, 1.6, 0.9, 0.3, -0.4, -1.2]
+lams = [-50.0, -10.0, -3.0, 0.0, 0.3, 0.6, 0.9]
+alphas = [1.0, 1.25, 1.5, 2.0]
+
+# %% tags=["remove-input"]
+from sparseattn import parameters
+
+p = parameters.check(globals(), "01-scores-to-attention")
+
+# %% [markdown]
+# ## Three families
+#
+# Each projection stays close to the scores while it keeps the weights from piling up on one place:
+#
+# $$
+# \begin{aligned}
+# \mathrm{softmax}(a) &= \arg\min_{p \in \Delta}\; -p^\top a + \textstyle\sum_i p_i \log p_i \\
+# \mathrm{sparsegen}(a; \lambda) &= \arg\min_{p \in \Delta}\; \|p - a\|_2^2 - \lambda \|p\|_2^2,
+#   \qquad \lambda < 1 \\
+# \alpha\text{-entmax}(a) &= \arg\min_{p \in \Delta}\; -p^\top a
+#   + \tfrac{1}{\alpha(\alpha - 1)} \textstyle\sum_i (p_i^{\alpha} - p_i), \qquad \alpha > 1
+# \end{aligned}
+# $$
+#
+# Softmax {cite:p}`vaswani2017attention` can never give a weight of exactly zero: the slope of
+# $p \log p$ is infinite there. The quadratic penalties can. *Sparsemax*
+# {cite:p}`martins2016softmax` is sparsegen {cite:p}`laha2018controllable` at $\lambda = 0$, and
+# $\alpha$-entmax {cite:p}`peters2019sparse` at $\alpha = 2$; $\alpha \to 1$ gives softmax. Larger
+# $\lambda$, like larger $\alpha$, is sparser.
+#
+# Move the sliders and watch the weights leave the small scores one by one.
+
+# %% tags=["hide-input"]
+from sparseattn import charts
+
+charts.show(
+    charts.projections(p.scores),
+    name="projections",
+    caption="One vector of scores under three projections. Softmax never reaches zero; "
+    "sparsegen and α-entmax do, at a λ or α that depends on the scores.",
+    description="Bars of the weights that softmax, sparsegen and alpha-entmax give to the same "
+    "scores, with sliders for lambda and alpha. As lambda or alpha grows, weight moves to the "
+    "largest scores and the smaller ones become exactly zero.",
+)
+
+# %% [markdown]
+# ## Sparsegen is sparsemax at a temperature
+#
+# Write the objective of sparsegen out, drop what does not depend on $p$, and complete the square:
+#
+# $$
+# \|p - a\|^2 - \lambda\|p\|^2
+#   = (1 - \lambda)\,\Big\|p - \frac{a}{1 - \lambda}\Big\|^2 + \text{const}
+#   \quad\Longrightarrow\quad
+# \mathrm{sparsegen}(a; \lambda) = \mathrm{sparsemax}\Big(\frac{a}{1 - \lambda}\Big).
+# $$
+#
+# So $\lambda$ is a temperature $1 - \lambda$ and nothing else. The table solves both sides: the
+# left one as stated, by a general-purpose optimiser that knows nothing of sparsemax, the right one
+# by the code our classifiers run.
+
+# %% tags=["hide-input"]
+import numpy as np
+import pandas as pd
+import torch
+from scipy.optimize import minimize
+
+from sparseattn.projections import project
+from sparseattn.tables import table
+
+
+def as_defined(a, lam):
+    """Minimise the objective of sparsegen over the simplex, knowing nothing of its solution."""
+    solution = minimize(
+        lambda q: ((q - a) ** 2).sum() - lam * (q**2).sum(),
+        x0=np.full(len(a), 1 / len(a)),
+        jac=lambda q: 2 * (q - a) - 2 * lam * q,
+        bounds=[(0, 1)] * len(a),
+        constraints={"type": "eq", "fun": lambda q: q.sum() - 1},
+        options={"ftol": 1e-15, "maxiter": 1000},
+    )
+    return torch.tensor(solution.x)
+
+
+vector = torch.tensor(p.scores, dtype=torch.float64)
+everywhere = torch.ones(len(p.scores), dtype=torch.bool)
+rows = []
+for lam in p.lams:
+    ours = project(vector, everywhere, "sparsegen", lam=lam)
+    rows.append(
+        {
+            "lam": lam,
+            "temperature": 1 - lam,
+            "nonzero": int((ours > 0).sum()),
+            "largest": float(ours.max()),
+            "difference": float((ours - as_defined(vector.numpy(), lam)).abs().max()),
+        }
+    )
+identity = pd.DataFrame(rows)
+table(
+    identity,
+    "Sparsegen over λ, solved as defined and as sparsemax of the scaled scores.",
+    columns={
+        "lam": "λ",
+        "temperature": "temperature 1 − λ",
+        "nonzero": "non-zero weights",
+        "largest": "largest weight",
+        "difference": "largest difference of the two solutions",
+    },
+    formats={"lam": ".1f", "temperature": ".1f", "largest": ".3f", "difference": ".0e"},
+)
+
+# %% tags=["hide-input"]
+# NBVAL_CHECK_OUTPUT
+print("non-zero weights over λ:", identity["nonzero"].tolist())
+print("both solutions agree to 1e-5:", bool((identity["difference"] < 1e-5).all()))
+
+# %% [markdown]
+# ## What would change our mind
+#
+# A temperature can be undone. If training multiplies all scores by $c$, the weights are those of
+# $1 - \lambda' = (1 - \lambda)/c$: a classifier asked to be sparse can shrink its scores, one asked
+# to be even can stretch them. Whether it does is an empirical matter, so a statement about sparsity
+# needs the *realised* one: how many weights are zero in the trained classifier, not which λ it was
+# given. The number of non-zero weights below depends on λ and on the scale of the scores alike.
+
+# %% tags=["hide-input"]
+scales = [0.25, 0.5, 1.0, 2.0, 4.0]
+grid = pd.DataFrame(
+    [
+        {
+            "lam": lam,
+            "scale": f"scores × {scale:g}",
+            "nonzero": int((project(vector * scale, everywhere, "sparsegen", lam=lam) > 0).sum()),
+        }
+        for lam in p.lams
+        for scale in scales
+    ]
+)
+charts.show(
+    charts.over_lambda(
+        grid,
+        value="nonzero",
+        low=None,
+        high=None,
+        colour="scale",
+        title="Non-zero weights",
+    ),
+    name="support-over-lambda",
+    caption="Non-zero weights over λ when the same scores are shrunk or stretched: scaling the "
+    "scores does what λ does.",
+    description="Lines of the number of non-zero weights against lambda, one for each factor that "
+    "multiplies the scores. All fall as lambda grows; larger factors fall earlier.",
+)
+
+# %% [markdown]
+# For α-entmax the same holds with the curvature of the penalty in place of its weight:
+
+# %% tags=["hide-input"]
+table(
+    pd.DataFrame(
+        [
+            {
+                "alpha": alpha,
+                "nonzero": int((project(vector, everywhere, "entmax", alpha=alpha) > 0).sum()),
+                "largest": float(project(vector, everywhere, "entmax", alpha=alpha).max()),
+            }
+            for alpha in p.alphas
+        ]
+    ),
+    "α-entmax over α, for the same scores.",
+    columns={"alpha": "α", "nonzero": "non-zero weights", "largest": "largest weight"},
+    formats={"alpha": ".2f", "largest": ".3f"},
+)
+
+# %% [markdown]
+# ## Verdict
+
+# %% tags=["hide-input"]
+from IPython.display import Markdown
+
+agree = bool((identity["difference"] < 1e-5).all())
+Markdown(
+    f"Sparsegen and sparsemax at temperature 1 − λ {'agree' if agree else '**disagree**'} on these "
+    f"scores to {identity['difference'].max():.0e} for all {len(identity)} values of λ; the number "
+    f"of non-zero weights falls from {identity['nonzero'].max()} to {identity['nonzero'].min()} of "
+    f"{len(p.scores)}. The following pages therefore report the realised sparsity beside every λ."
+)
+
+# %% tags=["remove-input"]
+from sparseattn.provenance import Provenance
+
+Provenance("01-scores-to-attention", p)

@@ -1,0 +1,364 @@
+"""The command line."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from .errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .runs import Store
+
+# Everything else is imported by the commands that need it: --help answers at once.
+
+app = typer.Typer(
+    help="Does sparse attention make a text classifier easier to interpret?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ParameterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-p", "--parameter", metavar="NAME VALUE",
+        help="A parameter and its value, in YAML: -p seeds '[0, 1]'. May be repeated.",
+    ),
+]  # fmt: skip
+FileOption = Annotated[
+    Path | None,
+    typer.Option("-f", "--parameters", metavar="FILE", help="YAML file of parameters."),
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option("--jobs", min=1, help="Processes at once, one thread each [default: cores]."),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+
+
+@app.command()
+def sweep(
+    task: Annotated[
+        str | None, typer.Option(help="planted, sst, newsgroups, imdb, or a file of texts.")
+    ] = None,
+    encoders: Annotated[str | None, typer.Option(help="none,bilstm,transformer")] = None,
+    alignments: Annotated[str | None, typer.Option(help="additive,dot")] = None,
+    projections: Annotated[
+        str | None, typer.Option(help="softmax,sparsemax,sparsegen,entmax")
+    ] = None,
+    lams: Annotated[str | None, typer.Option(help="λ of each sparsegen, below 1: -10,0,.3")] = None,
+    alphas: Annotated[
+        str | None, typer.Option(help="α of each entmax, at least 1, or 'learned'.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="0,1,2")] = None,
+    parameter: ParameterOption = None,
+    grid: Annotated[
+        Path | None, typer.Option("--grid", "-f", metavar="FILE", help="YAML file of all these.")
+    ] = None,
+    jobs: JobsOption = None,
+    quiet: QuietOption = False,
+    cluster: Annotated[
+        Literal["slurm", "local", "debug"] | None, typer.Option(help="Submit the runs as jobs.")
+    ] = None,
+    partition: Annotated[str | None, typer.Option(help="SLURM partition.")] = None,
+    minutes: Annotated[int, typer.Option(min=1, help="Time limit of a cluster's job.")] = 240,
+    memory: Annotated[int, typer.Option(min=1, help="Memory of a cluster's job, in GB.")] = 8,
+) -> None:
+    """Compute the runs of a grid that the store does not hold.
+
+    The grid is the product of the lists; any other setting of a run goes with -p, such as
+    -p epochs 5. Lists are separated by commas. Interrupted, the same command goes on.
+    """
+    from .sweeps import ensure
+    from .sweeps import grid as spanned
+
+    values = _from_file(grid)
+    axes = {
+        "encoders": encoders, "alignments": alignments, "projections": projections,
+        "lams": lams, "alphas": alphas, "seeds": seeds,
+    }  # fmt: skip
+    values |= {name: _listed(name, text) for name, text in axes.items() if text is not None}
+    values |= {} if task is None else {"task": task}
+    values |= _pairs(parameter)
+    for name, projection in (("lams", "sparsegen"), ("alphas", "entmax")):
+        if values.get(name) and projection not in values.get("projections", ["softmax"]):
+            raise UserError(f"'{name}' belong to {projection}, which 'projections' does not name.")
+    specs = spanned(**values)
+    if cluster:
+        options = {"timeout_min": minutes, "mem_gb": memory, "slurm_partition": partition}
+        _submit(specs, cluster, jobs, {k: v for k, v in options.items() if v is not None})
+        return
+    with _failing_plainly():
+        runs = ensure(specs, _store(), jobs, progress=not quiet)
+    for run in runs:
+        print(f"{run.key}  {run.label}, seed {run.spec.seed}: test {_scores(run.manifest)}")
+
+
+@app.command()
+def compute(parameter: ParameterOption = None, file: FileOption = None) -> None:
+    """Compute one run, unless the store holds it, and say where it is."""
+    from .errors import validate
+    from .runs import Spec
+    from .sweeps import ensure
+
+    spec = validate(Spec, _from_file(file) | _pairs(parameter))
+    with _failing_plainly():
+        (run,) = ensure([spec], _store())
+    print(f"{run.key}  {run.label}, seed {spec.seed}: test {_scores(run.manifest)}\n{run.path}")
+
+
+@app.command()
+def ledger(
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
+) -> None:
+    """List the runs in the store: from what, by which versions, how good, how long."""
+    table = _store().ledger()
+    if as_json:
+        print(table.to_json(orient="records", indent=1, force_ascii=False))
+    elif as_csv:
+        print(table.to_csv(index=False), end="")
+    elif table.empty:
+        print(f"No runs in {_store().root}.")
+    else:
+        table["date"] = table["date"].str.slice(0, 16)
+        print(table.drop(columns="versions").to_string(index=False, na_rep="", float_format="%.3g"))
+
+
+@app.command()
+def verify() -> None:
+    """Check every file of every run; damaged runs are set aside, to be computed anew."""
+    store = _store()
+    problems = store.verify()
+    for row in problems.to_dict("records"):
+        print(f"{row['key']}: {row['problem']}")
+    states = store.ledger()["state"].value_counts()
+    print(", ".join(f"{count} {state}" for state, count in states.items()) or "No runs.")
+    if len(problems):
+        raise typer.Exit(1)
+
+
+@app.command()
+def tasks(
+    sizes: Annotated[bool, typer.Option("--sizes", help="Load them and show sizes.")] = False,
+) -> None:
+    """List the tasks, and whether their data are at hand."""
+    from .corpora import SOURCES, find_folder
+    from .tasks import load_task
+
+    for name in ("planted", *SOURCES):
+        try:
+            where = "built in"
+            if name in SOURCES:
+                folder = find_folder(name)
+                where = f"in {folder}" if folder else "not here: from the Hugging Face hub"
+            print(f"{name}: {where}")
+            if sizes and not where.startswith("not"):
+                for row in load_task(name).summary():
+                    print("  " + ", ".join(f"{key} {_short(value)}" for key, value in row.items()))
+        except UserError as error:
+            print(f"{name}: {error}")
+    print("Or the path of a .csv, .jsonl or .json file of your own texts.")
+
+
+@app.command()
+def run(
+    notebook: Annotated[str, typer.Argument(help="Its name, such as 03-agreement.")],
+    parameter: ParameterOption = None,
+    file: FileOption = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="[default: NOTEBOOK.ipynb, here]")
+    ] = None,
+) -> None:
+    """Execute a notebook with other parameters."""
+    from . import report
+
+    values = _from_file(file) | _pairs(parameter)
+    with _failing_plainly():
+        print(report.execute(notebook, values, output or Path(f"{notebook}.ipynb")))
+
+
+@app.command()
+def book(
+    file: FileOption = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="[default: _build/html]")
+    ] = None,
+) -> None:
+    """Execute the notebooks that changed and build the book."""
+    from . import report
+
+    with _failing_plainly():
+        page = report.build(file, output)
+    print(f"Open {page}")
+
+
+@app.command()
+def pair() -> None:
+    """Write each notebook's .ipynb from its .py."""
+    from . import report
+
+    with _failing_plainly():
+        for notebook in report.notebooks():
+            print(report.pair(notebook))
+
+
+@app.command()
+def publish(
+    keys: Annotated[
+        list[str] | None, typer.Argument(help="Keys of runs, or their first digits.")
+    ] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", help="sst, newsgroups, imdb.")] = None,
+) -> None:
+    """Add the store's current runs of the paper's tasks to book/results."""
+    from . import publishing
+
+    runs = publishing.publishable(_store(), task or [], keys or [])
+    written = publishing.publish(runs)
+    new = sum(path.suffix == ".parquet" for path in written)
+    print(f"{new} runs published, {len(runs) - new} were already.")
+
+
+@app.command()
+def recompute(key: Annotated[str, typer.Argument(help="Of a published run.")]) -> None:
+    """Make a published run anew and compare; exit with 1 when it differs."""
+    from tempfile import TemporaryDirectory
+
+    from .publishing import recompute as again
+
+    with TemporaryDirectory() as folder, _failing_plainly():
+        compared = again(key, Path(folder))
+    print(compared.to_string(index=False))
+    if not compared["agrees"].all():
+        raise typer.Exit(1)
+
+
+@app.command()
+def paper(as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False) -> None:
+    """Print every figure of the paper beside ours; exit with 1 when one is missing."""
+    from . import replication
+
+    found = replication.replicate()
+    print(replication.as_json(found) if as_json else replication.as_text(found))
+    if len(replication.missing(found)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def bench() -> None:
+    """Time what is costly against what one would use instead."""
+    from . import bench as benchmark
+
+    benchmark.main()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 a mistake to mend, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(_joined(given), prog_name="sparseattn")
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """Join ``-p name value`` to ``-p name=value``: an option has one value here."""
+    joined: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        joined.append(argument)
+        if argument in ("-p", "--parameter"):
+            name = next(rest, None)
+            value = None if name is None or "=" in name else next(rest, None)
+            joined += [] if name is None else [name if value is None else f"{name}={value}"]
+    return joined
+
+
+def _pairs(parameters: list[str] | None) -> dict[str, Any]:
+    values = {}
+    for parameter in parameters or ():
+        name, equals, text = parameter.partition("=")
+        if not equals:
+            raise UserError(f"-p needs a name and a value; '{name}' has no value.")
+        values[name] = _value(name, text)
+    return values
+
+
+def _value(name: str, text: str) -> Any:
+    import yaml
+
+    from . import yamls
+
+    try:
+        return yamls.load(text)
+    except yaml.YAMLError:
+        raise UserError(f"Parameter '{name}' was {text!r}, which is not YAML.") from None
+
+
+def _listed(name: str, text: str) -> Any:
+    return _value(name, text if text.lstrip().startswith("[") else f"[{text}]")
+
+
+def _from_file(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    from .report import read_parameters
+
+    return read_parameters(file)
+
+
+def _store() -> "Store":
+    from . import paths
+    from .runs import Store
+
+    return Store(paths.store())
+
+
+def _submit(specs: list[Any], cluster: str, jobs: int | None, options: dict[str, Any]) -> None:
+    from .cluster import submit
+    from .sweeps import missing
+
+    wanted = missing(specs, _store())
+    submitted = submit(wanted, _store(), cluster, jobs, **options) if wanted else []
+    print(f"{len(submitted)} jobs submitted; {len(specs) - len(wanted)} runs are in the store.")
+    if cluster == "slurm" and submitted:
+        print("squeue --me shows them, and sparseattn ledger what is done.")
+        return
+    for job in submitted:
+        print(f"{job.result()}  done")
+
+
+@contextmanager
+def _failing_plainly() -> "Iterator[None]":
+    """Turn a failure that explains itself into its message and an exit code."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        print(interruption or "Interrupted.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    except UserError:
+        raise
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _scores(manifest: dict[str, Any]) -> str:
+    auc = "none" if manifest["auc"] is None else f"{manifest['auc']:.3f}"
+    return f"accuracy {manifest['accuracy']:.3f}, AUC {auc}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""How charts look: names for people, colours that stay put, and a light and a dark theme.
+
+Every colour has a contrast of at least 3 to 1 with both page backgrounds, so that a mark keeps its
+colour when the reader switches theme, and the four main ones stay apart under the common kinds of
+colour blindness (tests/test_appearance.py measures both).
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+BLUE, OCHRE, GREEN, PURPLE, GREY = "#384af8", "#c9820d", "#11a373", "#9a6ba9", "#7d838c"
+
+# One dictionary per kind of thing: softmax has one colour wherever it is drawn.
+COLOURS: dict[str, dict[str, str]] = {
+    "projection": {"softmax": BLUE, "sparsemax": OCHRE, "sparsegen": GREEN, "entmax": PURPLE},
+    "encoder": {"none": GREY, "bilstm": BLUE, "transformer": OCHRE},
+    "alignment": {"additive": GREEN, "dot": PURPLE},
+    "task": {"planted": GREY, "sst": BLUE, "newsgroups": OCHRE, "imdb": GREEN},
+    "measure": {"gradient": BLUE, "gradient_fixed": GREEN, "loo": OCHRE, "loo_logit": PURPLE},
+    "importance_of": {"inputs": OCHRE, "hidden": BLUE},
+}
+
+LABELS = {
+    "softmax": "softmax",
+    "sparsemax": "sparsemax",
+    "sparsegen": "sparsegen",
+    "entmax": "α-entmax",
+    "none": "no encoder",
+    "bilstm": "BiLSTM",
+    "transformer": "Transformer",
+    "dot": "scaled dot",
+    "planted": "Planted",
+    "sst": "SST",
+    "newsgroups": "20News",
+    "imdb": "IMDb",
+    "gradient": "gradient",
+    "gradient_fixed": "gradient, attention fixed",
+    "loo": "leave-one-out",
+    "loo_logit": "leave-one-out (logit)",
+    "inputs": "inputs",
+    "hidden": "hidden states",
+}
+
+TITLES = {
+    "projection": "Projection",
+    "encoder": "Encoder",
+    "alignment": "Alignment",
+    "task": "Task",
+    "measure": "Importance by",
+    "importance_of": "Importance of",
+    "lam": "λ",
+    "epoch": "Epoch",
+    "token": "Token",
+    "seed": "Seed",
+    "classifier": "Classifier",
+    "shown": "Measure",
+    "scale": "Scale",
+}
+
+_SPARE = (BLUE, OCHRE, GREEN, PURPLE)
+_LAMBDA_RAMP = ("#3a7ab8", "#5f66d6", "#9a58b8", "#c2527a", "#c9641a")  # even … sparse
+_BACKGROUNDS = {"light": "#ffffff", "dark": "#121212"}
+_FONT = "-apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
+
+
+def label(value: object) -> str:
+    """Return the name of a code as people write it: ``bilstm`` → ``BiLSTM``.
+
+    A path (a user's own file of texts) is shortened to its file name.
+    """
+    text = str(value)
+    if text in LABELS:
+        return LABELS[text]
+    return Path(text).name if "/" in text or "\\" in text else text
+
+
+def colours(field: str, values: Iterable[object]) -> dict[str, str]:
+    """Return the colour of each value of a field, in the order charts list them.
+
+    Parameters
+    ----------
+    field
+        What the values are: a key of `COLOURS`, ``lam``, or any other column.
+    values
+        Codes or labels; repeats are allowed.
+
+    Returns
+    -------
+    dict
+        From label to hexadecimal colour. Known values come first, in the order of `COLOURS`, with
+        colours that never change; λ runs along a sequential ramp; unknown values take the spare
+        colours in sorted order.
+    """
+    values = list(values)
+    if field == "lam":
+        ordered = sorted({float(str(value)) for value in values})
+        return {f"{lam:g}": colour for lam, colour in zip(ordered, ramp(len(ordered)), strict=True)}
+    known = {label(code): colour for code, colour in COLOURS.get(field, {}).items()}
+    present = {label(value) for value in values}
+    spare = [colour for colour in _SPARE if colour not in {known.get(name) for name in present}]
+    chosen = {name: colour for name, colour in known.items() if name in present}
+    for index, name in enumerate(sorted(present - set(known))):
+        chosen[name] = spare[index % len(spare)] if spare else GREY
+    return chosen
+
+
+def ramp(count: int) -> list[str]:
+    """Return `count` colours in sequence, from even (blue) to sparse (orange)."""
+    anchors = [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in _LAMBDA_RAMP]
+    picked = []
+    for index in range(count):
+        place = index / max(count - 1, 1) * (len(anchors) - 1)
+        low = min(int(place), len(anchors) - 2)
+        mixed = [
+            round(a + (b - a) * (place - low))
+            for a, b in zip(anchors[low], anchors[low + 1], strict=True)
+        ]
+        picked.append("#" + "".join(f"{part:02x}" for part in mixed))
+    return picked
+
+
+def theme(mode: str) -> dict[str, object]:
+    """Return Vega-Lite's configuration for one theme of the page.
+
+    Parameters
+    ----------
+    mode
+        ``light`` or ``dark``.
+    """
+    ink, faint, rule = {
+        "light": ("#24292f", "#57606a", "#e3e6ea"),
+        "dark": ("#e6e8eb", "#a4adb8", "#33383f"),
+    }[mode]
+    heat = {
+        "light": ["#eef1fb", "#c3cbf9", "#8f9bf7", "#5f6df8", "#2f3fd0"],
+        "dark": ["#1d2033", "#2d3569", "#4350b8", "#7682f5", "#c3c9ff"],
+    }[mode]
+    return {
+        "background": _BACKGROUNDS[mode],
+        "font": _FONT,
+        "view": {"stroke": None},
+        "axis": {
+            "labelColor": faint,
+            "titleColor": ink,
+            "titleFontWeight": 500,
+            "gridColor": rule,
+            "domainColor": faint,
+            "tickColor": faint,
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+            "titlePadding": 8,
+            "labelLimit": 160,
+        },
+        "axisY": {"domain": False, "ticks": False},
+        "axisX": {"labelOverlap": "greedy"},
+        "axisQuantitative": {"tickCount": 6},
+        "legend": {
+            "labelColor": ink,
+            "titleColor": ink,
+            "titleFontWeight": 500,
+            "labelFontSize": 12,
+            "titleFontSize": 12,
+            "orient": "top",
+            "columns": 4,
+            "symbolStrokeWidth": 2,
+        },
+        "header": {
+            "labelColor": ink,
+            "titleColor": ink,
+            "labelFontSize": 12,
+            "labelFontWeight": 600,
+            "labelAnchor": "start",
+            "title": None,
+        },
+        "range": {"heatmap": heat, "ramp": heat},
+        "mark": {"color": BLUE},
+        "text": {"color": ink, "fontSize": 12},
+        "rule": {"color": faint},
+        "point": {"size": 60, "strokeWidth": 2},
+        "line": {"strokeWidth": 2},
+    }

@@ -1,0 +1,95 @@
+"""What computes: the machine, the packages, this package's own code."""
+
+import hashlib
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("torch", "entmax", "numpy", "scipy", "pandas", "safetensors", "sparseattn")
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def hardware() -> dict[str, object]:
+    """Return the processor's name, its usable cores, the memory in GB, and the GPU's name."""
+    import torch
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return {
+        "processor": _processor(),
+        "cores": cores(),
+        "memory_gb": round(memory, 1),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+@cache
+def packages() -> dict[str, str]:
+    """Return the versions of Python and of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from its source, not installed
+            found[name] = "source"
+    return found
+
+
+@cache
+def code() -> dict[str, str | None]:
+    """Identify this package's code.
+
+    Returns
+    -------
+    dict
+        ``fingerprint``, SHA-256 of all its modules' names and contents; ``commit``, the git
+        commit checked out (ending in ``+`` when files differ from it), None outside a repository.
+    """
+    return {"fingerprint": _FINGERPRINT, "commit": _commit(Path(__file__).parents[2])}
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+_FINGERPRINT = _fingerprint()  # of the code as imported: an edit during a sweep is not yet in force
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _commit(project: Path) -> str | None:
+    if not (project / ".git").exists():
+        return None
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(project), *arguments],
+            capture_output=True, text=True, check=True, timeout=20,
+        ).stdout.strip()  # fmt: skip
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

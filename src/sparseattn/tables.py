@@ -1,0 +1,164 @@
+"""Tables and verdict badges of a page, as HTML: text escaped, the same at every execution."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from numbers import Real
+
+import pandas as pd
+
+from .appearance import TITLES, label
+from .errors import UserError
+
+# How a verdict of `claims` or of `statistics.compare` is drawn (book/_static/sparseattn.css).
+_BADGES = {
+    "supported": "holds",
+    "same": "holds",
+    "contradicted": "fails",
+    "different": "fails",
+    "undecided": "mixed",
+    "not measured here": "open",
+}
+
+_NAME = 40  # characters: what is longer is a sentence
+
+
+class Table:
+    """A captioned table for a page, as wide as it needs to be, scrolling inside itself."""
+
+    def __init__(self, markup: str, caption: str) -> None:
+        self.markup, self.caption = markup, caption
+
+    def __repr__(self) -> str:
+        return f"Table: {self.caption}"
+
+    def _repr_html_(self) -> str:
+        return self.markup
+
+
+def table(
+    frame: pd.DataFrame,
+    caption: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    formats: Mapping[str, str] | None = None,
+) -> Table:
+    """Return a frame as a table.
+
+    Parameters
+    ----------
+    frame
+        One row a row; its index is not shown.
+    caption
+        One sentence above the table.
+    columns
+        The columns to show, in order, with their headings; all, under their own names, without.
+    formats
+        Format of a column's numbers, such as ``.3f``; two decimals without, none where all are
+        whole.
+
+    Returns
+    -------
+    Table
+        Codes appear as people write them, missing values as "–", verdicts as badges; every text
+        is escaped.
+
+    Raises
+    ------
+    UserError
+        When a column is not in the frame.
+    """
+    shown = dict(columns) if columns else {name: TITLES.get(name, name) for name in frame.columns}
+    missing = [name for name in shown if name not in frame]
+    if missing:
+        raise UserError(
+            f"The table '{caption}' lacks the columns {', '.join(missing)}; "
+            f"there are {', '.join(map(str, frame.columns))}."
+        )
+    numeric = {name: pd.api.types.is_numeric_dtype(frame[name]) for name in shown}
+    given = formats or {}
+    places = {name: given.get(name) or _decimals(frame[name]) for name in shown}
+    head = "".join(
+        f'<th scope="col"{_right(numeric[name])}>{escape(title)}</th>'
+        for name, title in shown.items()
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(
+            _cell(value, places[name], numeric[name])
+            for name, value in zip(shown, row, strict=True)
+        )
+        + "</tr>"
+        for row in frame[list(shown)].itertuples(index=False, name=None)
+    )
+    # Focusable, so that a keyboard can scroll it.
+    return Table(
+        f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<table class="dataframe"><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>",
+        caption,
+    )
+
+
+def badge(verdict: str) -> str:
+    """Return a verdict as an HTML badge."""
+    return f'<span class="verdict verdict-{_BADGES[verdict]}">{escape(verdict)}</span>'
+
+
+def claims_table(verdicts: Mapping[str, pd.DataFrame], pages: Sequence[str]) -> Table:
+    """Return the paper's claims with their computed verdicts, linked to the pages that judge them.
+
+    Parameters
+    ----------
+    verdicts
+        Where from (``SST, published``) → verdicts (:func:`sparseattn.claims.verdicts`). The
+        numbers shown are those of the first.
+    pages
+        Names of the notebooks there are; a claim whose page is not among them is not linked.
+    """
+    first = next(iter(verdicts.values()))
+    rows = []
+    for place, row in enumerate(first.to_dict("records")):
+        page = next((name for name in pages if str(row["page"]) in name), None)
+        claim = escape(str(row["claim"]))
+        linked = f'<a href="{page}.html">{claim}</a>' if page else claim
+        badges = "".join(
+            f'<td data-title="{escape(source)}">{badge(str(frame["verdict"].iloc[place]))}</td>'
+            for source, frame in verdicts.items()
+        )
+        rows.append(
+            f"<tr><td>{row['number']}</td><td>{linked}</td>{badges}"
+            f"<td><details><summary>numbers</summary>{escape(str(row['sentence']))}</details></td>"
+            "</tr>"
+        )
+    caption = "The paper's claims, and what became of them here."
+    sources = "".join(f'<th scope="col">{escape(source)}</th>' for source in verdicts)
+    return Table(
+        f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<table class="dataframe claims"><caption>{escape(caption)}</caption><thead><tr>'
+        f'<th scope="col">#</th><th scope="col">Claim</th>{sources}'
+        f'<th scope="col">Why</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>',
+        caption,
+    )
+
+
+def _right(numeric: bool) -> str:
+    return ' class="number"' if numeric else ""
+
+
+def _decimals(column: pd.Series) -> str:
+    whole = pd.api.types.is_numeric_dtype(column) and (column.dropna() % 1 == 0).all()
+    return ",.0f" if whole else ",.2f"
+
+
+def _cell(value: object, form: str, numeric: bool) -> str:
+    if value is None or value is pd.NA or value != value:
+        return f"<td{_right(numeric)}>–</td>"
+    if isinstance(value, Real) and not isinstance(value, bool):
+        text = format(float(value), form).replace("-", "−")
+        return f'<td class="number">{text}</td>'
+    text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+    if text in _BADGES:
+        return f"<td>{badge(text)}</td>"
+    # Names stay on one line; sentences wrap.
+    kind = "name" if len(text) <= _NAME else "sentence"
+    return f'<td class="{kind}">{escape(label(text))}</td>'

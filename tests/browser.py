@@ -1,0 +1,118 @@
+"""A built book served on this machine, and a headless Chromium that watches every page of it."""
+
+import functools
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = ("--disable-gpu", "--disable-background-networking", "--no-first-run")
+
+
+def executable() -> str | None:
+    """Return the path of a Chromium on this machine: ``SPARSEATTN_CHROMIUM``, or one on PATH."""
+    named = os.environ.get("SPARSEATTN_CHROMIUM")
+    return named or next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Serve a folder on a free port of this machine; yields its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def chromium(path: str) -> Iterator[Browser]:
+    """Start a browser with a fresh profile; without its sandbox, which root cannot have."""
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *sandbox])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass
+class Visit:
+    """A page under watch: what it complained of, what it asked of others, how much it loaded."""
+
+    page: Page
+    site: str
+    errors: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+    def loaded(self) -> int:
+        """Return the bytes of everything the page has fetched so far, itself included."""
+        return int(self.page.evaluate(_SIZES))
+
+    def open(self, path: str) -> None:
+        """Go to a page and wait until its charts are drawn and nothing more is loading."""
+        self.page.goto(f"{self.site}/{path}", wait_until="networkidle")
+        if self.page.locator("figure.chart").count():
+            self.page.wait_for_selector("html[data-charts=ready]", timeout=20_000)
+
+
+@contextmanager
+def visiting(
+    browser: Browser, site: str, width: int = 1280, theme: str = "light"
+) -> Iterator[Visit]:
+    """Open a tab of a width in a theme, with ears on it."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, accept_downloads=True, reduced_motion="reduce"
+    )
+    context.set_default_timeout(10_000)
+    context.add_init_script(
+        f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
+    )
+    visit = Visit(context.new_page(), site)
+
+    page = visit.page
+    page.on("console", lambda m: visit.errors.append(m.text) if m.type in _BAD else None)
+    page.on("pageerror", lambda error: visit.errors.append(str(error)))
+    page.on("requestfailed", lambda request: visit.errors.append(f"failed: {request.url}"))
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith((site, "data:", "blob:"))
+            else visit.outside.append(request.url)
+        ),
+    )
+    page.on(
+        "response",
+        lambda response: (
+            visit.errors.append(f"{response.status}: {response.url}")
+            if response.status >= 400
+            else None
+        ),
+    )
+    try:
+        yield visit
+    finally:
+        context.close()
+
+
+_BAD = ("error", "warning")
+_SIZES = """["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
+    .reduce((sum, entry) => sum + entry.decodedBodySize, 0)"""

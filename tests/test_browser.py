@@ -1,0 +1,211 @@
+"""Every page of the built book in a real browser: drawn, quiet, self-contained, accessible."""
+
+import csv
+import os
+import shutil
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+from browser import Visit, chromium, executable, served, visiting
+
+from sparseattn import paths
+
+BOOK = Path(os.environ.get("SPARSEATTN_HTML") or paths.root() / "_build" / "html")
+PAGES = sorted(
+    str(page.relative_to(BOOK))
+    for page in BOOK.rglob("*.html")
+    if not {"_static", "mathjax"} & set(page.relative_to(BOOK).parts)
+    and page.name not in ("genindex.html", "search.html", "index.html")
+)
+MEGABYTE = 1_000_000
+
+pytestmark = [
+    pytest.mark.slow,
+    # Chromium's helper processes outlive the pipes that Python closes.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+def _page(part: str) -> str:
+    found = [page for page in PAGES if part in page]
+    if not found:
+        pytest.skip(f"the built book has no page '{part}'")
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    path = executable()
+    lacking = (
+        "no Chromium on this machine: install Debian's 'chromium', or set SPARSEATTN_CHROMIUM"
+        if path is None
+        else f"no book in {BOOK}: run 'make book' first"
+        if not PAGES
+        else None
+    )
+    if lacking:
+        if os.environ.get("SPARSEATTN_REQUIRE_BROWSER") == "1":
+            pytest.fail(lacking)
+        pytest.skip(lacking)
+    assert path is not None
+    with chromium(path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def site(browser: object) -> Iterator[str]:
+    with served(BOOK) as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser: object, site: str) -> Iterator[Visit]:
+    with visiting(browser, site) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    return (Path(str(axe_playwright_python.__file__)).parent / "axe.min.js").read_text(
+        encoding="utf-8"
+    )
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("page", PAGES or ["none built"])
+def test_page_is_whole(
+    browser: object, site: str, axe: str, page: str, width: int, theme: str
+) -> None:
+    with visiting(browser, site, width, theme) as visit:
+        visit.open(page)
+        tab = visit.page
+        assert tab.evaluate("document.documentElement.dataset.theme") == theme
+        figures = tab.locator("figure.chart")
+        for index in range(figures.count()):
+            figure = figures.nth(index)
+            assert figure.get_attribute("data-drawn") == theme
+            marks = figure.locator(".chart-live svg .mark-group ~ *, .chart-live svg [aria-label]")
+            assert marks.count() > 0, f"{figure.get_attribute('id')} is empty"
+            box = figure.locator(".chart-live svg").first.bounding_box()
+            assert box is not None
+            assert box["width"] > 200
+        assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        assert (
+            tab.evaluate("[...document.images].filter(i => i.complete && !i.naturalWidth).length")
+            == 0
+        )
+        tab.evaluate(axe)
+        found = tab.evaluate("axe.run(document, {resultTypes: ['violations'], preload: false})")
+        serious = [
+            f"{violation['id']}: {node['html'][:160]} – {node['failureSummary'][:200]}"
+            for violation in found["violations"]
+            if violation["impact"] in ("serious", "critical")
+            for node in violation["nodes"]
+        ]
+        assert serious == []
+        assert visit.errors == []
+        assert visit.outside == []
+
+
+@pytest.mark.parametrize("page", PAGES or ["none built"])
+def test_page_is_light(visit: Visit, page: str) -> None:
+    visit.open(page)
+    budget = 2.5 if "00-front" in page else 6
+    assert visit.loaded() < budget * MEGABYTE
+
+
+def test_legend_filters_by_keyboard(visit: Visit) -> None:
+    visit.open(_page("03-"))
+    figure = visit.page.locator("figure.chart:has(.chart-legend button)").first
+    marks = figure.locator(".chart-live svg [role='graphics-symbol']")
+    before = marks.count()
+    button = figure.locator(".chart-legend button").first
+    button.focus()
+    visit.page.keyboard.press("Space")
+    assert button.get_attribute("aria-pressed") == "true"
+    visit.page.wait_for_timeout(200)
+    assert 0 < marks.count() < before
+    # The choice outlives a change of theme, which draws anew.
+    visit.page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    visit.page.wait_for_function(
+        "[...document.querySelectorAll('figure.chart')].every(f => f.dataset.drawn === 'dark')"
+    )
+    visit.page.wait_for_timeout(200)
+    assert 0 < marks.count() < before
+    visit.page.keyboard.press("Space")
+    visit.page.wait_for_timeout(200)
+    assert marks.count() == before
+
+
+def test_slider_changes_the_support(visit: Visit) -> None:
+    visit.open(_page("01-"))
+    figure = visit.page.locator("figure.chart:has(input[type=range])").first
+    slider = figure.locator("input[name=lam]")
+
+    def sparsegen() -> str:
+        return figure.locator(".chart-live svg text", has_text="sparsegen (").text_content() or ""
+
+    before = sparsegen()
+    slider.focus()
+    visit.page.keyboard.press("Home")  # the most even distribution there is
+    visit.page.wait_for_timeout(300)
+    after = sparsegen()
+    assert "λ = 0.0" in before
+    assert "λ = −10.0" in after
+
+    def nonzero(text: str) -> int:
+        return int(text.split(": ")[1].split()[0])
+
+    assert nonzero(after) > nonzero(before)
+
+
+def test_data_and_pictures_download(visit: Visit) -> None:
+    visit.open(_page("01-"))
+    figure = visit.page.locator("figure.chart").first
+    got = {}
+    for kind in ("csv", "svg", "png"):
+        with visit.page.expect_download() as download:
+            figure.locator(f"[data-get={kind}]").click()
+        assert download.value.suggested_filename.endswith(f".{kind}")
+        got[kind] = Path(download.value.path()).read_bytes()
+    rows = list(csv.DictReader(got["csv"].decode().splitlines()))
+    assert len(rows) > 1
+    assert all(None not in row.values() for row in rows)
+    assert ET.fromstring(got["svg"]).tag.endswith("svg")
+    assert got["png"].startswith(b"\x89PNG")
+    assert visit.errors == []
+
+
+def test_print_keeps_static_pictures(visit: Visit) -> None:
+    visit.open(_page("03-"))
+    visit.page.emulate_media(media="print")
+    figure = visit.page.locator("figure.chart").first
+    assert figure.locator(".chart-static").is_visible()
+    assert not figure.locator(".chart-live").is_visible()
+    assert not figure.locator(".chart-downloads").is_visible()
+
+
+def test_without_a_script_a_picture_stays(browser: object, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False)  # type: ignore[attr-defined]
+    page = context.new_page()
+    page.goto(f"{site}/{_page('03-')}")
+    picture = page.locator("figure.chart .chart-static").first
+    assert picture.is_visible()
+    assert picture.get_attribute("alt")
+    context.close()
+
+
+def test_search_finds_a_term(visit: Visit) -> None:
+    visit.page.goto(f"{visit.site}/search.html?q=dispersion")
+    visit.page.wait_for_selector("#search-results li", timeout=15_000)
+    assert visit.outside == []
+
+
+def test_chromium_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPARSEATTN_CHROMIUM", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert executable() is None

@@ -1,0 +1,206 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+
+from sparseattn import __main__ as command
+from sparseattn import report, sweeps, yamls
+from sparseattn.errors import UserError
+from sparseattn.runs import Store
+
+TINY = [
+    "-p", "task_options", json.dumps(tiny.OPTIONS), "-p", "embedding_size", "12",
+    "-p", "hidden_size", "8", "-p", "epochs", "2", "-p", "observed", "6", "-p", "device", "cpu",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPARSEATTN_STORE", str(tmp_path / "store"))
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def run(capsys):
+    def called(*arguments):
+        with pytest.raises(SystemExit) as stopped:
+            command.main(arguments)
+        captured = capsys.readouterr()
+        return stopped.value.code, captured.out, captured.err
+
+    return called
+
+
+def test_help_lists_the_commands_at_once():
+    src = str(Path(command.__file__).parents[1])
+    shown = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "sparseattn", "--help"],
+        capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": src},
+    )  # fmt: skip
+    for name in ["sweep", "compute", "ledger", "verify", "tasks", "run", "book", "bench"]:
+        assert f"  {name} " in shown.stdout
+    for costly in ("torch", "pandas", "scipy", "altair"):
+        assert f"| {costly}\n" not in shown.stderr
+
+
+def test_sweep_then_ledger_then_verify(run, store):
+    arguments = ["sweep", "--encoders", "none,bilstm", "--projections", "sparsegen", *TINY]
+    arguments += ["--lams", "-10,.3", "--jobs", "1", "--quiet"]
+    code, told, _ = run(*arguments)
+    assert code == 0
+    assert len(told.splitlines()) == 4
+    assert "bilstm, additive, sparsegen λ=-10.0, seed 0: test accuracy 0." in told
+    assert run(*arguments)[1] == told
+
+    rows = json.loads(run("ledger", "--json")[1])
+    assert sorted((row["encoder"], row["lam"]) for row in rows) == [
+        ("bilstm", -10), ("bilstm", 0.3), ("none", -10), ("none", 0.3),
+    ]  # fmt: skip
+    assert run("ledger", "--csv")[1].count("\n") == 5
+    assert rows[0]["key"] in run("ledger")[1]
+
+    assert run("verify")[:2] == (0, "4 current\n")
+    (store.root / "runs" / rows[0]["key"] / "curve.json").unlink()
+    code, told, _ = run("verify")
+    assert code == 1
+    assert f"{rows[0]['key']}: curve.json is missing" in told
+
+
+def test_compute_says_where_the_run_is(run):
+    code, told, _ = run("compute", "-p", "encoder", "none", *TINY)
+    assert code == 0
+    assert Path(told.splitlines()[-1]).is_dir()
+    assert run("compute", "-p", "encoder=none", *TINY)[1] == told
+
+
+def test_a_grid_from_a_file_and_options_over_it(run, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(sweeps, "ensure", lambda specs, *_, **__: asked.extend(specs) or [])
+    file = tmp_path / "grid.yml"
+    file.write_text("encoders: [none]\nseeds: [0, 1, 2]\nlearning_rate: 0.01\n")
+    assert run("sweep", "--grid", str(file), "--seeds", "5")[0] == 0
+    assert [(spec.encoder, spec.seed, spec.learning_rate) for spec in asked] == [("none", 5, 0.01)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sweep", "--lamz", "1"], "No such option: --lamz"),
+        (["sweep", "--encoders", "bilstn"], "Did you mean 'bilstm'?"),
+        (["sweep", "--projections", "sparsegen", "--lams", "1.5"], "less than 1"),
+        (["sweep", "--lams", ".5"], "belong to sparsegen"),
+        (["sweep", "--seeds", "-1"], "'seeds' was -1"),
+        (["sweep", "--seeds", "[1"], "not YAML"),
+        (["sweep", "-p", "epohcs", "3"], "Did you mean 'epochs'?"),
+        (["sweep", "-p", "epochs", "three"], "'epochs' was 'three'"),
+        (["sweep", "-p", "epochs"], "'epochs' has no value"),
+        (["sweep", "--jobs", "0"], "--jobs"),
+        (["sweep", "--grid", "no-such.yml"], "no-such.yml"),
+        (["compute", "-p", "encoder", "lstm"], "Did you mean 'bilstm'?"),
+        (["compute", "-p", "task", "no-such.csv"], "no-such.csv"),
+        (["run", "no-such-notebook"], "There is no notebook 'no-such-notebook'"),
+        (["swep"], "No such command 'swep'"),
+    ],
+)
+def test_mistakes_are_explained_without_a_trace(run, arguments, said, store):
+    code, told, error = run(*arguments)
+    assert code == 2
+    assert said in error
+    assert "Traceback" not in told + error
+    assert not store.root.exists()
+
+
+def test_an_unwritable_store_is_explained(run, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SPARSEATTN_STORE", str(tmp_path / "file" / "store"))
+    code, _, error = run("sweep", "--encoders", "none", "--seeds", "0,1", "--jobs", "1", *TINY)
+    assert code == 2
+    assert error.count("Cannot write to the run store") == 1
+    assert "2 of 2 runs failed" in error
+
+
+def test_interruption_and_failure_have_codes_of_their_own(run, monkeypatch):
+    def stop(*_, **__):
+        raise sweeps.Interrupted("1 of 2 runs are done and kept.")
+
+    monkeypatch.setattr(sweeps, "ensure", stop)
+    code, _, error = run("sweep")
+    assert (code, error) == (130, "1 of 2 runs are done and kept.\n")
+
+    def fail(*_, **__):
+        raise sweeps.SweepError("1 of 2 runs failed")
+
+    monkeypatch.setattr(sweeps, "ensure", fail)
+    assert run("sweep")[::2] == (1, "1 of 2 runs failed\n")
+
+
+def test_notebooks_get_parameters_as_yaml(run, monkeypatch, tmp_path):
+    called = []
+    monkeypatch.setattr(report, "execute", lambda *given: called.append(given) or given[2])
+    file = tmp_path / "p.yml"
+    file.write_text("task: sst\nseeds: [7]\n")
+    code, told, _ = run(
+        "run", "03-agreement", "-f", str(file), "-p", "seeds", "[0, 1]", "-p", "learning_rate",
+        "1e-3", "-o", str(tmp_path / "out.ipynb"),
+    )  # fmt: skip
+    assert code == 0
+    expected = {"task": "sst", "seeds": [0, 1], "learning_rate": 0.001}
+    assert called == [("03-agreement", expected, tmp_path / "out.ipynb")]
+    assert told.strip() == str(tmp_path / "out.ipynb")
+
+
+def test_book_tells_a_failing_notebook_by_its_code(run, monkeypatch, tmp_path):
+    given = []
+    monkeypatch.setattr(report, "build", lambda *a: given.append(a) or tmp_path / "index.html")
+    assert run("book", "--parameters", "report.yml")[:2] == (0, f"Open {tmp_path}/index.html\n")
+    assert given == [(Path("report.yml"), None)]
+
+    def fail(*_):
+        raise RuntimeError("Notebook 'x' failed in cell 3.")
+
+    monkeypatch.setattr(report, "build", fail)
+    assert run("book")[::2] == (1, "Notebook 'x' failed in cell 3.\n")
+
+
+def test_tasks_say_what_is_at_hand(run, monkeypatch, tmp_path):
+    monkeypatch.delenv("SPARSEATTN_DATA", raising=False)
+    code, told, _ = run("tasks", "--sizes")
+    assert code == 0
+    assert "planted: built in" in told
+    assert "split train, documents 1500" in told
+    assert "imdb: not here" in told
+    monkeypatch.setenv("SPARSEATTN_DATA", str(tmp_path / "nowhere"))
+    assert "which is not a folder" in run("tasks")[1]
+
+
+def test_a_sweep_can_go_to_a_cluster(run, monkeypatch):
+    class Job:
+        def result(self):
+            return "abc"
+
+    sent = []
+    monkeypatch.setattr(
+        "sparseattn.cluster.submit", lambda *a, **options: sent.append((a, options)) or [Job()]
+    )
+    code, told, _ = run(
+        "sweep", "--cluster", "slurm", "--partition", "gpu", "--jobs", "9", *TINY
+    )  # fmt: skip
+    assert code == 0
+    assert told.startswith("1 jobs submitted; 0 runs are in the store.")
+    (specs, _, cluster, jobs), options = sent[0]
+    assert (len(specs), cluster, jobs) == (1, "slurm", 9)
+    assert options == {"timeout_min": 240, "mem_gb": 8, "slurm_partition": "gpu"}
+
+
+def test_yaml_numbers_as_people_write_them():
+    assert yamls.load("[1e-3, 1.e3, .5, -2E+4, 1]") == [1e-3, 1e3, 0.5, -2e4, 1]
+    assert yamls.load("[e3, 1e, one, '1e3']") == ["e3", "1e", "one", "1e3"]
+
+
+def test_pairs_need_a_value():
+    with pytest.raises(UserError, match="'epochs' has no value"):
+        command._pairs(["epochs"])

@@ -1,0 +1,46 @@
+import pandas as pd
+import pytest
+
+from sparseattn.errors import UserError
+from sparseattn.tables import badge, claims_table, table
+
+
+def test_text_is_escaped_and_codes_are_spelled():
+    frame = pd.DataFrame({"task": ["<script>", "sst"], "tau": [-0.256, float("nan")]})
+    markup = table(frame, "A & B")._repr_html_()
+    assert "<script>" not in markup
+    assert "&lt;script&gt;" in markup
+    assert "A &amp; B" in markup
+    assert "SST" in markup
+    assert "−0.26" in markup
+    assert '<td class="number">–</td>' in markup
+
+
+def test_columns_in_order_with_formats_and_whole_numbers_whole():
+    frame = pd.DataFrame({"a": [1.0, 2000.0], "b": [0.5, 1.0]})
+    markup = table(frame, "c", columns={"b": "B", "a": "A"}, formats={"b": ".3f"}).markup
+    assert markup.index(">B<") < markup.index(">A<")
+    assert ">0.500<" in markup
+    assert ">1.000<" in markup
+    assert ">2,000<" in markup
+
+
+def test_missing_column_is_named():
+    with pytest.raises(UserError, match=r"lacks the columns z; there are a"):
+        table(pd.DataFrame({"a": [1]}), "c", columns={"z": "Z"})
+
+
+def test_claims_link_only_to_pages_there_are():
+    verdicts = pd.DataFrame(
+        {
+            "number": [1, 2],
+            "claim": ["one", "two"],
+            "verdict": ["supported", "not measured here"],
+            "sentence": ["s", "t"],
+            "page": ["agreement", "adversary"],
+        }
+    )
+    markup = claims_table({"here": verdicts}, ["03-agreement"]).markup
+    assert '<a href="03-agreement.html">one</a>' in markup
+    assert "<td>two</td>" in markup
+    assert badge("supported") in markup
