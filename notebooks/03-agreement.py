@@ -201,10 +201,10 @@ charts.show(
 
 # %% tags=["hide-input"]
 BETWEEN = {
-    "tau_hidden_gradient_fixed": "attention with hidden gradient, attention fixed",
-    "tau_inputs_gradient": "attention with input gradient",
-    "tau_inputs_loo": "attention with input LOO",
-    "tau_between_inputs_gradient_loo": "input gradient with input LOO",
+    "tau_hidden_gradient_fixed": "hidden gradient, attention fixed",
+    "tau_inputs_gradient": "input gradient",
+    "tau_inputs_loo": "input LOO",
+    "tau_between_inputs_gradient_loo": "gradient and LOO",
 }
 between = summarise(frame, ["classifier", "projection", "lam"], list(BETWEEN))
 between = between[between["projection"].isin(["softmax", "sparsemax"])]
@@ -219,8 +219,9 @@ charts.show(
         domain=(-1, 1),
     ),
     name="ceilings",
-    caption="Agreement of attention with importance, beside the agreement of the importances with "
-    "each other, and the case that is 1 by construction.",
+    caption="Agreement of attention with the gradient of hidden states when attention is held "
+    "fixed (1 by construction), with the gradient and leave-one-out importance of inputs; last, "
+    "the agreement of these two importances with each other.",
     description="Points with intervals, a panel for each classifier: tau-b between pairs of "
     "rankings under softmax and sparsemax.",
 )

@@ -7,6 +7,7 @@ from sparseattn import paths
 
 def test_found_from_the_source_whatever_the_working_directory(monkeypatch, tmp_path):
     monkeypatch.delenv(paths.VARIABLE, raising=False)
+    monkeypatch.delenv("SPARSEATTN_STORE", raising=False)
     monkeypatch.chdir(tmp_path)
     assert paths.root() == Path(__file__).resolve().parents[1]
     assert (paths.book() / "paper").is_dir()

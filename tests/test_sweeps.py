@@ -15,6 +15,7 @@ from sparseattn.errors import UserError
 from sparseattn.progress import Progress
 from sparseattn.runs import Spec, Store
 from sparseattn.sweeps import Interrupted, SweepError, ensure, grid, missing
+from sparseattn.training import LEARNING_RATES
 
 
 def specs(seeds, **changes):
@@ -48,7 +49,7 @@ def test_one_function_comes_once():
 
 def test_each_encoder_keeps_its_own_learning_rate_unless_told():
     rates = [spec.learning_rate for spec in grid(encoders=["bilstm", "transformer"])]
-    assert rates == [1e-3, 3e-4]
+    assert rates == [LEARNING_RATES[encoder] for encoder in ("bilstm", "transformer")]
     told = grid(encoders=["bilstm", "transformer"], learning_rate=0.1)
     assert [spec.learning_rate for spec in told] == [0.1, 0.1]
 

@@ -6,9 +6,11 @@ distances to the floor, and of growth; the same numbers in ``_build/bench.json``
 
 import argparse
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,13 +53,20 @@ def comparisons(repetitions: int, quick: bool) -> Iterable[Comparison]:
     bilstm, transformer = classifier_of("bilstm"), classifier_of("transformer")
     yield from compare_leave_one_out(bilstm, ids, repetitions)
     yield from compare_influence(bilstm, ids, repetitions, whole=4 if quick else 12)
+    if (threads := torch.get_num_threads()) > 1:  # once more as runs are computed
+        torch.set_num_threads(1)
+        for compare in (compare_leave_one_out, compare_influence):
+            for row in compare(bilstm, ids, repetitions):
+                what = f"{row.what}, one thread"
+                yield replace(row, key=f"{row.key}_one_thread", what=what)
+        torch.set_num_threads(threads)
     yield from compare_influence(transformer, ids, repetitions)
     yield from compare_leave_one_out(transformer, ids, min(repetitions, 3), captum=False)
     yield from compare_kendall(500 if quick else 2000, TOKENS, repetitions)
     yield from compare_training(*((96, 100, 1) if quick else (256, 200, 3)))
 
 
-def operations(classifier: Classifier, tokens: int) -> dict[str, float]:
+def operations(classifier: Classifier, tokens: int) -> dict[str, int]:
     """Return the floating-point operations in the matrix products of one document, BiLSTM.
 
     With H units a direction, E inputs, n tokens and both directions: leaving out takes n(n + 1)
@@ -166,7 +175,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def main(quick: bool = False, threads: int = 1) -> dict[str, Any]:
+def main(quick: bool = False, threads: int | None = None) -> dict[str, Any]:
     """Run the benchmark, print it, and write ``_build/bench.json``.
 
     Parameters
@@ -174,7 +183,7 @@ def main(quick: bool = False, threads: int = 1) -> dict[str, Any]:
     quick
         Fewer repetitions and sizes: about a minute instead of several.
     threads
-        Torch threads; one is how runs are computed.
+        Torch threads, by default one for each core.
 
     Returns
     -------
@@ -189,7 +198,7 @@ def main(quick: bool = False, threads: int = 1) -> dict[str, Any]:
     """
     torch.set_flush_denormal(True)
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(threads or os.cpu_count() or 1)
     try:
         report = _measure(quick)
     finally:
@@ -259,6 +268,6 @@ def _measure(quick: bool) -> dict[str, Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="about a minute")
-    parser.add_argument("--threads", type=int, default=1, help="torch threads (1)")
+    parser.add_argument("--threads", type=int, help="torch threads; by default one a core")
     given = parser.parse_args()
     main(given.quick, given.threads)

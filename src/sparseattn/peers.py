@@ -143,7 +143,7 @@ class PlainBiLSTM(nn.Module):
 def plain_epoch(
     classifier: Classifier,
     settings: TrainingSettings,
-    ids: Sequence[Document],
+    ids: Sequence[Int[Tensor, " _"]],
     labels: Float[Tensor, " documents"],
 ) -> float:
     """Train for one epoch the usual way; return the seconds.

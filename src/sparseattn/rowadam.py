@@ -10,9 +10,9 @@ class RowAdam:
 
     A row's moments and its count of steps advance only when the row occurs; the others keep
     still, without momentum or decay. If every row occurs in every batch it is
-    `torch.optim.Adam(amsgrad=True)`. A step costs the batch's rows, not the vocabulary's: of an
-    epoch on SST that saves a sixth against torch's fused Adam over the whole embedding, and its
-    time does not grow with the vocabulary.
+    `torch.optim.Adam(amsgrad=True)`. A step costs the batch's rows, not the vocabulary's: against
+    torch's fused Adam over the whole embedding, an epoch on SST (short texts, 14,000 words) takes
+    a tenth less, on 20News and IMDb the same.
 
     Parameters
     ----------

@@ -114,7 +114,6 @@ def fit(settings: TrainingSettings, task: Task, progress: Progress | None = None
     updated row by row, see `RowAdam`. Initial weights and the order of the documents depend on
     ``seed`` alone; with one thread on a CPU, the same settings give the same bits.
     """
-    torch.set_flush_denormal(True)  # the recurrence over padding decays into slow denormals
     device = resolve_device(settings.device)
     if len(set(task.dev.labels.tolist())) < 2:
         raise UserError(
