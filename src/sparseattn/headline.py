@@ -64,7 +64,7 @@ def headline(measurements: pd.DataFrame, verdicts: pd.DataFrame) -> str:
         for quantity, name in _NAMES.items()
     ]
     return (
-        f"**{_answer(changes)}** In this build ({tasks}), with sparsemax in place of softmax the "
+        f"**{_answer(changes)}** On {tasks}, with sparsemax in place of softmax the "
         "effective number of tokens (exp of the entropy) becomes, as a share of what it was: for "
         f"{shown[0]}; for the {shown[1]}; for the {shown[2]} (over classifiers; 95 % intervals "
         f"over documents and seeds). {claims}"
