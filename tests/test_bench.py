@@ -4,6 +4,7 @@ import json
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -101,3 +102,22 @@ def test_the_report_is_written(tmp_path, monkeypatch, capsys):
     assert len(written["scaling"]) == 8
     assert written["machine"]["threads"] == 1
     assert "12.0×" in capsys.readouterr().out
+
+
+def test_the_grid_is_estimated_from_the_ledger(monkeypatch, tmp_path):
+    monkeypatch.setattr(bench.paths, "store", lambda: tmp_path)
+    assert bench.grid_hours() is None
+    tasks, encoders = ("sst", "newsgroups", "imdb"), ("bilstm", "transformer")
+    rows = [
+        {"state": "current", "observed": 300, "task": task, "encoder": encoder}
+        | {"train": 40.0, "evaluate": 0.0, "importance": 15.0, "influence": seconds}
+        for task in tasks
+        for encoder in encoders
+        for seconds in (4.0, 6.0)  # a mean of 60 seconds a run
+    ]
+    rows.append(rows[0] | {"state": "outdated", "train": 1e9})
+    monkeypatch.setattr(bench.Store, "ledger", lambda _: pd.DataFrame(rows))
+    found = bench.grid_hours(processes=2)
+    assert found["hours"] == pytest.approx(108 * 60 / 2 / 3600)
+    monkeypatch.setattr(bench.Store, "ledger", lambda _: pd.DataFrame(rows[:-3]))
+    assert bench.grid_hours() is None  # no Transformer on IMDb yet

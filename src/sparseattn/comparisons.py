@@ -110,7 +110,7 @@ def compare_leave_one_out(
     classifier: Classifier, ids: Tensor, repetitions: int, captum: bool = True
 ) -> list[Comparison]:
     """Compare leaving out each input with a loop, with plain batches, and with captum."""
-    sizes = tuple(size for size in (4, 8, 16, 32, 64, len(ids) - 2) if size <= len(ids) - 2)
+    sizes = tuple(size for size in (8, 16, 32, 64, len(ids) - 2) if size <= len(ids) - 2)
     size = fastest(lambda size: peers.leave_out_in_batches(classifier, ids, size), sizes)
     functions: dict[str, Callable[[], Any]] = {
         "ours": lambda: logits_without_each(classifier, [ids])[1][0],

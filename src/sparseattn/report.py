@@ -96,6 +96,8 @@ def execute(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
                 parameters=dict(values),
                 kernel_name="python3",
                 progress_bar=False,
+                # Not a warning about its own transport for each notebook.
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
             )
         except PapermillExecutionError as error:
             where = f"Notebook '{notebook}' failed in cell {error.cell_index}"
