@@ -42,7 +42,16 @@
     const result = await window.vegaEmbed(target, spec, {
       mode: "vega-lite", renderer: "svg", actions: false, config, tooltip: { theme },
     });
+    unname(target);
     return result.view;
+  }
+
+  // Vega calls a group of marks a symbol even when it holds none, and then has no name for it.
+  function unname(target) {
+    for (const group of target.querySelectorAll('g[role="graphics-symbol"]:empty')) {
+      group.removeAttribute("role");
+      group.removeAttribute("aria-roledescription");
+    }
   }
 
   function readState(view, spec) {
@@ -54,6 +63,7 @@
   async function apply(view, state) {
     for (const [name, value] of Object.entries(state)) view.signal(name, value);
     await view.runAsync();
+    unname(view.container());
   }
 
   async function draw(figure) {
