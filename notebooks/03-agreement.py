@@ -31,7 +31,7 @@ observed = 100
 epochs = 5
 learning_rate = None
 vectors = None
-device = "cpu"
+device = "auto"
 jobs = None
 
 # %% tags=["remove-input"]

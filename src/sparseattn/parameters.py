@@ -44,7 +44,7 @@ class Parameters(BaseModel):
     epochs: Annotated[int, Field(ge=1)] | None = None
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     vectors: str | None = None
-    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     jobs: Annotated[int, Field(ge=1)] | None = None
     tasks: list[Literal["sst", "newsgroups", "imdb"]] = ["sst", "newsgroups", "imdb"]
     scores: Annotated[list[float], Field(min_length=2, max_length=40)] = [1.0, 0.0]
