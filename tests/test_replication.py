@@ -9,6 +9,7 @@ import pytest
 from sparseattn import paper, replication
 from sparseattn.contradictions import contradictions
 
+
 @pytest.fixture(autouse=True)
 def nothing_published(monkeypatch, tmp_path_factory):
     """What the project has published by now must not matter here."""
