@@ -21,8 +21,8 @@
 
 # %% tags=["parameters", "hide-input"]
 scores = [2.0, 1.6, 0.9, 0.3, -0.4, -1.2]
-lams = [-50.0, -10.0, -3.0, 0.0, 0.3, 0.6, 0.9]
-alphas = [1.0, 1.25, 1.5, 2.0]
+shown_lams = [-50.0, -10.0, -3.0, 0.0, 0.3, 0.6, 0.9]
+shown_alphas = [1.0, 1.25, 1.5, 2.0]
 
 # %% tags=["remove-input"]
 from sparseattn import parameters
@@ -107,7 +107,7 @@ def as_defined(a, lam):
 vector = torch.tensor(p.scores, dtype=torch.float64)
 everywhere = torch.ones(len(p.scores), dtype=torch.bool)
 rows = []
-for lam in p.lams:
+for lam in p.shown_lams:
     ours = project(vector, everywhere, "sparsegen", lam=lam)
     rows.append(
         {
@@ -155,7 +155,7 @@ grid = pd.DataFrame(
             "scale": f"scores × {scale:g}",
             "nonzero": int((project(vector * scale, everywhere, "sparsegen", lam=lam) > 0).sum()),
         }
-        for lam in p.lams
+        for lam in p.shown_lams
         for scale in scales
     ]
 )
@@ -187,7 +187,7 @@ table(
                 "nonzero": int((project(vector, everywhere, "entmax", alpha=alpha) > 0).sum()),
                 "largest": float(project(vector, everywhere, "entmax", alpha=alpha).max()),
             }
-            for alpha in p.alphas
+            for alpha in p.shown_alphas
         ]
     ),
     "α-entmax over α, for the same scores.",

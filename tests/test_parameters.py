@@ -74,11 +74,20 @@ def test_plain_papermill_stops_with_the_message(tmp_path):
     """papermill itself would only warn and go on."""
     notebook = parameters.paths.notebooks() / "01-scores-to-attention.ipynb"
     finished = subprocess.run(
-        [sys.executable, "-m", "papermill", notebook, tmp_path / "out.ipynb", "-p", "lamz", "1"],
+        [
+            sys.executable,
+            "-m",
+            "papermill",
+            notebook,
+            tmp_path / "out.ipynb",
+            "-p",
+            "shown_lamz",
+            "1",
+        ],
         capture_output=True,
         text=True,
         check=False,
     )
     assert finished.returncode != 0
-    assert "Unknown parameter 'lamz'" in finished.stderr
-    assert "Did you mean 'lams'" in finished.stderr
+    assert "Unknown parameter 'shown_lamz'" in finished.stderr
+    assert "Did you mean 'shown_lams'" in finished.stderr

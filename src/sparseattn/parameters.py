@@ -27,7 +27,8 @@ class Parameters(BaseModel):
 
     The grid of classifiers is the product of the lists: `encoders` × `alignments` ×
     (`projections`, sparsegen at each λ of `lams`, entmax at each α of `alphas`) × `seeds`.
-    None leaves a setting to the classifier's own default.
+    None leaves a setting to the classifier's own default. `scores`, `shown_lams` and
+    `shown_alphas` are those of the page on projections, `tasks` those of the published results.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -48,6 +49,8 @@ class Parameters(BaseModel):
     jobs: Annotated[int, Field(ge=1)] | None = None
     tasks: list[Literal["sst", "newsgroups", "imdb"]] = ["sst", "newsgroups", "imdb"]
     scores: Annotated[list[float], Field(min_length=2, max_length=40)] = [1.0, 0.0]
+    shown_lams: Annotated[list[Annotated[float, Field(lt=1)]], Field(min_length=1)] = [0.0]
+    shown_alphas: Annotated[list[Annotated[float, Field(ge=1)]], Field(min_length=1)] = [1.5]
 
     _started: float = PrivateAttr(default_factory=time.monotonic)
 
