@@ -70,6 +70,7 @@ Markdown(
 )
 
 # %% tags=["remove-input"]
+NO_LAMBDA = Markdown("None of these classifiers has a λ: there is nothing to draw.")
 SHOWN = {
     "attention_effective": "attention",
     "effective_inputs_gradient": "importance of inputs (gradient)",
@@ -83,7 +84,7 @@ spread = summarise(
     [f"share_{name}" for name in SHOWN],
 )
 spread["shown"] = spread["quantity"].str.removeprefix("share_").map(SHOWN)
-charts.show(
+NO_LAMBDA if spread.empty else charts.show(
     charts.over_lambda(
         spread,
         colour="shown",

@@ -167,13 +167,8 @@ table(
 # epochs, and the weights of its best epoch are kept. The test split plays no part in it.
 
 # %% tags=["hide-input"]
-curves = pd.concat(
-    [
-        run.curve.assign(**cell(run))
-        for run in runs
-        if run.spec.projection in ("softmax", "sparsemax")
-    ]
-)
+without_lambda = [run for run in runs if run.spec.projection != "sparsegen"] or runs
+curves = pd.concat([run.curve.assign(**cell(run)) for run in without_lambda])
 charts.show(
     charts.learning_curves(curves, colour="projection", panel="classifier"),
     name="learning-curves",
@@ -189,8 +184,9 @@ charts.show(
 # it. Both are needed, since training can scale the scores ({doc}`01-scores-to-attention`).
 
 # %% tags=["hide-input"]
+NO_LAMBDA = Markdown("None of these classifiers has a λ: there is nothing to draw.")
 support = summarise(frame[frame["lam"].notna()], [*paper.CELL, "classifier"], ["support_share"])
-charts.show(
+NO_LAMBDA if support.empty else charts.show(
     charts.over_lambda(support, colour="classifier", title="Share of tokens with any attention"),
     name="realised-sparsity",
     caption="Realised sparsity: the share of tokens that receive any attention, over λ, with 95 % "

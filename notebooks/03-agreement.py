@@ -88,8 +88,15 @@ def named(rows):
     )
 
 
+def without_lambda(rows):
+    """Leave sparsegen to the charts over λ, unless there is nothing else."""
+    return (
+        rows if (rows["projection"] == "sparsegen").all() else rows.query("lam.isna() or lam == 0")
+    )
+
+
 taus = named(summarise(frame, BY, TAUS))
-both = taus[taus["projection"].isin(["softmax", "sparsemax"])]
+both = without_lambda(taus)
 reported = named(paper.table6()).query("task in @taus.task")
 reported = reported.assign(classifier=classifier_names(reported), mean=reported["value"])
 charts.show(
@@ -132,10 +139,13 @@ table(
 # ## Over λ
 
 # %% tags=["hide-input"]
+from IPython.display import Markdown
+
+NO_LAMBDA = Markdown("None of these classifiers has a λ: there is nothing to draw.")
 series = taus[taus["lam"].notna() & taus["quantity"].str.startswith("tau_inputs")]
 theirs = named(paper.figure3()).query("task in @taus.task")
 theirs = theirs.assign(classifier=classifier_names(theirs), mean=theirs["value"])
-charts.show(
+NO_LAMBDA if series.empty else charts.show(
     charts.over_lambda(
         series,
         theirs if len(theirs) else None,
@@ -173,7 +183,7 @@ CHECKS = {
 }
 checks = summarise(frame[frame["lam"].notna()], BY, list(CHECKS))
 checks["shown"] = checks["quantity"].map(CHECKS)
-charts.show(
+NO_LAMBDA if checks.empty else charts.show(
     charts.over_lambda(
         checks,
         colour="shown",
@@ -207,7 +217,7 @@ BETWEEN = {
     "tau_between_inputs_gradient_loo": "gradient and LOO",
 }
 between = summarise(frame, ["classifier", "projection", "lam"], list(BETWEEN))
-between = between[between["projection"].isin(["softmax", "sparsemax"])]
+between = without_lambda(between)
 between["pair"] = between["quantity"].map(BETWEEN)
 charts.show(
     charts.paper_versus_here(
@@ -231,8 +241,6 @@ charts.show(
 # ranking can be held against them: the share of its mass on those tokens.
 
 # %% tags=["hide-input"]
-from IPython.display import Markdown
-
 TRUTH = {
     "evidence_share": "their share of the tokens",
     "attention_evidence_mass": "attention",
@@ -241,7 +249,7 @@ TRUTH = {
 }
 if "evidence_share" in frame:
     truth = summarise(frame, ["classifier", "projection", "lam"], list(TRUTH))
-    truth = truth[truth["projection"].isin(["softmax", "sparsemax"])]
+    truth = without_lambda(truth)
     truth["mass"] = truth["quantity"].map(TRUTH)
     shown = charts.show(
         charts.paper_versus_here(
