@@ -71,10 +71,12 @@ charts.show(
 # Write the objective of sparsegen out, drop what does not depend on $p$, and complete the square:
 #
 # $$
+# \begin{aligned}
 # \|p - a\|^2 - \lambda\|p\|^2
-#   = (1 - \lambda)\,\Big\|p - \frac{a}{1 - \lambda}\Big\|^2 + \text{const}
-#   \quad\Longrightarrow\quad
-# \mathrm{sparsegen}(a; \lambda) = \mathrm{sparsemax}\Big(\frac{a}{1 - \lambda}\Big).
+#   &= (1 - \lambda)\,\Big\|p - \frac{a}{1 - \lambda}\Big\|^2 + \text{const} \\
+# \Longrightarrow\quad
+# \mathrm{sparsegen}(a; \lambda) &= \mathrm{sparsemax}\Big(\frac{a}{1 - \lambda}\Big).
+# \end{aligned}
 # $$
 #
 # So $\lambda$ is a temperature $1 - \lambda$ and nothing else. The table solves both sides: the
@@ -147,7 +149,7 @@ print("both solutions agree to 1e-5:", bool((identity["difference"] < 1e-5).all(
 # given. The number of non-zero weights below depends on λ and on the scale of the scores alike.
 
 # %% tags=["hide-input"]
-scales = [0.25, 0.5, 1.0, 2.0, 4.0]
+scales = [0.25, 1.0, 2.0, 4.0]  # four colours are told apart
 grid = pd.DataFrame(
     [
         {

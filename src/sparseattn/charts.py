@@ -25,7 +25,7 @@ from .encodings import (
     tip,
 )
 from .errors import UserError
-from .figures import AnyChart, Figure, show, write_scripts
+from .figures import AnyChart, Figure, show
 from .projections import project
 
 __all__ = [
@@ -37,7 +37,6 @@ __all__ = [
     "projections",
     "show",
     "tokens",
-    "write_scripts",
 ]
 
 _QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
