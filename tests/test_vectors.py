@@ -12,6 +12,7 @@ from sparseattn.vectors import (
     check_vectors,
     cooccurrences,
     initial_vectors,
+    kept_vectors,
     load_vectors,
     ppmi,
     train_vectors,
@@ -175,3 +176,29 @@ def test_initial_vectors_choose_by_kind(tmp_path):
     assert torch.equal(initial_vectors("task", task, 5, seed=2), expected)
     path = save(tmp_path / "v.vec", ["good 1 2 3"])
     assert torch.equal(initial_vectors(str(path), task, 3), load_vectors(path, task.vocabulary, 3))
+
+
+def test_kept_vectors_are_those_made_anew_and_are_made_once(tmp_path, monkeypatch):
+    task = load_task("planted", {"documents": [50, 4, 4]})
+    expected = initial_vectors("task", task, 5, seed=2)
+    assert torch.equal(kept_vectors(tmp_path / "v", "task", task, 5, seed=2), expected)
+    assert kept_vectors(tmp_path / "v", "random", task, 5) is None
+
+    def never(*arguments):
+        raise AssertionError("made a second time")
+
+    monkeypatch.setattr("sparseattn.vectors.initial_vectors", never)
+    assert torch.equal(kept_vectors(tmp_path / "v", "task", task, 5, seed=2), expected)
+    with pytest.raises(AssertionError, match="second time"):
+        kept_vectors(tmp_path / "v", "task", task, 5, seed=3)
+
+
+def test_damaged_kept_vectors_are_made_anew(tmp_path):
+    task = load_task("planted", {"documents": [50, 4, 4]})
+    expected = kept_vectors(tmp_path, "task", task, 5)
+    (file,) = tmp_path.glob("*/vectors.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
+    assert torch.equal(kept_vectors(tmp_path, "task", task, 5), expected)
+    assert file.read_bytes() != bytes(content)

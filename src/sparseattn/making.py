@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import numpy as safetensors_numpy
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
 
 def make(
-    spec: Spec, task: Task, trained: "Run | None" = None, progress: Progress | None = None
+    spec: Spec,
+    task: Task,
+    trained: "Run | None" = None,
+    progress: Progress | None = None,
+    vectors: Path | None = None,
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Train a classifier and observe it.
 
@@ -37,6 +42,8 @@ def make(
         A run with the same weights, which are then taken over.
     progress
         Called after each epoch, see `sparseattn.training.fit`.
+    vectors
+        A folder in which initial vectors are kept for other runs.
 
     Returns
     -------
@@ -51,7 +58,7 @@ def make(
             seconds["train"] = trained.manifest["seconds"]["train"]
         else:
             with _timed(seconds, "train"):
-                fitted = fit(spec, task, progress)
+                fitted = fit(spec, task, progress, vectors)
             classifier, curve, best_epoch = fitted.classifier, fitted.curve, fitted.best_epoch
         with _timed(seconds, "evaluate"):
             dev, test = (_scores(evaluate(classifier, one)) for one in (task.dev, task.test))

@@ -150,6 +150,7 @@ class Store:
     ``locks/KEY.lock``, which the system releases when its process ends, however it ends; so what
     lies in ``partial/`` for a key whose lock is free was left by a killed process, and is removed.
     A run that is not what its checksums say goes to ``damaged/`` and counts as missing.
+    ``vectors/`` keeps initial word vectors, which runs of one task and seed share.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
@@ -207,7 +208,7 @@ class Store:
             partial = self._partial(key, estimated_size(spec, task))
             try:
                 earlier = self._trained(spec.training_identity(task.fingerprint))
-                files, manifest = make(spec, task, earlier, progress)
+                files, manifest = make(spec, task, earlier, progress, self.root / "vectors")
                 with self._writing():
                     write(partial, files, manifest)
                     self._publish(partial, key)

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -18,7 +19,7 @@ from .errors import UserError
 from .model import Batch, Classifier, ModelSettings, collate
 from .rowadam import RowAdam
 from .tasks import Documents, Task
-from .vectors import check_vectors, initial_vectors
+from .vectors import check_vectors, initial_vectors, kept_vectors
 
 TRAINING_VERSION = 1
 """Raise whenever the same settings and task would no longer give the same weights."""
@@ -81,7 +82,12 @@ class Fitted:
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
-def fit(settings: TrainingSettings, task: Task, progress: Progress | None = None) -> Fitted:
+def fit(
+    settings: TrainingSettings,
+    task: Task,
+    progress: Progress | None = None,
+    vectors: Path | None = None,
+) -> Fitted:
     """Train a classifier on a task's train split, stopping by its dev split.
 
     Parameters
@@ -93,6 +99,9 @@ def fit(settings: TrainingSettings, task: Task, progress: Progress | None = None
     progress
         Called after each epoch with its number, the largest number of epochs, and its row of
         the learning curve.
+    vectors
+        A folder in which initial vectors are kept for other fits; see
+        `sparseattn.vectors.kept_vectors`.
 
     Returns
     -------
@@ -120,7 +129,7 @@ def fit(settings: TrainingSettings, task: Task, progress: Progress | None = None
             f"The dev split of task '{task.name}' ({len(task.dev)} documents) does not hold both "
             "classes, so no epoch can be chosen by ROC-AUC. Give more documents."
         )
-    classifier = _initial(settings, task).to(device)
+    classifier = _initial(settings, task, vectors).to(device)
     optimiser, rows = _optimisers(classifier, settings)
     ids = [one.to(device) for one in task.train.ids]
     labels = task.train.labels.to(device)
@@ -266,8 +275,9 @@ def _entropy(share: float) -> float:
     return -sum(p * math.log(p) for p in (share, 1 - share) if p > 0)
 
 
-def _initial(settings: TrainingSettings, task: Task) -> Classifier:
-    vectors = initial_vectors(settings.vectors, task, settings.embedding_size, settings.seed)
+def _initial(settings: TrainingSettings, task: Task, folder: Path | None) -> Classifier:
+    wanted = settings.vectors, task, settings.embedding_size, settings.seed
+    vectors = kept_vectors(folder, *wanted) if folder else initial_vectors(*wanted)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         return Classifier(settings, len(task.vocabulary), vectors)

@@ -1,6 +1,10 @@
 """Initial word vectors: from a file, or trained on texts (PPMI, then a truncated SVD)."""
 
 import gzip
+import hashlib
+import json
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -8,11 +12,14 @@ from typing import IO, Any, cast
 
 import numpy as np
 import torch
+from filelock import FileLock
 from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
+from safetensors import torch as safetensors_torch
 from torch import Tensor
 
 from .errors import UserError, nearest
+from .runfiles import DamagedRunError, read, write
 from .tasks import Task, imdb_texts
 from .words import MARKERS, PAD
 
@@ -26,6 +33,7 @@ SCALE = 0.3
 # singular values.
 _SMOOTHING = 0.75
 _POWER = 0.5
+_FILE = "vectors.safetensors"
 _ROUNDS = 4  # power iterations of the randomised SVD
 
 Matrix = Any  # scipy.sparse, which has no types
@@ -66,6 +74,52 @@ def initial_vectors(
     if kind == "imdb":
         return train_vectors(imdb_texts(task), task.vocabulary, size, seed)
     return load_vectors(Path(kind).expanduser(), task.vocabulary, size, seed)
+
+
+def kept_vectors(
+    folder: Path, kind: str, task: Task, size: int, seed: int = 0
+) -> Float32[Tensor, "words size"] | None:
+    """Return `initial_vectors`, made once for all runs that share a folder.
+
+    Parameters
+    ----------
+    folder
+        Where vectors trained on texts are kept; made when first needed. A damaged file is made
+        anew; processes that want the same vectors wait for the first.
+    kind, task, size, seed
+        See `initial_vectors`.
+
+    Returns
+    -------
+    Tensor or None
+        The same bits as `initial_vectors`.
+
+    Raises
+    ------
+    UserError
+        As `initial_vectors`.
+    OSError
+        When the folder cannot be written.
+    """
+    if kind not in ("task", "imdb"):
+        return initial_vectors(kind, task, size, seed)
+    made_from = [kind, task.name, task.fingerprint, size, seed, VECTORS_VERSION]
+    name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{name}.lock"):
+        kept = folder / name
+        try:
+            return safetensors_torch.load(read(kept, _FILE))["vectors"]
+        except DamagedRunError:
+            vectors = initial_vectors(kind, task, size, seed)
+            assert vectors is not None
+            partial = folder / f"{name}.partial"
+            for left in (partial, kept):
+                shutil.rmtree(left, ignore_errors=True)
+            partial.mkdir()
+            write(partial, {_FILE: safetensors_torch.save({"vectors": vectors})}, {})
+            os.rename(partial, kept)
+            return vectors
 
 
 def check_vectors(kind: str, available: bool = True) -> None:
