@@ -115,15 +115,15 @@ claims_table(verdicts, report.notebooks())
 #
 # - {doc}`01-scores-to-attention`: what makes attention sparse.
 # - {doc}`02-tasks-and-classifiers`: what is read, how well, how sparsely.
-# - {doc}`03-agreement`: attention against importance.
-# - {doc}`04-paper`: every figure of the paper beside ours, on the paper's tasks.
+# - {doc}`05-agreement`: attention against importance.
+# - {doc}`07-paper`: every figure of the paper beside ours, on the paper's tasks.
 # - {doc}`../measures`: every measure, with an example to check by hand.
 #
 # ## Run it again
 #
 # ```
 # make book
-# .venv/bin/sparseattn run 03-agreement -p task my.csv
+# .venv/bin/sparseattn run 05-agreement -p task my.csv
 # ```
 #
 # The first line makes this report, the second one page of it on your own texts. More in

@@ -119,7 +119,7 @@ def test_page_is_light(visit: Visit, page: str) -> None:
 
 
 def test_legend_filters_by_keyboard(visit: Visit) -> None:
-    visit.open(_page("03-"))
+    visit.open(_page("agreement"))
     figure = visit.page.locator("figure.chart:has(.chart-legend button)").first
     marks = figure.locator(".chart-live svg [role='graphics-symbol']")
     before = marks.count()
@@ -181,7 +181,7 @@ def test_data_and_pictures_download(visit: Visit) -> None:
 
 
 def test_print_keeps_static_pictures(visit: Visit) -> None:
-    visit.open(_page("03-"))
+    visit.open(_page("agreement"))
     visit.page.emulate_media(media="print")
     figure = visit.page.locator("figure.chart").first
     assert figure.locator(".chart-static").is_visible()
@@ -192,7 +192,7 @@ def test_print_keeps_static_pictures(visit: Visit) -> None:
 def test_without_a_script_a_picture_stays(browser: object, site: str) -> None:
     context = browser.new_context(java_script_enabled=False)  # type: ignore[attr-defined]
     page = context.new_page()
-    page.goto(f"{site}/{_page('03-')}")
+    page.goto(f"{site}/{_page("agreement")}")
     picture = page.locator("figure.chart .chart-static").first
     assert picture.is_visible()
     assert picture.get_attribute("alt")

@@ -144,12 +144,12 @@ def test_notebooks_get_parameters_as_yaml(run, monkeypatch, tmp_path):
     file = tmp_path / "p.yml"
     file.write_text("task: sst\nseeds: [7]\n")
     code, told, _ = run(
-        "run", "03-agreement", "-f", str(file), "-p", "seeds", "[0, 1]", "-p", "learning_rate",
+        "run", "05-agreement", "-f", str(file), "-p", "seeds", "[0, 1]", "-p", "learning_rate",
         "1e-3", "-o", str(tmp_path / "out.ipynb"),
     )  # fmt: skip
     assert code == 0
     expected = {"task": "sst", "seeds": [0, 1], "learning_rate": 0.001}
-    assert called == [("03-agreement", expected, tmp_path / "out.ipynb")]
+    assert called == [("05-agreement", expected, tmp_path / "out.ipynb")]
     assert told.strip() == str(tmp_path / "out.ipynb")
 
 

@@ -8,7 +8,7 @@ from sparseattn import parameters
 from sparseattn.errors import UserError
 from sparseattn.parameters import check, declared, validated
 
-NOTEBOOK = "03-agreement"
+NOTEBOOK = "05-agreement"
 
 
 def given(**values):
@@ -25,7 +25,7 @@ def test_defaults_pass_and_kernel_names_are_passed_over():
     ("values", "message"),
     [
         ({"sedes": [1]}, "Unknown parameter 'sedes'.*Did you mean 'seeds'"),
-        ({"scores": [1.0, 2.0]}, "Unknown parameter 'scores' of notebook '03-agreement'"),
+        ({"scores": [1.0, 2.0]}, "Unknown parameter 'scores' of notebook '05-agreement'"),
         ({"seeds": [-1]}, "seeds.*greater than or equal to 0"),
         ({"seeds": []}, "seeds.*at least 1"),
         ({"seeds": "[0, 1]"}, "seeds.*list(.|\n)*-y"),
@@ -47,7 +47,7 @@ def test_refuses_and_says_what_is_known(values, message):
 
 
 def test_unknown_notebook_names_the_nearest():
-    with pytest.raises(UserError, match="Did you mean '03-agreement'"):
+    with pytest.raises(UserError, match="Did you mean '05-agreement'"):
         validated("03-agrement", {})
 
 

@@ -40,7 +40,7 @@ def test_claims_link_only_to_pages_there_are():
             "page": ["agreement", "adversary"],
         }
     )
-    markup = claims_table({"here": verdicts}, ["03-agreement"]).markup
-    assert '<a href="03-agreement.html">one</a>' in markup
+    markup = claims_table({"here": verdicts}, ["05-agreement"]).markup
+    assert '<a href="05-agreement.html">one</a>' in markup
     assert "<td>two</td>" in markup
     assert badge("supported") in markup

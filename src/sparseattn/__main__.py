@@ -170,7 +170,7 @@ def tasks(
 
 @app.command()
 def run(
-    notebook: Annotated[str, typer.Argument(help="Its name, such as 03-agreement.")],
+    notebook: Annotated[str, typer.Argument(help="Its name, such as 05-agreement.")],
     parameter: ParameterOption = None,
     file: FileOption = None,
     output: Annotated[

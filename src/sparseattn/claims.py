@@ -240,7 +240,7 @@ CLAIMS: tuple[Claim, ...] = (
         1,
         "A hidden state is not interchangeable with its input: the influence of the inputs on it "
         "is spread out, for every task, encoder and projection.",
-        "paper",
+        "hidden-states",
         ("Table 1",),
         ("influence_dispersion",),
         NEARER,
@@ -250,7 +250,7 @@ CLAIMS: tuple[Claim, ...] = (
         2,
         "Sparse attention does not make the importance of inputs sparse: it stays spread out "
         "whatever the projection.",
-        "paper",
+        "dispersion",
         ("Figure 2",),
         ("dispersion_inputs_gradient", "dispersion_inputs_loo"),
         NEARER + " Sparse projections only.",
@@ -259,7 +259,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         3,
         "The sparser attention is, the more the importance of inputs is spread out.",
-        "paper",
+        "dispersion",
         ("Table 2",),
         ("dispersion_inputs_gradient",),
         TREND.format(side="above"),
@@ -289,7 +289,7 @@ CLAIMS: tuple[Claim, ...] = (
         6,
         "Attention can be made to diverge at no cost in accuracy when the model is retrained, but "
         "not when its other parameters are frozen.",
-        "paper",
+        "adversary",
         ("Table 5",),
         (),
         "Needs adversarially trained attention.",

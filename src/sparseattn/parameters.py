@@ -101,7 +101,7 @@ def declared(notebook: str) -> dict[str, Any]:
     Parameters
     ----------
     notebook
-        Its name without ending, such as ``03-agreement``.
+        Its name without ending, such as ``05-agreement``.
 
     Returns
     -------
@@ -177,7 +177,7 @@ def check(namespace: Mapping[str, Any], notebook: str) -> Parameters:
         ``globals()`` of the notebook; modules, private names and the kernel's own are passed
         over, everything else must be a declared parameter.
     notebook
-        The notebook's name, such as ``03-agreement``.
+        The notebook's name, such as ``05-agreement``.
 
     Returns
     -------

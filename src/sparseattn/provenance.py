@@ -23,7 +23,7 @@ class Provenance:
     Parameters
     ----------
     notebook
-        Name of the notebook, such as ``03-agreement``.
+        Name of the notebook, such as ``05-agreement``.
     parameters
         The checked parameters.
     runs

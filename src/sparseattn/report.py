@@ -59,7 +59,7 @@ def execute(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
     Parameters
     ----------
     notebook
-        Name without ending, such as ``03-agreement``.
+        Name without ending, such as ``05-agreement``.
     values
         Parameters that differ from the notebook's defaults.
     output

@@ -24,7 +24,7 @@ tasks = ["sst", "newsgroups", "imdb"]
 # %% tags=["hide-input"]
 from sparseattn import parameters
 
-p = parameters.check(globals(), "04-paper")
+p = parameters.check(globals(), "07-paper")
 
 # %% tags=["remove-output", "hide-input"]
 from IPython.display import HTML, Markdown
@@ -329,7 +329,7 @@ table(
 #   {cite:t}`jain2019attention`. Where a *different* above comes with another accuracy too, suspect
 #   these before the claim.
 # - **Ties.** A fall of $\tau_b$ with λ may be its ceiling under ties and nothing else:
-#   {doc}`03-agreement` divides by the ceiling and shows measures that ties do not touch.
+#   {doc}`05-agreement` divides by the ceiling and shows measures that ties do not touch.
 # - **Documents and seeds.** The paper's ± is over documents. Ours covers both, so that training
 #   again is part of the uncertainty.
 # - **Our data are not the paper's to the document.** Where the preparation departs from it:
@@ -375,4 +375,4 @@ table(behind.reset_index(), "Published runs, by task.") if len(ledger) else Mark
 # %% tags=["remove-input"]
 from sparseattn.provenance import Provenance
 
-Provenance("04-paper", p, published.runs(p.tasks))
+Provenance("07-paper", p, published.runs(p.tasks))

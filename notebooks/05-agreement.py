@@ -37,7 +37,7 @@ jobs = None
 # %% tags=["remove-input"]
 from sparseattn import parameters
 
-p = parameters.check(globals(), "03-agreement")
+p = parameters.check(globals(), "05-agreement")
 
 # %% [markdown]
 # ## The claims
@@ -322,4 +322,4 @@ print("no τ-b above its ceiling:", bool((frame[TAUS].max(axis=1) <= 1 + 1e-9).a
 # %% tags=["remove-input"]
 from sparseattn.provenance import Provenance
 
-Provenance("03-agreement", p, runs)
+Provenance("05-agreement", p, runs)
