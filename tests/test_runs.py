@@ -184,6 +184,7 @@ def test_manifest_says_where_numbers_come_from(made, task):
     assert manifest["task"]["fingerprint"] == task.fingerprint
     assert [row["documents"] for row in manifest["task"]["splits"]] == [48, 16, 16]
     assert set(manifest["seconds"]) == {"train", "evaluate", "importance", "influence"}
+    assert manifest["cpu_seconds"] > 0
     assert manifest["versions"] == tiny.spec().versions()
     assert manifest["packages"]["torch"] == torch.__version__
     assert len(manifest["code"]["fingerprint"]) == 64

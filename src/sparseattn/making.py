@@ -51,6 +51,7 @@ def make(
         The contents of the run's files by name, and its manifest (see `sparseattn.runs.Run`).
     """
     seconds: dict[str, float] = {}
+    start = time.process_time()
     with reproducible(spec.device):
         if trained:
             classifier = trained.classifier().to(resolve_device(spec.device))
@@ -83,6 +84,8 @@ def make(
         "dev": dev,
         "best_epoch": best_epoch,
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        # Unlike the wall time, the same however busy the machine was.
+        "cpu_seconds": None if trained else round(time.process_time() - start, 3),
         "date": datetime.now(UTC).isoformat(),
         "device": classifier.device.type,
         "threads": 1,

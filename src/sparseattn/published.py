@@ -32,8 +32,8 @@ TOLERANCE = 0.01
 PLACE = ("task", "encoder", "alignment", "projection", "lam", "alpha", "seed")
 LEDGER = (
     "key", *PLACE, "classifier", "observed", "accuracy", "auc", "dev_accuracy", "dev_auc",
-    "best_epoch", "train", "evaluate", "importance", "influence", "device", "processor", "gpu",
-    "commit", "date", "versions", "fingerprint", "state",
+    "best_epoch", "train", "evaluate", "importance", "influence", "cpu_seconds", "device",
+    "processor", "gpu", "commit", "date", "versions", "fingerprint", "state",
 )  # fmt: skip
 
 
@@ -107,7 +107,8 @@ def ledger(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd
     DataFrame
         The columns of `sparseattn.runs.Store.ledger`, of which ``accuracy`` and ``auc`` are on the
         whole test split; and ``classifier`` in words, ``dev_accuracy``, ``dev_auc``,
-        ``best_epoch``, ``processor``, ``gpu``, ``commit``, and ``fingerprint`` of the data.
+        ``best_epoch``, ``cpu_seconds`` (NaN where unknown), ``processor``, ``gpu``,
+        ``commit``, and ``fingerprint`` of the data.
         ``state`` is ``current``, or ``outdated`` when the stages have newer versions now.
     """
     rows = []
@@ -122,6 +123,7 @@ def ledger(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd
                 **{name: manifest[name] for name in ("accuracy", "auc", "best_epoch", "device")},
                 **{f"dev_{name}": manifest["dev"][name] for name in ("accuracy", "auc")},
                 **{name: manifest["hardware"][name] for name in ("processor", "gpu")},
+                "cpu_seconds": manifest.get("cpu_seconds"),
                 "commit": manifest["code"]["commit"],
                 "date": manifest["date"],
                 "versions": " ".join(f"{name}={n}" for name, n in manifest["versions"].items()),
@@ -130,7 +132,7 @@ def ledger(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd
             }
         )
     frame = pd.DataFrame(rows, columns=list(LEDGER))
-    return frame.astype(dict.fromkeys(("lam", "accuracy", "auc"), "float64"))
+    return frame.astype(dict.fromkeys(("lam", "accuracy", "auc", "cpu_seconds"), "float64"))
 
 
 def tasks(folder: Path | None = None) -> dict[str, dict[str, Any]]:

@@ -25,6 +25,8 @@ ORIGIN = (
     "hardware", "device", "threads", "accuracy", "auc", "dev", "best_epoch", "seconds", "date",
 )  # fmt: skip
 
+OPTIONAL = ("cpu_seconds",)  # not known of the first runs
+
 
 def write_run(manifest: Mapping[str, Any], measured: pd.DataFrame, folder: Path) -> list[Path]:
     """Write a run's two files.
@@ -32,8 +34,8 @@ def write_run(manifest: Mapping[str, Any], measured: pd.DataFrame, folder: Path)
     Parameters
     ----------
     manifest
-        See `sparseattn.runs.Run`; its entries `ORIGIN` and the task's name and fingerprint are
-        kept.
+        See `sparseattn.runs.Run`; its entries `ORIGIN` and `OPTIONAL`, and the task's name
+        and fingerprint, are kept.
     measured
         One row a document, one column a quantity.
     folder
@@ -70,7 +72,7 @@ def write_run(manifest: Mapping[str, Any], measured: pd.DataFrame, folder: Path)
     )  # fmt: skip
     content = buffer.getvalue()
     record = {
-        **{name: manifest.get(name) for name in ORIGIN},
+        **{name: manifest.get(name) for name in (*ORIGIN, *OPTIONAL)},
         "task": {name: manifest["task"][name] for name in ("name", "fingerprint")},
         "documents": documents,
         "sha256": hashlib.sha256(content).hexdigest(),

@@ -68,7 +68,8 @@ class Run:
         whose weights were taken over, or its own), ``versions``, ``packages``, ``code``,
         ``hardware``, ``device``, ``threads``, ``task`` (``name``, ``fingerprint``, ``splits``,
         ``deviations``), ``accuracy`` and ``auc`` on the whole test split, the same on ``dev``,
-        ``best_epoch``, ``seconds`` of each stage, ``date`` (UTC), ``files`` (bytes of each).
+        ``best_epoch``, ``seconds`` (wall time of each stage), ``cpu_seconds`` (processor time of
+        all, None where the weights were taken over), ``date`` (UTC), ``files`` (bytes of each).
     """
 
     spec: Spec
