@@ -192,7 +192,7 @@ def test_print_keeps_static_pictures(visit: Visit) -> None:
 def test_without_a_script_a_picture_stays(browser: object, site: str) -> None:
     context = browser.new_context(java_script_enabled=False)  # type: ignore[attr-defined]
     page = context.new_page()
-    page.goto(f"{site}/{_page("agreement")}")
+    page.goto(f"{site}/{_page('agreement')}")
     picture = page.locator("figure.chart .chart-static").first
     assert picture.is_visible()
     assert picture.get_attribute("alt")
