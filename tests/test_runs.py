@@ -14,7 +14,7 @@ import tiny
 import torch
 from pydantic import ValidationError
 
-from sparseattn import measures, runfiles, runs, specs
+from sparseattn import measures, runfiles, runs, specs, storage
 from sparseattn.errors import UserError
 from sparseattn.observation import reproducible
 from sparseattn.runs import Spec, Store
@@ -346,7 +346,7 @@ def test_a_disk_that_fills_up_meanwhile_costs_only_the_run_in_flight(store, task
             (folder / "traces.safetensors").touch()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(runs, "write", full)
+    monkeypatch.setattr(storage, "write", full)
     with pytest.raises(UserError, match="No space left"):
         store.compute(tiny.spec(seed=1), task)
     assert not list((store.root / "partial").iterdir())

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from .specs import Spec
+from .storage import Wanted
 
 LINES_EVERY = 10.0  # seconds, where the output is a file
 
@@ -29,12 +29,14 @@ class Progress:
         False shows nothing.
     """
 
-    def __init__(self, specs: Sequence[Spec], jobs: int, ledger: pd.DataFrame, show: bool) -> None:
+    def __init__(
+        self, specs: Sequence[Wanted], jobs: int, ledger: pd.DataFrame, show: bool
+    ) -> None:
         self.remaining, self.total, self.jobs = list(specs), len(specs), jobs
         self.start = time.monotonic()
-        self.epochs: dict[Spec, str] = {}
+        self.epochs: dict[Wanted, str] = {}
         done = ledger[ledger["state"] == "current"]
-        stages = done[["train", "evaluate", "importance", "influence"]].astype(float)
+        stages = done.filter(["train", "evaluate", "importance", "influence"]).astype(float)
         self.known = [
             (str(task), str(encoder), float(seconds))
             for task, encoder, seconds in zip(
@@ -47,12 +49,12 @@ class Progress:
             self.display = kinds(self.total)
             self._update()
 
-    def epoch(self, spec: Spec, number: int, of: int) -> None:
+    def epoch(self, spec: Wanted, number: int, of: int) -> None:
         """Note that a run has finished an epoch."""
         self.epochs[spec] = f"{number}/{of}"
         self._update()
 
-    def finish(self, spec: Spec, seconds: float | None) -> None:
+    def finish(self, spec: Wanted, seconds: float | None) -> None:
         """Note that a run has ended, and how long it took; None when it failed."""
         self.remaining.remove(spec)
         self.epochs.pop(spec, None)
@@ -74,7 +76,7 @@ class Progress:
         mean = sum(known) / len(known) if known else 0.0
         return sum(mean if one is None else one for one in expected) / self.jobs
 
-    def _expected(self, spec: Spec) -> float | None:
+    def _expected(self, spec: Wanted) -> float | None:
         for like in ((spec.task, spec.encoder), (spec.task,)):
             found = [one[-1] for one in self.known if one[: len(like)] == like]
             if found:

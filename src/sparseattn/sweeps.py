@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from . import machine
 from .errors import UserError, nearest, validate
 from .progress import Progress
-from .runs import Run, Spec, Store
+from .runs import Spec, Store
 from .specs import canonical
+from .storage import Kept, KeptT, SpecT, Storage, Wanted
 from .tasks import Task, load_task
 from .training import resolve_device
 from .workers import Failure, in_processes, one_by_one
@@ -118,14 +119,17 @@ def grid(
 
 
 def ensure(
-    specs: Iterable[Spec], store: Store, jobs: int | None = None, progress: bool = True
-) -> list[Run]:
-    """Return the runs of specs, computing those that the store does not hold.
+    specs: Iterable[SpecT],
+    store: Storage[SpecT, KeptT],
+    jobs: int | None = None,
+    progress: bool = True,
+) -> list[KeptT]:
+    """Return the results of specs (runs, adversaries), computing those the store does not hold.
 
     Parameters
     ----------
     specs
-        The runs wanted.
+        The results wanted.
     store
         Where they are kept.
     jobs
@@ -136,7 +140,7 @@ def ensure(
 
     Returns
     -------
-    list of Run
+    list of Kept
         In the order of the specs.
 
     Raises
@@ -186,7 +190,7 @@ def missing(specs: Iterable[Spec], store: Store) -> list[Spec]:
 
 
 def _report(failures: list[Failure], total: int) -> str:
-    causes: dict[str, list[Spec]] = {}
+    causes: dict[str, list[Wanted]] = {}
     for failure in failures:
         causes.setdefault(failure.message, []).append(failure.spec)
     lines = [f"{len(failures)} of {total} runs failed; the others are in the store."]
@@ -196,7 +200,7 @@ def _report(failures: list[Failure], total: int) -> str:
     return "\n".join(lines)
 
 
-def _tasks(specs: Iterable[Spec]) -> dict[Spec, Task]:
+def _tasks(specs: Iterable[SpecT]) -> dict[SpecT, Task]:
     """Load each task once."""
     loaded: dict[str, Task] = {}
     tasks = {}
@@ -208,13 +212,13 @@ def _tasks(specs: Iterable[Spec]) -> dict[Spec, Task]:
     return tasks
 
 
-def _default_jobs(specs: Sequence[Spec]) -> int:
+def _default_jobs(specs: Sequence[Wanted]) -> int:
     # A GPU is shared by what its small kernels leave idle, not by its memory.
     gpu = any(resolve_device(spec.device).type == "cuda" for spec in specs)
     return min(machine.cores(), 4) if gpu else machine.cores()
 
 
-def _seconds(run: Run) -> float:
+def _seconds(run: Kept[Any]) -> float:
     return float(sum(run.manifest["seconds"].values()))
 
 

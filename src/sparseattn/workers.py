@@ -18,7 +18,7 @@ import torch
 
 from .errors import UserError
 from .progress import Progress
-from .runs import Run, Spec, Store
+from .storage import Kept, Storage, Wanted
 from .tasks import Task
 
 # Each process computes with one thread (see `sparseattn.observation.reproducible`), and keeps
@@ -36,16 +36,17 @@ ENVIRONMENT = {
 class Failure:
     """A run that could not be computed, why, and whether the user can mend that."""
 
-    spec: Spec
+    spec: Any
     message: str
     mendable: bool
 
 
-Outcome = tuple[Spec, Run | Failure]
+AnyStorage = Storage[Any, Any]
+Outcome = tuple[Any, Any]  # a spec; what is kept of it, or a Failure
 
 
 def one_by_one(
-    specs: list[Spec], tasks: dict[Spec, Task], store: Store, jobs: int, shown: Progress
+    specs: list[Any], tasks: dict[Any, Task], store: AnyStorage, jobs: int, shown: Progress
 ) -> Generator[Outcome]:
     """Compute runs in this process, yielding each as it ends; see `in_processes`."""
     for spec in specs:
@@ -56,7 +57,7 @@ def one_by_one(
 
 
 def in_processes(
-    specs: list[Spec], tasks: dict[Spec, Task], store: Store, jobs: int, shown: Progress
+    specs: list[Any], tasks: dict[Any, Task], store: AnyStorage, jobs: int, shown: Progress
 ) -> Generator[Outcome]:
     """Compute runs in parallel processes, yielding each as it ends.
 
@@ -92,7 +93,7 @@ def in_processes(
                 if id(task) not in packed:
                     packed[id(task)] = _pack(task)
                 receiver, sender = start.Pipe(duplex=False)
-                arguments = (packed[id(task)], spec.model_dump_json(), str(store.root), sender)
+                arguments = (packed[id(task)], spec.model_dump_json(), store, sender)
                 process = start.Process(target=_work, args=arguments, daemon=True)
                 with _environment():
                     process.start()
@@ -118,17 +119,17 @@ def in_processes(
             receiver.close()
 
 
-def _work(content: bytes, spec: str, root: str, sender: "Connection[Any, Any]") -> None:
+def _work(content: bytes, spec: str, store: AnyStorage, sender: "Connection[Any, Any]") -> None:
     """Compute one run, in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its processes itself
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    wanted = Spec.model_validate_json(spec)
+    wanted = store.parse(spec)
 
     def tell(number: int, of: int) -> None:
         sender.send((number, of))
 
     try:
-        Store(root).compute(wanted, pickle.loads(content), lambda number, of, row: tell(number, of))
+        store.compute(wanted, pickle.loads(content), lambda number, of, row: tell(number, of))
     except Exception as error:
         sender.send(Failure(wanted, *_explained(error)))
 
@@ -149,7 +150,9 @@ def _received(receiver: "Connection[Any, Any]") -> "tuple[int, int] | Failure | 
         return None
 
 
-def _outcome(spec: Spec, task: Task, store: Store, exitcode: int | None) -> Run | Failure:
+def _outcome(
+    spec: Wanted, task: Task, store: AnyStorage, exitcode: int | None
+) -> Kept[Any] | Failure:
     if run := store.find(spec, task):
         return run
     cause = f"its process ended with code {exitcode}"
@@ -167,7 +170,7 @@ def _explained(error: Exception) -> tuple[str, bool]:
     return "".join(traceback.format_exception(error)).strip(), False
 
 
-def _epochs(tell: Callable[[Spec, int, int], None], spec: Spec) -> Callable[..., None]:
+def _epochs(tell: Callable[[Any, int, int], None], spec: Wanted) -> Callable[..., None]:
     return lambda number, of, row: tell(spec, number, of)
 
 
