@@ -152,7 +152,7 @@ def test_the_test_split_is_never_read(task: Task) -> None:
 def test_padding_row_stays_zero_and_attention_is_not_decayed(task: Task) -> None:
     fitted = fit(settings(encoder="transformer", alignment="dot", epochs=2), task)
     assert not fitted.classifier.embedding.weight[0].any()
-    adam, rows = training._optimisers(fitted.classifier, settings(weight_decay=0.5))
+    adam, rows = training.optimisers(fitted.classifier, settings(weight_decay=0.5))
     decays = {p: g["weight_decay"] for g in adam.param_groups for p in g["params"]}
     for name, parameter in fitted.classifier.named_parameters():
         if name != "embedding.weight":

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, embedding
 
 from .errors import UserError
-from .model import Batch, Classifier, ModelSettings, collate
+from .model import Batch, Classifier, ModelSettings, Output, collate
 from .rowadam import RowAdam
 from .tasks import Documents, Task
 from .vectors import check_vectors, initial_vectors, kept_vectors
@@ -129,8 +130,8 @@ def fit(
             f"The dev split of task '{task.name}' ({len(task.dev)} documents) does not hold both "
             "classes, so no epoch can be chosen by ROC-AUC. Give more documents."
         )
-    classifier = _initial(settings, task, vectors).to(device)
-    optimiser, rows = _optimisers(classifier, settings)
+    classifier = initial(settings, task, vectors).to(device)
+    optimiser, rows = optimisers(classifier, settings)
     ids = [one.to(device) for one in task.train.ids]
     labels = task.train.labels.to(device)
     lengths = [len(one) for one in ids]
@@ -147,7 +148,8 @@ def fit(
         total = torch.zeros((), device=device)
         for index in batches(lengths, settings.batch_size, order):
             batch = collate([ids[i] for i in index], device)
-            total += len(index) * _step(classifier, batch, labels[index], optimiser, rows)
+            loss = partial(_cross_entropy, labels[index])
+            total += len(index) * step(classifier, batch, loss, optimiser, rows)
         dev = evaluate(classifier, task.dev)
         row = {
             "epoch": epoch,
@@ -270,12 +272,8 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def _entropy(share: float) -> float:
-    """Return the loss, in nats, of always predicting the share of positives."""
-    return -sum(p * math.log(p) for p in (share, 1 - share) if p > 0)
-
-
-def _initial(settings: TrainingSettings, task: Task, folder: Path | None) -> Classifier:
+def initial(settings: TrainingSettings, task: Task, folder: Path | None = None) -> Classifier:
+    """Return the classifier that training begins with; for `folder` see ``vectors`` of `fit`."""
     wanted = settings.vectors, task, settings.embedding_size, settings.seed
     vectors = kept_vectors(folder, *wanted) if folder else initial_vectors(*wanted)
     with torch.random.fork_rng():
@@ -283,9 +281,10 @@ def _initial(settings: TrainingSettings, task: Task, folder: Path | None) -> Cla
         return Classifier(settings, len(task.vocabulary), vectors)
 
 
-def _optimisers(
+def optimisers(
     classifier: Classifier, settings: TrainingSettings
 ) -> tuple[torch.optim.Adam, RowAdam]:
+    """Return what updates a classifier's weights: all but the embedding's, and the embedding's."""
     decayed: list[nn.Parameter] = []
     attention: list[nn.Parameter] = []
     for name, parameter in classifier.named_parameters():
@@ -306,22 +305,40 @@ def _optimisers(
     return adam, RowAdam(weight, settings.learning_rate, settings.weight_decay)
 
 
-def _step(
+def step(
     classifier: Classifier,
     batch: Batch,
-    labels: Float[Tensor, " batch"],
+    loss_of: Callable[[Output], Float[Tensor, ""]],
     optimiser: torch.optim.Adam,
     rows: RowAdam,
 ) -> Float[Tensor, ""]:
-    """Take one step on one batch and return its mean loss."""
+    """Take one step on one batch and return its loss.
+
+    Parameters
+    ----------
+    classifier, batch
+        In training mode; documents of the train split.
+    loss_of
+        From what the classifier does on the batch to the number to be lowered.
+    optimiser, rows
+        From `optimisers`.
+    """
     present, inverse = torch.unique(batch.ids, return_inverse=True)
     # Only the rows in the batch enter the graph, so that their gradient is small and dense.
     compact = rows.weight[present].requires_grad_()
-    output = classifier.from_embedded(embedding(inverse, compact), batch)
-    loss = binary_cross_entropy_with_logits(output.logit, labels)
+    loss = loss_of(classifier.from_embedded(embedding(inverse, compact), batch))
     optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     optimiser.step()
     assert compact.grad is not None
     rows.step(present, compact.grad)
     return loss.detach()
+
+
+def _cross_entropy(labels: Float[Tensor, " batch"], output: Output) -> Float[Tensor, ""]:
+    return binary_cross_entropy_with_logits(output.logit, labels)
+
+
+def _entropy(share: float) -> float:
+    """Return the loss, in nats, of always predicting the share of positives."""
+    return -sum(p * math.log(p) for p in (share, 1 - share) if p > 0)
