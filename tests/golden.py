@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sparseattn.adversary import ADVERSARY_VERSION, AdversarySettings, diverge, respond
 from sparseattn.importance import IMPORTANCE_VERSION
 from sparseattn.influence import INFLUENCE_VERSION, influence, jacobian_influence
 from sparseattn.model import Classifier, ModelSettings
 from sparseattn.observation import OBSERVATION_VERSION, observe, reproducible
-from sparseattn.tasks import BEGIN, END, Documents, load_task
+from sparseattn.tasks import BEGIN, END, Documents, Task, load_task
 from sparseattn.training import TRAINING_VERSION, TrainingSettings, fit, predict
 from sparseattn.vectors import VECTORS_VERSION, train_vectors
 
@@ -26,6 +27,7 @@ VERSIONS = {
     "influence": INFLUENCE_VERSION,
     "observation": OBSERVATION_VERSION,
     "vectors": VECTORS_VERSION,
+    "adversary": ADVERSARY_VERSION,
 }
 ENCODERS = ("none", "bilstm", "transformer")
 SIZES = {"embedding_size": 8, "hidden_size": 6}
@@ -58,9 +60,24 @@ def stages() -> dict[str, dict[str, float]]:
                 found["influence"][f"{encoder}_{kind.__name__}"] = _weighted(
                     np.concatenate(matrices)
                 )
+        for variant in ("frozen", "unfrozen"):
+            found["adversary"] |= _adversary(variant, task)
         vectors = train_vectors(task.train.ids, task.vocabulary, 8)
         found["vectors"]["dot_products"] = float((vectors @ vectors.T).norm())
     return found
+
+
+def _adversary(variant: str, task: Task) -> dict[str, float]:
+    settings = TrainingSettings(epochs=2, learning_rate=0.01, batch_size=16, device="cpu", **SIZES)
+    base = _formula("bilstm", len(task.vocabulary))
+    aim = AdversarySettings(variant=variant, epochs=3, learning_rate=0.01)
+    fitted = diverge(base, settings, task, aim)
+    attention, logit = respond(fitted.classifier, task.dev)
+    return {
+        f"{variant}_dev_loss": float(fitted.curve["dev_loss"].iloc[-1]),
+        f"{variant}_attention": _weighted(attention.numpy()),
+        f"{variant}_logits": float(logit.norm()),
+    }
 
 
 def _weighted(values: np.ndarray) -> float:
@@ -69,9 +86,9 @@ def _weighted(values: np.ndarray) -> float:
     return float(np.nanmean(np.abs(values.astype(np.float64)) * weights))
 
 
-def _formula(encoder: str) -> Classifier:
+def _formula(encoder: str, words: int = 20) -> Classifier:
     """Return a classifier whose weights follow from a formula, not from training."""
-    classifier = Classifier(ModelSettings(encoder=encoder, projection="sparsemax", **SIZES), 20)
+    classifier = Classifier(ModelSettings(encoder=encoder, projection="sparsemax", **SIZES), words)
     with torch.no_grad():
         for number, weight in enumerate(classifier.parameters()):
             steps = torch.arange(weight.numel(), dtype=torch.float64)

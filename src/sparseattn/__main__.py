@@ -13,7 +13,7 @@ from .errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .runs import Store
+    from .runs import Spec, Store
 
 # Everything else is imported by the commands that need it: --help answers at once.
 
@@ -41,27 +41,33 @@ JobsOption = Annotated[
     typer.Option("--jobs", min=1, help="Processes at once, one thread each [default: cores]."),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", help="planted, sst, newsgroups, imdb, or a file of texts.")
+]
+EncodersOption = Annotated[str | None, typer.Option(help="none,bilstm,transformer")]
+AlignmentsOption = Annotated[str | None, typer.Option(help="additive,dot")]
+ProjectionsOption = Annotated[str | None, typer.Option(help="softmax,sparsemax,sparsegen,entmax")]
+LamsOption = Annotated[str | None, typer.Option(help="λ of each sparsegen, below 1: -10,0,.3")]
+AlphasOption = Annotated[
+    str | None, typer.Option(help="α of each entmax, at least 1, or 'learned'.")
+]
+SeedsOption = Annotated[str | None, typer.Option(help="0,1,2")]
+GridOption = Annotated[
+    Path | None, typer.Option("--grid", "-f", metavar="FILE", help="YAML file of all these.")
+]
 
 
 @app.command()
 def sweep(
-    task: Annotated[
-        str | None, typer.Option(help="planted, sst, newsgroups, imdb, or a file of texts.")
-    ] = None,
-    encoders: Annotated[str | None, typer.Option(help="none,bilstm,transformer")] = None,
-    alignments: Annotated[str | None, typer.Option(help="additive,dot")] = None,
-    projections: Annotated[
-        str | None, typer.Option(help="softmax,sparsemax,sparsegen,entmax")
-    ] = None,
-    lams: Annotated[str | None, typer.Option(help="λ of each sparsegen, below 1: -10,0,.3")] = None,
-    alphas: Annotated[
-        str | None, typer.Option(help="α of each entmax, at least 1, or 'learned'.")
-    ] = None,
-    seeds: Annotated[str | None, typer.Option(help="0,1,2")] = None,
+    task: TaskOption = None,
+    encoders: EncodersOption = None,
+    alignments: AlignmentsOption = None,
+    projections: ProjectionsOption = None,
+    lams: LamsOption = None,
+    alphas: AlphasOption = None,
+    seeds: SeedsOption = None,
     parameter: ParameterOption = None,
-    grid: Annotated[
-        Path | None, typer.Option("--grid", "-f", metavar="FILE", help="YAML file of all these.")
-    ] = None,
+    grid: GridOption = None,
     jobs: JobsOption = None,
     quiet: QuietOption = False,
     cluster: Annotated[
@@ -77,20 +83,12 @@ def sweep(
     -p epochs 5. Lists are separated by commas. Interrupted, the same command goes on.
     """
     from .sweeps import ensure
-    from .sweeps import grid as spanned
 
-    values = _from_file(grid)
     axes = {
         "encoders": encoders, "alignments": alignments, "projections": projections,
         "lams": lams, "alphas": alphas, "seeds": seeds,
     }  # fmt: skip
-    values |= {name: _listed(name, text) for name, text in axes.items() if text is not None}
-    values |= {} if task is None else {"task": task}
-    values |= _pairs(parameter)
-    for name, projection in (("lams", "sparsegen"), ("alphas", "entmax")):
-        if values.get(name) and projection not in values.get("projections", ["softmax"]):
-            raise UserError(f"'{name}' belong to {projection}, which 'projections' does not name.")
-    specs = spanned(**values)
+    specs = _spanned(task, axes, parameter, grid)
     if cluster:
         options = {"timeout_min": minutes, "mem_gb": memory, "slurm_partition": partition}
         _submit(specs, cluster, jobs, {k: v for k, v in options.items() if v is not None})
@@ -99,6 +97,63 @@ def sweep(
         runs = ensure(specs, _store(), jobs, progress=not quiet)
     for run in runs:
         print(f"{run.key}  {run.label}, seed {run.spec.seed}: test {_scores(run.manifest)}")
+
+
+@app.command()
+def adversary(
+    task: TaskOption = None,
+    encoders: EncodersOption = None,
+    alignments: AlignmentsOption = None,
+    projections: ProjectionsOption = None,
+    lams: LamsOption = None,
+    alphas: AlphasOption = None,
+    seeds: SeedsOption = None,
+    parameter: ParameterOption = None,
+    grid: GridOption = None,
+    variants: Annotated[
+        str, typer.Option(help="frozen,unfrozen, and the controls reseeded,uniform")
+    ] = "frozen,unfrozen",
+    pressures: Annotated[
+        str | None, typer.Option(help="λ_adv, what a nat of divergence is worth [default: 1].")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="At most [default: the base's; frozen, twice].")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="[default: the base's; frozen, tenfold]")
+    ] = None,
+    jobs: JobsOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Train attention to diverge from that of each run of a grid, its predictions kept.
+
+    The grid of base runs is given as for sweep, -p included; those that the store lacks are
+    computed first. Interrupted, the same command goes on.
+    """
+    from . import adversaries
+    from .adversary import PRESSURE
+    from .sweeps import ensure
+
+    axes = {
+        "encoders": encoders, "alignments": alignments, "projections": projections,
+        "lams": lams, "alphas": alphas, "seeds": seeds,
+    }  # fmt: skip
+    specs = adversaries.grid(
+        _spanned(task, axes, parameter, grid),
+        _listed("variants", variants),
+        [PRESSURE] if pressures is None else _listed("pressures", pressures),
+        epochs=epochs,
+        learning_rate=learning_rate,
+    )
+    with _failing_plainly():
+        ensure(adversaries.bases(specs), _store(), jobs, progress=not quiet)
+        found = ensure(specs, adversaries.Adversaries(_store().root), jobs, progress=not quiet)
+    for one in found:
+        print(
+            f"{one.key}  {one.label}, seed {one.spec.base.seed}: "
+            f"JSD {one.manifest['jsd']:.3f}, test accuracy {one.manifest['accuracy']:.3f} "
+            f"({one.manifest['accuracy_change']:+.3f})"
+        )
 
 
 @app.command()
@@ -134,14 +189,16 @@ def ledger(
 
 @app.command()
 def verify() -> None:
-    """Check every file of every run; damaged runs are set aside, to be computed anew."""
+    """Check every file of every run and adversary; what is damaged is set aside, to be redone."""
+    from .adversaries import Adversaries
+
     store = _store()
-    problems = store.verify()
-    for row in problems.to_dict("records"):
-        print(f"{row['key']}: {row['problem']}")
+    problems = [*store.verify().itertuples(), *Adversaries(store.root).verify().itertuples()]
+    for row in problems:
+        print(f"{row.key}: {row.problem}")
     states = store.ledger()["state"].value_counts()
     print(", ".join(f"{count} {state}" for state, count in states.items()) or "No runs.")
-    if len(problems):
+    if problems:
         raise typer.Exit(1)
 
 
@@ -290,6 +347,25 @@ def _pairs(parameters: list[str] | None) -> dict[str, Any]:
             raise UserError(f"-p needs a name and a value; '{name}' has no value.")
         values[name] = _value(name, text)
     return values
+
+
+def _spanned(
+    task: str | None,
+    axes: dict[str, str | None],
+    parameter: list[str] | None,
+    file: Path | None,
+) -> "list[Spec]":
+    """Return the specs of a grid: of the file, the options over it, and -p over both."""
+    from .sweeps import grid
+
+    values = _from_file(file)
+    values |= {name: _listed(name, text) for name, text in axes.items() if text is not None}
+    values |= {} if task is None else {"task": task}
+    values |= _pairs(parameter)
+    for name, projection in (("lams", "sparsegen"), ("alphas", "entmax")):
+        if values.get(name) and projection not in values.get("projections", ["softmax"]):
+            raise UserError(f"'{name}' belong to {projection}, which 'projections' does not name.")
+    return grid(**values)
 
 
 def _value(name: str, text: str) -> Any:

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,10 +58,10 @@ def make(
             curve, best_epoch = trained.curve, trained.manifest["best_epoch"]
             seconds["train"] = trained.manifest["seconds"]["train"]
         else:
-            with _timed(seconds, "train"):
+            with timed(seconds, "train"):
                 fitted = fit(spec, task, progress, vectors)
             classifier, curve, best_epoch = fitted.classifier, fitted.curve, fitted.best_epoch
-        with _timed(seconds, "evaluate"):
+        with timed(seconds, "evaluate"):
             dev, test = (_scores(evaluate(classifier, one)) for one in (task.dev, task.test))
         traces = observe(classifier, task.test.sample(spec.observed), seconds)
     weights = {name: one.cpu().clone() for name, one in classifier.state_dict().items()}
@@ -83,19 +83,26 @@ def make(
         **test,
         "dev": dev,
         "best_epoch": best_epoch,
-        "seconds": {name: round(value, 3) for name, value in seconds.items()},
         # Unlike the wall time, the same however busy the machine was.
         "cpu_seconds": None if trained else round(time.process_time() - start, 3),
-        "date": datetime.now(UTC).isoformat(),
         "device": classifier.device.type,
-        "threads": 1,
-        "hardware": machine.hardware(),
         "versions": spec.versions(),
-        "packages": machine.packages(),
-        "code": machine.code(),
+        **origin(seconds),
         "identity": spec.identity(task.fingerprint),
         "training_identity": spec.training_identity(task.fingerprint),
         "trained_in": trained.key if trained else key,
+    }
+
+
+def origin(seconds: Mapping[str, float]) -> dict[str, Any]:
+    """Return what made a result, as manifests hold it; `seconds` are those of each stage."""
+    return {
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "date": datetime.now(UTC).isoformat(),
+        "threads": 1,
+        "hardware": machine.hardware(),
+        "packages": machine.packages(),
+        "code": machine.code(),
     }
 
 
@@ -115,7 +122,8 @@ def _scores(evaluation: dict[str, float]) -> dict[str, float | None]:
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Note the wall time of a stage."""
     start = time.perf_counter()
     yield
     seconds[stage] = time.perf_counter() - start

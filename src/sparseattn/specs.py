@@ -83,11 +83,11 @@ class Spec(TrainingSettings):
             `sparseattn.tasks.Task.fingerprint`.
         """
         content = {**self._content(task_fingerprint), "observed": self.observed, "format": FORMAT}
-        return _sha256({**content, "versions": self.versions()})
+        return sha256({**content, "versions": self.versions()})
 
     def training_identity(self, task_fingerprint: str) -> str:
         """Return the SHA-256 of all that the weights depend on; runs that share it share them."""
-        return _sha256({**self._content(task_fingerprint), "versions": self._training_versions()})
+        return sha256({**self._content(task_fingerprint), "versions": self._training_versions()})
 
     def versions(self) -> dict[str, int]:
         """Return the versions of the stages that the run's numbers depend on."""
@@ -120,5 +120,6 @@ def canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def _sha256(value: object) -> str:
+def sha256(value: object) -> str:
+    """Return the SHA-256 of the canonical JSON of a value, in hexadecimal."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()

@@ -1,0 +1,441 @@
+r"""Attention trained to diverge from a base classifier's, its predictions kept.
+
+For documents of a base classifier with attention α and prediction ŷ, the adversary lowers
+
+.. math:: |\hat y_a - \hat y| - \lambda_{adv}\,\mathrm{JSD}(\alpha_a, \alpha).
+
+Wiegreffe & Pinter (2019) subtract the Kullback–Leibler divergence KL(α_a ‖ α) instead. It is
+infinite as soon as α_a weighs a token that α leaves out, which under a sparse projection is the
+rule; the Jensen–Shannon divergence is at most ln 2, whatever the zeros. It is also what their
+figures, and the paper's Table 5, report.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from .errors import UserError
+from .model import Batch, Classifier, Output, collate
+from .tasks import Documents, Task
+from .training import Fitted, Progress, TrainingSettings, batches, initial, optimisers, step
+
+ADVERSARY_VERSION = 1
+"""Raise whenever the same settings, base and task would no longer give the same adversary."""
+
+CACHE = 4 * 10**9
+"""Bytes of frozen hidden states kept at most; beyond it, each batch computes them again."""
+
+CEILING = math.log(2)
+"""The largest Jensen–Shannon divergence, in nats: of distributions that share no token."""
+
+
+PRESSURE = 1.0
+"""λ_adv: of 0.1, 1 and 10, the smallest at which attention diverges on the dev split of SST."""
+
+WARM_UP = 25
+"""Batches in which a frozen adversary seeks divergence alone.
+
+Fresh attention is nearly uniform; where the base's is too, the divergence begins without slope and
+the distance in a kink, and nothing would move.
+"""
+
+Loss = Callable[[Output], Float[Tensor, ""]]
+
+
+class AdversarySettings(BaseModel):
+    """What determines an adversary, given its base classifier and the task.
+
+    ``variant`` is one of
+
+    - ``frozen``: only the attention's own parameters are trained, afresh; the others are the base's
+    - ``unfrozen``: all parameters are trained afresh
+
+    or, for comparison, of
+
+    - ``reseeded``: no adversary, but a classifier trained as the base was, from another seed
+    - ``uniform``: no adversary, but the base with the same attention on every token
+
+    ``pressure`` is λ_adv, what a nat of divergence is worth in probability. ``epochs`` at most;
+    ``seed`` of the initial weights and the order of the documents.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    variant: Literal["frozen", "unfrozen", "reseeded", "uniform"]
+    pressure: float = Field(default=PRESSURE, ge=0)
+    epochs: int = Field(default=20, ge=1)
+    patience: int = Field(default=3, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+
+class Responses(NamedTuple):
+    """What a classifier does on documents, in their order.
+
+    ``attention`` (documents, time), markers and padding included, where it is zero; ``logit``
+    (documents,).
+    """
+
+    attention: Float[Tensor, "documents time"]
+    logit: Float[Tensor, " documents"]
+
+
+def jensen_shannon(
+    p: Float[Tensor, "*batch n"], q: Float[Tensor, "*batch n"]
+) -> Float[Tensor, "*batch"]:
+    r"""Jensen–Shannon divergence of distributions along the last axis, in nats.
+
+    Parameters
+    ----------
+    p, q
+        Non-negative, each summing to 1 (or wholly zero).
+
+    Returns
+    -------
+    Tensor
+        0 where they are equal, ln 2 where no item has weight in both.
+
+    Notes
+    -----
+    .. math::
+        \mathrm{JSD}(p, q) = \tfrac12 \sum_i p_i \log\frac{p_i}{m_i}
+            + \tfrac12 \sum_i q_i \log\frac{q_i}{m_i}, \qquad m = \tfrac12 (p + q),
+
+    with 0 log 0 = 0. Its slope ½ log(p_i/m_i) is minus infinity where p_i = 0 < q_i; there the
+    slope returned is −½, of the terms that remain. Nothing is lost: a softmax weight is not zero,
+    and a sparse projection holds those it has set to zero still (its Jacobian is zero there).
+
+    References
+    ----------
+    Lin (1991), IEEE Transactions on Information Theory 37(1).
+    """
+    middle = (p + q) / 2
+    return (_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2
+
+
+def _relative_entropy(
+    p: Float[Tensor, "*batch n"], middle: Float[Tensor, "*batch n"]
+) -> Float[Tensor, "*batch"]:
+    # Replaced before the logarithm, not after it, so that no infinite slope is multiplied by zero;
+    # numbers so small that their reciprocals overflow count as zero.
+    tiny = torch.finfo(p.dtype).tiny
+    inside = (p >= tiny) & (middle >= tiny)
+    logs = torch.where(inside, p, 1.0).log() - torch.where(inside, middle, 1.0).log()
+    return (p * logs).sum(dim=-1)
+
+
+def disjoint_part(
+    p: Float[Tensor, "*batch n"], q: Float[Tensor, "*batch n"]
+) -> Float[Tensor, "*batch"]:
+    """Return the part of `jensen_shannon` from items that only one of the two weighs, in nats.
+
+    An item with p_i > 0 = q_i adds ½ p_i ln 2, whatever else the distributions do.
+    """
+    alone = torch.where(q > 0, 0.0, p) + torch.where(p > 0, 0.0, q)
+    return alone.sum(dim=-1) * CEILING / 2
+
+
+def divergence_ceiling(
+    q: Float[Tensor, "*batch n"], inside: Bool[Tensor, "*batch n"]
+) -> Float[Tensor, "*batch"]:
+    """Return the most that any distribution on the items inside can diverge from q, in nats.
+
+    `jensen_shannon` is convex, so it is largest where all weight lies on one item: the one that q
+    weighs least. It is ln 2 where q has a zero, and less the shorter and more even q is.
+    """
+    least = q.masked_fill(~inside, torch.inf).argmin(dim=-1, keepdim=True)
+    corner = torch.zeros_like(q).scatter_(-1, least, 1.0) * inside
+    return jensen_shannon(corner, q)
+
+
+def respond(classifier: Classifier, documents: Documents, batch_size: int = 64) -> Responses:
+    """Return a classifier's attention and logit for each document; no gradient."""
+    return _respond(
+        lambda index, batch: classifier(batch), documents.ids, classifier.device, batch_size
+    )
+
+
+def diverge(
+    base: Classifier,
+    settings: TrainingSettings,
+    task: Task,
+    aim: AdversarySettings,
+    progress: Progress | None = None,
+    vectors: Path | None = None,
+) -> Fitted:
+    """Train an adversary against a base classifier.
+
+    Parameters
+    ----------
+    base
+        Trained; it is not changed.
+    settings
+        How it was trained; the adversary is trained likewise, but for what `aim` says.
+    task
+        Its test split is not looked at, and no label is used.
+    aim
+        The variant, λ_adv, epochs, learning rate and seed.
+    progress, vectors
+        As for `sparseattn.training.fit`.
+
+    Returns
+    -------
+    Fitted
+        The weights of the epoch with the lowest loss on dev (the first of several); training ends
+        ``patience`` epochs after it last fell. The curve's columns are ``epoch``,
+        ``train_loss``, ``dev_loss``, ``dev_distance`` (|ŷ_a − ŷ|), ``dev_jsd``,
+        ``dev_accuracy`` and ``seconds``.
+
+    Raises
+    ------
+    UserError
+        When the loss stops being a number.
+
+    Notes
+    -----
+    Wiegreffe & Pinter choose epochs on the test split. The loss on dev is what training is after,
+    held out; it takes no threshold, and the same for both variants.
+    """
+    rate = aim.learning_rate
+    own = settings.model_copy(update={"learning_rate": rate, "seed": aim.seed})
+    kind: type[_Frozen] | type[_Unfrozen] = _Frozen if aim.variant == "frozen" else _Unfrozen
+    trainer = kind(base, own, task, vectors)
+    targets, dev_targets = respond(base, task.train), respond(base, task.dev)
+    lengths = [len(one) for one in task.train.ids]
+    order = torch.Generator().manual_seed(aim.seed)
+
+    curve: list[dict[str, float]] = []
+    best, best_epoch, steps = math.inf, 0, 0
+    weights: dict[str, Tensor] = {}
+    for epoch in range(1, aim.epochs + 1):
+        start = time.perf_counter()
+        trainer.classifier.train()
+        total = 0.0
+        for index in batches(lengths, settings.batch_size, order):
+            target = _chosen(targets, index, max(lengths[i] for i in index))
+            alone = aim.variant == "frozen" and steps < WARM_UP
+            total += len(index) * trainer.step(index, partial(_loss, target, aim.pressure, alone))
+            steps += 1
+        trainer.classifier.eval()
+        row = {
+            "epoch": epoch,
+            "train_loss": total / len(lengths),
+            **_distances(trainer.on_dev(), dev_targets, aim.pressure, task.dev.labels),
+            "seconds": time.perf_counter() - start,
+        }
+        if not math.isfinite(row["train_loss"] + row["dev_loss"]):
+            raise UserError(
+                f"The adversary's loss was not a number in epoch {epoch} (learning_rate {rate:g}). "
+                f"Try a lower one, such as learning_rate={rate / 10:g}."
+            )
+        curve.append(row)
+        if progress is not None:
+            progress(epoch, aim.epochs, row)
+        if row["dev_loss"] < best:
+            best, best_epoch = row["dev_loss"], epoch
+            weights = {name: one.clone() for name, one in trainer.classifier.state_dict().items()}
+        if epoch - best_epoch >= aim.patience:
+            break
+    trainer.classifier.load_state_dict(weights)
+    return Fitted(trainer.classifier.eval(), pd.DataFrame(curve), best_epoch)
+
+
+def hold_against(one: Responses, base: Responses, documents: Documents) -> dict[str, np.ndarray]:
+    """Compare what two classifiers do, document by document.
+
+    Parameters
+    ----------
+    one, base
+        Responses to the same documents.
+    documents
+        Those documents.
+
+    Returns
+    -------
+    dict
+        (N,) float32: ``length``, ``label``, ``logit``, ``base_logit``; ``jsd`` between the
+        attentions, its part ``jsd_disjoint`` (`disjoint_part`) and ``jsd_ceiling``, the most that
+        any attention could diverge from the base's (`divergence_ceiling`), all in nats.
+    """
+    p, q = one.attention.double(), base.attention.double()
+    lengths = torch.tensor([len(ids) - 2 for ids in documents.ids])
+    inside = torch.arange(q.shape[1]) - 1 < lengths[:, None]
+    inside[:, 0] = False
+    columns = {
+        "length": lengths,
+        "label": documents.labels,
+        "logit": one.logit,
+        "base_logit": base.logit,
+        "jsd": jensen_shannon(p, q),
+        "jsd_disjoint": disjoint_part(p, q),
+        "jsd_ceiling": divergence_ceiling(q, inside.to(q.device)),
+    }
+    return {name: column.cpu().float().numpy() for name, column in columns.items()}
+
+
+def scores(one: Responses, base: Responses, documents: Documents) -> dict[str, float]:
+    """Return ``accuracy``, ``base_accuracy``, ``accuracy_change``, ``jsd``, ``agreement``."""
+    positive = documents.labels.cpu() > 0.5
+    decided, before = one.logit.cpu() > 0, base.logit.cpu() > 0
+    accuracy, base_accuracy, agreement = (
+        float(same.double().mean())
+        for same in (decided == positive, before == positive, decided == before)
+    )
+    return {
+        "accuracy": accuracy,
+        "base_accuracy": base_accuracy,
+        "accuracy_change": accuracy - base_accuracy,
+        "jsd": float(jensen_shannon(one.attention.double(), base.attention.double()).mean()),
+        "agreement": agreement,
+    }
+
+
+def uniform(base: Classifier) -> Classifier:
+    """Return the classifier with all scores zero, so that attention is the same on every token."""
+    flat = copy.deepcopy(base)
+    with torch.no_grad():
+        for parameter in flat.alignment.parameters():
+            parameter.zero_()
+    return flat
+
+
+class _FromHidden:
+    """A classifier's attention and decoder on hidden states that never change."""
+
+    def __init__(self, classifier: Classifier, ids: Sequence[Int[Tensor, " _"]]) -> None:
+        self.classifier = classifier
+        lengths = torch.tensor([len(one) for one in ids])
+        self.ends = lengths.cumsum(0).tolist()
+        self.starts = [0, *self.ends[:-1]]
+        self.states: Tensor | None = None
+        size = classifier.encoder.size
+        if 4 * int(lengths.sum()) * size > CACHE:
+            return
+        self.states = torch.empty(int(lengths.sum()), size, device=classifier.device)
+        with torch.no_grad():
+            for index in batches(lengths.tolist(), 64):
+                batch = collate([ids[i] for i in index], classifier.device)
+                hidden = classifier.encoder(classifier.embedding(batch.ids), batch)
+                for row, i in enumerate(index):
+                    self.states[self.starts[i] : self.ends[i]] = hidden[row, : lengths[i]]
+
+    def __call__(self, index: list[int], batch: Batch) -> Output:
+        with torch.no_grad():
+            if self.states is None:
+                hidden = self.classifier.encoder(self.classifier.embedding(batch.ids), batch)
+            else:
+                rows = [self.states[self.starts[i] : self.ends[i]] for i in index]
+                hidden = pad_sequence(rows, batch_first=True)
+        return Output(hidden, hidden, *self.classifier.from_hidden(hidden, batch))
+
+
+class _Frozen:
+    """Trains the attention's own parameters; all others are the base's."""
+
+    def __init__(
+        self, base: Classifier, settings: TrainingSettings, task: Task, vectors: Path | None
+    ) -> None:
+        self.classifier = copy.deepcopy(base).requires_grad_(False)
+        with torch.random.fork_rng():
+            torch.manual_seed(settings.seed)
+            fresh = Classifier(settings, 1).to(base.device)
+        # Not from the base's own, where divergence has no slope.
+        self.classifier.alignment = fresh.alignment
+        self.classifier.projection = fresh.projection
+        own = [one for one in self.classifier.parameters() if one.requires_grad]
+        self.optimiser = torch.optim.Adam(own, lr=settings.learning_rate, amsgrad=True, fused=True)
+        self.train = task.train.ids
+        self.dev = task.dev.ids
+        self.read = _FromHidden(self.classifier, self.train)
+        self.read_dev = _FromHidden(self.classifier, self.dev)
+
+    def step(self, index: list[int], loss_of: Loss) -> float:
+        batch = collate([self.train[i] for i in index], self.classifier.device)
+        loss = loss_of(self.read(index, batch))
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        self.optimiser.step()
+        return float(loss.detach())
+
+    def on_dev(self) -> Responses:
+        return _respond(self.read_dev, self.dev, self.classifier.device)
+
+
+class _Unfrozen:
+    """Trains everything, from the seed's own beginning."""
+
+    def __init__(
+        self, base: Classifier, settings: TrainingSettings, task: Task, vectors: Path | None
+    ) -> None:
+        self.classifier = initial(settings, task, vectors).to(base.device)
+        self.optimiser, self.rows = optimisers(self.classifier, settings)
+        self.task = task
+
+    def step(self, index: list[int], loss_of: Loss) -> float:
+        batch = collate([self.task.train.ids[i] for i in index], self.classifier.device)
+        return float(step(self.classifier, batch, loss_of, self.optimiser, self.rows))
+
+    def on_dev(self) -> Responses:
+        return respond(self.classifier, self.task.dev)
+
+
+def _loss(target: Responses, pressure: float, alone: bool, output: Output) -> Float[Tensor, ""]:
+    """Mean over the batch of |ŷ_a − ŷ| − λ_adv JSD(α_a, α), or of −JSD alone."""
+    distance, jsd = _apart(Responses(output.attention, output.logit), target)
+    return -jsd.mean() if alone else (distance - pressure * jsd).mean()
+
+
+def _apart(
+    one: Responses, other: Responses
+) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
+    """Return, document by document, |ŷ − ŷ'| and the divergence of the attentions."""
+    # The total variation distance of two decisions between two classes is |ŷ − ŷ'|.
+    distance = (one.logit.sigmoid() - other.logit.sigmoid()).abs()
+    return distance, jensen_shannon(one.attention, other.attention)
+
+
+def _respond(
+    read: Callable[[list[int], Batch], Output],
+    ids: Sequence[Int[Tensor, " _"]],
+    device: torch.device,
+    batch_size: int = 64,
+) -> Responses:
+    lengths = [len(one) for one in ids]
+    attention = torch.zeros(len(ids), max(lengths, default=0), device=device)
+    logit = torch.zeros(len(ids), device=device)
+    with torch.no_grad():
+        for index in batches(lengths, batch_size):
+            batch = collate([ids[i] for i in index], device)
+            output = read(index, batch)
+            attention[index, : batch.ids.shape[1]] = output.attention
+            logit[index] = output.logit
+    return Responses(attention, logit)
+
+
+def _chosen(responses: Responses, index: list[int], time: int) -> Responses:
+    return Responses(responses.attention[index, :time], responses.logit[index])
+
+
+def _distances(
+    found: Responses, targets: Responses, pressure: float, labels: Float[Tensor, " documents"]
+) -> dict[str, float]:
+    distance, jsd = (float(one.mean()) for one in _apart(found, targets))
+    right = (found.logit.cpu() > 0) == (labels.cpu() > 0.5)
+    return {
+        "dev_loss": distance - pressure * jsd,
+        "dev_distance": distance,
+        "dev_jsd": jsd,
+        "dev_accuracy": float(right.double().mean()),
+    }
