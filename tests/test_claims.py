@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sparseattn.adversary import PRESSURE
 from sparseattn.claims import CLAIMS, verdicts
 
 DOCUMENTS = 40
@@ -101,6 +102,60 @@ class TestTrends:
         assert outcome(3, frame) == "not measured here"
         few = measured(lams=(0.0, 0.5), seeds=(0,), dispersion_inputs_gradient=flat(0.5))
         assert outcome(3, few) == "undecided"
+
+
+def adversaries(frozen, unfrozen, seeds=(0, 1, 2), **more):
+    """Adversaries with given (JSD, change of accuracy), for each encoder."""
+    rng = np.random.default_rng(0)
+    frames = []
+    for encoder, seed in itertools.product(["bilstm", "transformer"], seeds):
+        for variant, (jsd, change) in {"frozen": frozen, "unfrozen": unfrozen, **more}.items():
+            cell = {"task": "planted", "encoder": encoder, "alignment": "dot", "lam": np.nan}
+            run = {"projection": "softmax", "alpha": None, "adversary": variant, "seed": seed}
+            numbers = {"jsd": jsd, "accuracy_change": change}
+            numbers = {k: v + 0.01 * rng.normal(size=DOCUMENTS) for k, v in numbers.items()}
+            where = {**cell, **run, "pressure": PRESSURE, "document": range(DOCUMENTS)}
+            frames.append(pd.DataFrame({**where, **numbers}))
+    return pd.concat(frames, ignore_index=True)
+
+
+class TestAdversaries:
+    @pytest.mark.parametrize(
+        ("frozen", "unfrozen", "expected"),
+        [
+            ((0.6, -0.1), (0.6, 0.0), "supported"),
+            ((0.6, -0.1), (0.6, -0.1), "contradicted"),  # retraining has a cost
+            ((0.6, 0.0), (0.6, 0.0), "contradicted"),  # freezing has none
+            ((0.6, -0.015), (0.6, 0.0), "contradicted"),  # or one too small to matter
+            ((0.6, -0.1), (0.2, 0.0), "contradicted"),  # it does not diverge
+            ((0.2, 0.0), (0.6, 0.0), "undecided"),  # frozen, it was not tried hard enough
+            ((0.6, -0.025), (0.6, -0.025), "undecided"),
+        ],
+    )
+    def test_rule(self, frozen, unfrozen, expected):
+        assert outcome(6, adversaries(frozen, unfrozen)) == expected
+
+    def test_at_the_stated_pressure_and_without_controls(self):
+        frame = adversaries((0.6, -0.1), (0.6, 0.0), uniform=(0.1, -0.5))
+        weak = adversaries((0.0, 0.0), (0.0, 0.0)).assign(pressure=0.01)
+        assert outcome(6, pd.concat([frame, weak])) == "supported"
+        assert outcome(6, weak) == "contradicted"  # where there is no other
+
+    def test_needs_both(self):
+        frame = adversaries((0.6, -0.1), (0.6, 0.0))
+        for variant in ("frozen", "unfrozen"):
+            assert outcome(6, frame[frame["adversary"] == variant]) == "not measured here"
+
+    def test_among_the_others(self, everything):
+        frame = adversaries((0.6, -0.1), (0.6, 0.0))
+        table = verdicts(everything, frame).set_index("number")
+        assert table.loc[6, "verdict"] == "supported"
+        sentence = table.loc[6, "sentence"]
+        assert "Retrained, attention diverges by 0.60 nats (of at most 0.69)" in sentence
+        assert "2 cells (up to 3 seeds)" in sentence
+        alone = table.drop(index=6).reset_index()
+        without = verdicts(everything).query("number != 6").reset_index(drop=True)
+        pd.testing.assert_frame_equal(alone[list(without)], without)
 
 
 @pytest.fixture

@@ -9,9 +9,12 @@ import pytest
 import tiny
 
 from sparseattn import cells, published, publishing, resultfiles
+from sparseattn.adversaries import Adversaries, Adversary, grid, stored_spec
+from sparseattn.adversaries import measurements as adversary_measurements
 from sparseattn.errors import UserError, validate
 from sparseattn.measures import IMPORTANCES, INFLUENCES, measure
 from sparseattn.runs import Run, Spec, Store
+from sparseattn.sweeps import ensure
 
 
 class Made(Run):
@@ -28,6 +31,12 @@ def real(tmp_path_factory):
     task = tiny.task()
     sparse = {"projection": "sparsegen", "lam": -1.0, "seed": 1}
     return [store.compute(tiny.spec(**more), task) for more in ({}, sparse)]
+
+
+@pytest.fixture(scope="module")
+def kept(real):
+    store = Adversaries(real[0].path.parents[1])
+    return ensure(grid([tiny.spec()], ["frozen", "uniform"]), store, jobs=1, progress=False)
 
 
 @pytest.fixture
@@ -212,6 +221,82 @@ class TestAdding:
         with pytest.raises(UserError, match="file of yours"):
             publishing.publish([made(vectors=str(tmp_path / "words.vec"))], tmp_path / "results")
         assert not (tmp_path / "results").exists()
+
+
+class TestAdversaries:
+    @pytest.fixture
+    def results(self, real, tmp_path):
+        publishing.publish(real, tmp_path)
+        return tmp_path
+
+    def test_as_the_adversaries_themselves_would_give(self, kept, results):
+        written = publishing.publish_adversaries(reversed(kept), results)
+        assert len(written) == 4
+        assert {path.parent.name for path in written} == {"adversaries"}
+        expected = adversary_measurements(kept)
+        got = published.adversaries(folder=results)
+        assert set(got) == set(expected)
+        pd.testing.assert_frame_equal(got[list(expected)], expected, rtol=2e-3, check_dtype=False)
+        assert published.adversaries(["sst"], results).empty
+        assert len(published.runs(folder=results)) == 2  # the runs are left alone
+        for one in published.adversary_runs(folder=results):
+            with pytest.raises(UserError, match="only the measurements are published"):
+                assert one.traces
+
+    def test_nothing_published_has_the_columns(self, tmp_path, kept):
+        empty = published.adversaries(folder=tmp_path)
+        assert empty.empty
+        assert set(empty) <= set(adversary_measurements(kept))
+
+    def test_publishing_again_changes_nothing(self, kept, results):
+        publishing.publish_adversaries(kept[:1], results)
+        before = {path: path.stat().st_mtime_ns for path in results.rglob("*.*")}
+        assert len(publishing.publish_adversaries(kept, results)) == 2
+        assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+        assert publishing.publish_adversaries(kept, results) == []
+
+    def other(self, one, measured=None, **changes):
+        spec = stored_spec({**one.spec.model_dump(mode="json"), **changes})
+        key = spec.key(one.manifest["task"]["fingerprint"])
+        record = {"key": key, "spec": spec.model_dump(mode="json")}
+        new = Adversary(spec, key, one.path, {**one.manifest, **record})
+        new._measured = one.measurements() if measured is None else measured
+        return new
+
+    def test_other_numbers_are_flagged(self, kept, results):
+        publishing.publish_adversaries(kept, results)
+        measured = kept[0].measurements()
+        near = self.other(kept[0], measured.assign(base_logit=measured["base_logit"] * 1.001))
+        assert publishing.publish_adversaries([near], results) == []
+        far = self.other(kept[0], measured.assign(base_logit=measured["base_logit"] * 1.1))
+        with pytest.raises(UserError, match=r"other numbers: base_logit by 9\.1%"):
+            publishing.publish_adversaries([far], results)
+
+    def test_other_settings_at_the_same_place_are_refused(self, kept, results):
+        publishing.publish_adversaries(kept, results)
+        with pytest.raises(UserError, match=r"differ in adversary's epochs \(4 and 9\)"):
+            publishing.publish_adversaries([self.other(kept[0], epochs=9)], results)
+        assert len(publishing.publish_adversaries([self.other(kept[0], pressure=9.0)], results))
+
+    def test_the_task_must_be_published_from_the_same_data(self, kept, results, tmp_path_factory):
+        with pytest.raises(UserError, match="Publish its base run first"):
+            publishing.publish_adversaries(kept, tmp_path_factory.mktemp("empty"))
+
+    def test_named_tasks_of_the_store(self, kept, real):
+        store = Store(real[0].path.parents[1])
+        found = publishing.publishable_adversaries(store, ["planted"])
+        assert {one.key for one in found} == {one.key for one in kept}
+        with pytest.raises(UserError, match="sparseattn adversary"):
+            publishing.publishable_adversaries(store)
+        with pytest.raises(UserError, match="Did you mean 'imdb'"):
+            publishing.publishable_adversaries(store, ["imbd"])
+
+    def test_a_damaged_file_is_named(self, kept, results):
+        publishing.publish_adversaries(kept, results)
+        path = next(results.rglob(f"{kept[0].key}.parquet"))
+        path.write_bytes(path.read_bytes()[:-9])
+        with pytest.raises(UserError, match=rf"{path.name}.*git checkout"):
+            published.adversaries(folder=results)
 
 
 class TestPublishable:

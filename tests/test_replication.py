@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from sparseattn import paper, replication
+from sparseattn.adversary import PRESSURE
 from sparseattn.contradictions import contradictions
 
 
@@ -85,14 +86,19 @@ def adversaries(seeds=3):
     table = paper.table5().pivot_table(
         "value", ["task", "encoder", "alignment", "adversary"], "quantity"
     )
-    rows = [table.reset_index().assign(seed=seed) for seed in range(seeds)]
-    frame = pd.concat(rows, ignore_index=True)
-    return frame.assign(jsd=frame["jsd"] + 0.001 * frame["seed"])
+    rows = [
+        table.reset_index().assign(seed=seed, document=document)
+        for seed in range(seeds)
+        for document in range(20)
+    ]
+    frame = pd.concat(rows, ignore_index=True).rename(columns={"accuracy": "correct"})
+    frame = frame.assign(projection="softmax", pressure=PRESSURE)
+    return frame.assign(jsd=frame["jsd"] + 0.001 * frame["seed"] + 0.001 * frame["document"])
 
 
 def nothing():
     empty = pd.DataFrame()
-    return replication.replicate(empty, empty)
+    return replication.replicate(empty, empty, empty)
 
 
 class TestReplicate:
@@ -131,6 +137,17 @@ class TestReplicate:
         )
         with_it = replication.replicate(pd.concat([theirs, entmax]), ledger, adversaries())
         pd.testing.assert_frame_equal(with_it, replication.replicate(theirs, ledger, adversaries()))
+
+    def test_table_5_is_of_softmax_of_trained_adversaries_at_the_stated_pressure(
+        self, theirs, ledger
+    ):
+        frame = adversaries()
+        others = [
+            frame.assign(projection="sparsemax", jsd=0.0), frame.assign(pressure=0.1, jsd=0.0),
+            frame.assign(adversary="uniform", jsd=0.0),
+        ]  # fmt: skip
+        found = replication.replicate(theirs, ledger, pd.concat([frame, *others]))
+        pd.testing.assert_frame_equal(found, replication.replicate(theirs, ledger, frame))
 
     def test_nothing_measured(self):
         empty = nothing()

@@ -273,14 +273,25 @@ def publish(
         list[str] | None, typer.Argument(help="Keys of runs, or their first digits.")
     ] = None,
     task: Annotated[list[str] | None, typer.Option("--task", help="sst, newsgroups, imdb.")] = None,
+    adversaries: Annotated[
+        bool, typer.Option("--adversaries", help="The adversaries instead of the runs.")
+    ] = False,
 ) -> None:
     """Add the store's current runs of the paper's tasks to book/results."""
     from . import publishing
 
-    runs = publishing.publishable(_store(), task or [], keys or [])
-    written = publishing.publish(runs)
+    if adversaries:
+        if keys:
+            raise UserError("Adversaries are published by --task, not by their keys.")
+        found = publishing.publishable_adversaries(_store(), task or [])
+        count, written = len(found), publishing.publish_adversaries(found)
+    else:
+        runs = publishing.publishable(_store(), task or [], keys or [])
+        count, written = len(runs), publishing.publish(runs)
     new = sum(path.suffix == ".parquet" for path in written)
-    print(f"{new} runs published, {len(runs) - new} were already.")
+    print(
+        f"{new} {'adversaries' if adversaries else 'runs'} published, {count - new} were already."
+    )
 
 
 @app.command()

@@ -278,7 +278,7 @@ def hold_against(one: Responses, base: Responses, documents: Documents) -> dict[
         "label": documents.labels,
         "logit": one.logit,
         "base_logit": base.logit,
-        "jsd": jensen_shannon(p, q),
+        "jsd": jensen_shannon(p, q).clamp(min=0),  # rounding may carry zero below itself
         "jsd_disjoint": disjoint_part(p, q),
         "jsd_ceiling": divergence_ceiling(q, inside.to(q.device)),
     }

@@ -7,12 +7,15 @@
 - A claim about a *trend* in λ is judged series by series on the rank correlation over runs, at the
   level 1 − .05/k. It is supported when it is somewhere and contradicted nowhere, contradicted when
   it is contradicted somewhere and supported nowhere, else undecided.
+- The claim about *adversaries* is judged cell by cell like the first kind, each cell on two
+  intervals: of the divergence, and of the change of accuracy.
 
 References
 ----------
 Berger (1982), Multiparameter hypothesis testing and acceptance sampling, Technometrics 24(4).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,12 +24,15 @@ import numpy as np
 import pandas as pd
 
 from sparseattn import paper
+from sparseattn.adversary import PRESSURE
 from sparseattn.nulls import null_dispersion
 from sparseattn.statistics import correlate, correlation_interval, direction, summarise
 
 Outcome = Literal["supported", "contradicted", "undecided", "not measured here"]
 KINDS = ("gradient", "loo")
 SERIES = ["task", "encoder", "alignment"]
+COST = 0.025
+"""A loss of accuracy that matters; the tolerance of the accuracies, too."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ class Claim:
         How it is judged, in words.
     judge
         The rule itself: measurements (one row a run and document) to a verdict.
+    evidence
+        Which measurements: of the runs, or of the ``adversaries``.
     """
 
     number: int
@@ -78,13 +86,27 @@ class Claim:
     quantities: tuple[str, ...]
     rule: str
     judge: Callable[[pd.DataFrame], Verdict]
+    evidence: Literal["runs", "adversaries"] = "runs"
 
 
-def verdicts(measurements: pd.DataFrame) -> pd.DataFrame:
-    """Judge all claims: one row each with ``number, claim, verdict, sentence, rule, page``."""
+def verdicts(measurements: pd.DataFrame, adversaries: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Judge all claims: one row each with ``number, claim, verdict, sentence, rule, page``.
+
+    Parameters
+    ----------
+    measurements
+        One row for each run and document.
+    adversaries
+        One row for each adversary and document (`sparseattn.adversaries.measurements`), where
+        there are any.
+    """
+    frames = {
+        "runs": measurements,
+        "adversaries": pd.DataFrame() if adversaries is None else adversaries,
+    }
     rows = []
     for claim in CLAIMS:
-        verdict = claim.judge(measurements)
+        verdict = claim.judge(frames[claim.evidence])
         rows.append(
             {
                 "number": claim.number,
@@ -200,13 +222,60 @@ def _hidden_above_inputs(measurements: pd.DataFrame) -> Verdict:
     return Verdict(_everywhere(cells), sentence, cells)
 
 
-def _adversary(measurements: pd.DataFrame) -> Verdict:
+def _diverges_at_no_cost(adversaries: pd.DataFrame) -> Verdict:
+    """Judge retrained and frozen adversaries, each cell on its divergence and its cost."""
     change = paper.table5().query("quantity == 'accuracy_change'")
     by = {name: _span(part["value"]) for name, part in change.groupby("adversary")}
-    return _not_measured(
+    theirs = (
         f"The paper's Table 5 has a change of accuracy of {by['frozen']} with frozen parameters "
         f"and {by['unfrozen']} retrained."
     )
+    kinds = ["unfrozen", "frozen"]
+    if adversaries.empty or not set(kinds) <= set(adversaries["adversary"]):
+        return _not_measured(theirs)
+    frame = adversaries[adversaries["adversary"].isin(kinds)]
+    if (frame["pressure"] == PRESSURE).any():
+        frame = frame[frame["pressure"] == PRESSURE]
+    cells = _judge_adversaries(paper.canonical(frame))
+    told = []
+    for kind, start in zip(kinds, ("Retrained", "With frozen parameters"), strict=True):
+        part = cells[cells["adversary"] == kind]
+        words = ("at no cost", "at a cost, or not diverging")
+        words = words if kind == "unfrozen" else ("at a cost", "at no cost")
+        told.append(
+            f"{start}, attention diverges by {_span(part['jsd'])} nats (of at most "
+            f"{math.log(2):.2f}) and accuracy changes by {_span(part['value'], 3)} in "
+            f"{_extent(part)}: {_tally(part, *words)}."
+        )
+    return Verdict(_everywhere(cells), " ".join([*told, theirs]), cells)
+
+
+def _judge_adversaries(frame: pd.DataFrame) -> pd.DataFrame:
+    by = [*_cell(frame), "adversary", "pressure"]
+    many = len(frame[by].drop_duplicates())
+    quantities = ["accuracy_change", "jsd"]
+    sides = []
+    for level in (0.95, 1 - 0.05 / many):
+        summary = summarise(frame, by, quantities, level=level)
+        change, jsd = (
+            summary[summary["quantity"] == name].reset_index(drop=True) for name in quantities
+        )
+        diverges = jsd["low"] > math.log(2) / 2
+        free = change["low"] > -COST
+        retrained = change["adversary"] == "unfrozen"
+        holds = diverges & free.where(retrained, (change["high"] < 0) & ~free)
+        fails = (jsd["high"] < math.log(2) / 2) | (change["high"] < -COST)
+        fails = fails.where(retrained, diverges & free)
+        sides.append((change, jsd, holds, fails))
+    (change, jsd, holds, _), (_, _, _, fails) = sides
+    cells = change.rename(columns={"mean": "value"}).assign(
+        jsd=jsd["mean"],
+        jsd_low=jsd["low"],
+        jsd_high=jsd["high"],
+        verdict=np.select([holds, fails], ["supported", "contradicted"], "undecided"),
+    )
+    keep = ["quantity", "value", "low", "high", "jsd", "jsd_low", "jsd_high"]
+    return cells[[*by, *keep, "documents", "seeds", "verdict"]]
 
 
 def _no_more_plausible(measurements: pd.DataFrame) -> Verdict:
@@ -291,9 +360,13 @@ CLAIMS: tuple[Claim, ...] = (
         "not when its other parameters are frozen.",
         "adversary",
         ("Table 5",),
-        (),
-        "Needs adversarially trained attention.",
-        _adversary,
+        ("jsd", "accuracy_change"),
+        "Retrained, in every cell the interval of the divergence lies above half of its maximum, "
+        f"ln 2, and that of the change of accuracy above −{COST:g}; frozen, the divergence "
+        "likewise, and the interval of the change below zero, not wholly within "
+        f"{COST:g} of it.",
+        _diverges_at_no_cost,
+        "adversaries",
     ),
     Claim(
         7,

@@ -3,6 +3,7 @@
     TASK/task.json      the task: fingerprint, splits, deviations, a hash for each observed document
     TASK/KEY.json       a run's origin, and its scores on the whole splits
     TASK/KEY.parquet    its measurements, one row a number: quantity, document, value
+    TASK/adversaries/   the same two files of each adversary, over the whole test split
 
 A run is two files under its own name. So what was measured in several batches or on several
 machines joins when the files lie together, and git never has to merge one. There is no text.
@@ -16,9 +17,12 @@ import numpy as np
 import pandas as pd
 
 from . import cells, paths
+from .adversaries import Adversary, stored_spec
+from .adversaries import measurements as adversary_measurements
 from .appearance import label
 from .errors import UserError, validate
 from .resultfiles import (
+    ADVERSARIES,
     TASK,
     known_quantities,
     read_json,
@@ -26,6 +30,7 @@ from .resultfiles import (
     read_values,
 )
 from .runs import Run, Spec
+from .storage import Kept
 
 TOLERANCE = 0.01
 """Largest difference between two makings of one run, see `compare`."""
@@ -44,6 +49,20 @@ class Published(Run):
         raise UserError(
             f"Of run {self.key} only the measurements are published, not its {name}. With the data "
             f"at hand 'sparseattn recompute {self.key}' makes it again from its settings."
+        )
+
+    @property
+    def _measured(self) -> pd.DataFrame:
+        return read_values(self.path, self.manifest)
+
+
+class PublishedAdversary(Adversary):
+    """An adversary of which measurements and origin are published: no traces, no curve."""
+
+    def _read(self, name: str) -> bytes:
+        raise UserError(
+            f"Of adversary {self.key} only the measurements are published, not its {name}. With "
+            "the data at hand 'sparseattn adversary' makes it again from its settings."
         )
 
     @property
@@ -78,7 +97,7 @@ def runs(tasks: Sequence[str] | None = None, folder: Path | None = None) -> list
                 "machines with different settings: remove the files of one of them."
             )
         found.append(run)
-    return sorted(found, key=_order)
+    return sorted(found, key=lambda run: _order(run.spec))
 
 
 def measurements(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd.DataFrame:
@@ -97,6 +116,30 @@ def measurements(tasks: Sequence[str] | None = None, folder: Path | None = None)
     numbers = dict.fromkeys(("lam", *quantities), "float64")
     columns = [*cells.cell_columns(), "document", *quantities]
     return pd.DataFrame(columns=columns).astype({**numbers, "seed": "int64", "document": "int64"})
+
+
+def adversary_runs(
+    tasks: Sequence[str] | None = None, folder: Path | None = None
+) -> list[PublishedAdversary]:
+    """Return the published adversaries, in the order of their base runs; see `runs`."""
+    folder = paths.results() if folder is None else folder
+    found = [
+        PublishedAdversary(stored_spec(record["spec"]), record["key"], path, record)
+        for path, record in read_records(folder, tasks, ADVERSARIES)
+    ]
+    return sorted(found, key=lambda one: (*_order(one.spec.base), *adversary_place(one)[-2:]))
+
+
+def adversaries(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd.DataFrame:
+    """Return the published adversaries' measurements.
+
+    Returns
+    -------
+    DataFrame
+        One row for each adversary and document of the test split, see
+        `sparseattn.adversaries.measurements`; without rows when nothing is published.
+    """
+    return adversary_measurements(adversary_runs(tasks, folder))
 
 
 def ledger(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd.DataFrame:
@@ -165,25 +208,41 @@ def compare(given: Iterable[Run], folder: Path | None = None) -> pd.DataFrame:
         whether it ``agrees``: the difference is at most `TOLERANCE`. ``accuracy`` and ``auc`` on
         the whole test split are compared likewise.
     """
-    before = {run.key: run for run in runs(folder=folder)}
+    return _compared(given, runs(folder=folder), ("accuracy", "auc"))
+
+
+def compare_adversaries(given: Iterable[Adversary], folder: Path | None = None) -> pd.DataFrame:
+    """Hold adversaries against their published selves, as `compare` does runs."""
+    return _compared(given, adversary_runs(folder=folder), ("accuracy", "jsd"))
+
+
+def _compared(
+    given: Iterable[Run] | Iterable[Adversary],
+    known: Iterable[Run] | Iterable[Adversary],
+    whole: Sequence[str],
+) -> pd.DataFrame:
+    before = {one.key: one for one in known}
     rows = []
-    for run in given:
-        if (published := before.get(run.key)) is None:
+    for one in given:
+        if (published := before.get(one.key)) is None:
             continue
-        theirs, ours = published.measurements(), run.measurements()
+        theirs, ours = published.measurements(), one.measurements()
         sides = {name: (theirs[name], ours[name]) for name in ours if name in theirs}
-        for name in ("accuracy", "auc"):
-            one, other = published.manifest[name], run.manifest[name]
-            sides[name] = (pd.Series([one], dtype=float), pd.Series([other], dtype=float))
+        for name in whole:
+            values = published.manifest[name], one.manifest[name]
+            sides[name] = (
+                pd.Series([values[0]], dtype=float),
+                pd.Series([values[1]], dtype=float),
+            )
         rows += [
             {
-                "key": run.key,
+                "key": one.key,
                 "quantity": name,
-                "published": one.mean(),
-                "here": other.mean(),
-                "difference": _difference(one.to_numpy(), other.to_numpy()),
+                "published": then.mean(),
+                "here": now.mean(),
+                "difference": _difference(then.to_numpy(), now.to_numpy()),
             }
-            for name, (one, other) in sides.items()
+            for name, (then, now) in sides.items()
         ]
     columns = ["key", "quantity", "published", "here", "difference"]
     frame = pd.DataFrame(rows, columns=columns).astype({"difference": "float64"})
@@ -196,16 +255,20 @@ def place(spec: Spec) -> tuple[object, ...]:
     return tuple(values[name] for name in PLACE)
 
 
-def _order(run: Run) -> tuple[Any, ...]:
-    spec = run.spec
+def adversary_place(one: Adversary) -> tuple[object, ...]:
+    """Return what sets an adversary apart on a page: its base's place, the variant and λ_adv."""
+    return (*place(one.spec.base), one.spec.variant, one.spec.pressure)
+
+
+def _order(spec: Spec) -> tuple[Any, ...]:
     # From even to sparse: softmax, then by λ; entmax after them.
     rank = {"softmax": 0, "entmax": 2}.get(spec.projection, 1)
     sparsity = (rank, spec.lam or 0.0, str(spec.alpha))
     return (spec.task, spec.encoder, spec.alignment, *sparsity, spec.seed)
 
 
-def in_words(run: Run) -> str:
-    """Return a run's task, classifier and seed as people write them."""
+def in_words(run: Kept[Any]) -> str:
+    """Return the task, classifier and seed of a run or an adversary as people write them."""
     return f"{label(run.spec.task)}, {run.label}, seed {run.spec.seed}"
 
 

@@ -1,18 +1,29 @@
 """Publishing: measurements and origins of runs added to ``book/results``, and made again."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from . import paths
+from .adversaries import Adversaries, Adversary, AdversarySpec
 from .corpora import SOURCES
 from .errors import UserError, nearest, validate
 from .preparation import digest
-from .published import TOLERANCE, compare, in_words, place, runs, tasks
-from .resultfiles import TASK, write_json, write_run
+from .published import (
+    TOLERANCE,
+    adversary_place,
+    adversary_runs,
+    compare,
+    compare_adversaries,
+    in_words,
+    place,
+    runs,
+    tasks,
+)
+from .resultfiles import ADVERSARIES, ADVERSARY_ORIGIN, TASK, write_json, write_run
 from .runfiles import read_manifest
 from .runs import Run, Spec, Store
 from .tasks import NAMES, load_task
@@ -43,12 +54,7 @@ def publishable(store: Store, tasks: Sequence[str] = (), keys: Sequence[str] = (
     UserError
         For an unknown task, a key that no such run has, or when there is none at all.
     """
-    for name in tasks:
-        if name not in NAMES:
-            raise UserError(
-                f"Task '{name}' is not one that can be published.{nearest(name, NAMES)} "
-                f"Known: {', '.join(NAMES)}."
-            )
+    _check_names(tasks)
     known = store.ledger().query("state == 'current'")
     known = known[known["task"].isin(tasks or (NAMES if keys else SOURCES))]
     for key in keys:
@@ -99,13 +105,9 @@ def publish(given: Iterable[Run], folder: Path | None = None) -> list[Path]:
     folder = paths.results() if folder is None else folder
     new = list({run.key: run for run in given}.values())
     for run in new:
-        if run.spec.task not in NAMES or run.spec.vectors not in ("random", "task", "imdb"):
-            raise UserError(
-                f"Run {run.key} ({in_words(run)}) rests on a file of yours, which others do not "
-                f"have. Runs of {', '.join(NAMES)} can be published."
-            )
+        _check_origin(run, run.spec)
     before = {run.key: run for run in runs(folder=folder)}
-    replaced = _replaced(new, before)
+    replaced = _replaced(new, before, lambda run: place(run.spec))
     differing = compare(new, folder).query("not agrees")
     if len(differing):
         raise UserError(_differing(differing))
@@ -116,10 +118,63 @@ def publish(given: Iterable[Run], folder: Path | None = None) -> list[Path]:
         if run.key in before and set(measured) <= set(before[run.key].measurements()):
             continue
         written += write_run(run.manifest, measured, here)
-        if old := replaced.get(run.key):
-            log.warning("Published run %s was replaced by %s, of other versions.", old, run.key)
-            for ending in ("json", "parquet"):
-                (here / f"{old}.{ending}").unlink()
+        _remove(replaced.get(run.key), run.key, here)
+    return written
+
+
+def publishable_adversaries(store: Store, tasks: Sequence[str] = ()) -> list[Adversary]:
+    """Return the current adversaries of a store on the paper's tasks, or on those named.
+
+    Raises
+    ------
+    UserError
+        For an unknown task, or when there is none at all.
+    """
+    _check_names(tasks)
+    kept = Adversaries(store.root)
+    known = kept.ledger().query("state == 'current'")
+    keys = set(known.loc[known["task"].isin(tasks or SOURCES), "key"])
+    found = [kept.open(path) for path in kept.stored() if path.name in keys]
+    if not found:
+        raise UserError(
+            f"No current adversaries of {', '.join(tasks or SOURCES)} in {store.root}: compute "
+            "them with 'sparseattn adversary' first."
+        )
+    return found
+
+
+def publish_adversaries(given: Iterable[Adversary], folder: Path | None = None) -> list[Path]:
+    """Write the measurements of adversaries and their origin; otherwise as `publish`.
+
+    Raises
+    ------
+    UserError
+        Before anything is written, as `publish` does; and when no run of the task is published
+        yet, or other data are.
+    """
+    folder = paths.results() if folder is None else folder
+    new = list({one.key: one for one in given}.values())
+    known = tasks(folder)
+    for one in new:
+        _check_origin(one, one.spec.base)
+        name, fingerprint = one.manifest["task"]["name"], one.manifest["task"]["fingerprint"]
+        if known.get(name, {}).get("fingerprint") != fingerprint:
+            raise UserError(
+                f"Adversary {one.key} ({in_words(one)}): no runs made from the same data are "
+                "published. Publish its base run first."
+            )
+    before = {one.key: one for one in adversary_runs(folder=folder)}
+    replaced = _replaced(new, before, adversary_place)
+    differing = compare_adversaries(new, folder).query("not agrees")
+    if len(differing):
+        raise UserError(_differing(differing))
+    written: list[Path] = []
+    for one in new:
+        here = folder / one.manifest["task"]["name"] / ADVERSARIES
+        if one.key in before:
+            continue
+        written += write_run(one.manifest, one.measurements(), here, ADVERSARY_ORIGIN)
+        _remove(replaced.get(one.key), one.key, here)
     return written
 
 
@@ -162,18 +217,49 @@ def recompute(key: str, store: Path, folder: Path | None = None) -> pd.DataFrame
     return compare([Store(store).compute(spec, task)], folder)
 
 
-def _replaced(new: Sequence[Run], before: Mapping[str, Run]) -> dict[str, str]:
+def _check_names(tasks: Sequence[str]) -> None:
+    for name in tasks:
+        if name not in NAMES:
+            raise UserError(
+                f"Task '{name}' is not one that can be published.{nearest(name, NAMES)} "
+                f"Known: {', '.join(NAMES)}."
+            )
+
+
+def _check_origin(kept: Run | Adversary, base: Spec) -> None:
+    if base.task not in NAMES or base.vectors not in ("random", "task", "imdb"):
+        raise UserError(
+            f"Run {kept.key} ({in_words(kept)}) rests on a file of yours, which others do not "
+            f"have. Runs of {', '.join(NAMES)} can be published."
+        )
+
+
+def _remove(old: str | None, new: str, folder: Path) -> None:
+    if old is not None:
+        log.warning("Published run %s was replaced by %s, of other versions.", old, new)
+        for ending in ("json", "parquet"):
+            (folder / f"{old}.{ending}").unlink()
+
+
+PublishedT = TypeVar("PublishedT", Run, Adversary)
+
+
+def _replaced(
+    new: Sequence[PublishedT],
+    before: Mapping[str, PublishedT],
+    place_of: Callable[[PublishedT], tuple[object, ...]],
+) -> dict[str, str]:
     """Return the key of the published run that each new one replaces."""
-    held = {place(run.spec): run for run in before.values()}
+    held = {place_of(run): run for run in before.values()}
     replaced: dict[str, str] = {}
     for run in new:
-        other = held.setdefault(place(run.spec), run)
+        other = held.setdefault(place_of(run), run)
         if other.key == run.key:
             continue
-        theirs = other.spec.model_dump()
+        theirs = _settings(other.spec)
         differ = [
             f"{name} ({theirs[name]} and {value})"
-            for name, value in run.spec.model_dump(exclude={"device"}).items()
+            for name, value in _settings(run.spec).items()
             if theirs[name] != value
         ]
         if differ or other.key not in before:
@@ -183,8 +269,16 @@ def _replaced(new: Sequence[Run], before: Mapping[str, Run]) -> dict[str, str]:
                 "the runs to publish by their keys, or remove the other's file from book/results."
             )
         replaced[run.key] = other.key
-        held[place(run.spec)] = run
+        held[place_of(run)] = run
     return replaced
+
+
+def _settings(spec: Spec | AdversarySpec) -> dict[str, object]:
+    """Return what numbers may depend on, under names of their own."""
+    if isinstance(spec, Spec):
+        return spec.model_dump(exclude={"device"})
+    own = spec.model_dump(exclude={"base"}).items()
+    return {**_settings(spec.base), **{f"adversary's {name}": value for name, value in own}}
 
 
 def _described(new: Sequence[Run], folder: Path) -> dict[Path, dict[str, Any]]:

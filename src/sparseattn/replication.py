@@ -14,6 +14,8 @@ from jaxtyping import Float
 from scipy.stats import t
 
 from . import paper, published
+from .adversaries import TRAINED
+from .adversary import PRESSURE
 from .appearance import label
 from .statistics import Interval, compare, correlate, estimate, summarise
 
@@ -47,8 +49,8 @@ def replicate(
         One row for each run, with its ``accuracy`` on the whole test split; by default that of
         the published runs.
     adversaries
-        One row for each adversarial training: ``task``, ``encoder``, ``alignment``,
-        ``adversary`` (frozen or unfrozen), ``seed``, ``jsd``, ``accuracy``, ``accuracy_change``.
+        One row for each adversary and document (`sparseattn.adversaries.measurements`); by
+        default the published ones.
 
     Returns
     -------
@@ -66,12 +68,15 @@ def replicate(
       not name its coefficient; several of its values are none that Spearman's can take for eight
       points.
     - Table 3: accuracy under softmax, with `accuracy_interval`; and sizes, which are exact.
-    - Table 5: Student's interval over seeds.
+    - Table 5: means over documents and seeds, under softmax (the paper names no projection;
+      those whose loss it takes use softmax) and at λ_adv = `PRESSURE`.
     """
     if measurements is None:
         measurements = published.measurements()
     if ledger is None:
         ledger = published.ledger()
+    if adversaries is None:
+        adversaries = published.adversaries()
     frame = measurements
     if "projection" in frame:
         frame = frame[frame["projection"].isin(_FAMILY)]
@@ -296,21 +301,16 @@ def _sizes() -> pd.DataFrame:
     return _found(rows)
 
 
-def _adversaries(frame: pd.DataFrame | None) -> pd.DataFrame:
-    if frame is None or frame.empty:
+def _adversaries(frame: pd.DataFrame) -> pd.DataFrame:
+    if frame.empty:
         return _found([])
+    trained = frame["adversary"].isin(TRAINED) & (frame["pressure"] == PRESSURE)
+    frame = frame[trained & (frame["projection"] == "softmax")]
     by = [*SERIES, "adversary"]
     quantities = ["jsd", "accuracy", "accuracy_change"]
-    rows = []
-    for cell, part in frame.groupby(by, sort=False):
-        for name in quantities:
-            values = part[name].dropna().to_numpy(dtype=np.float64)
-            # Seeds stand in for documents: one number each.
-            found = estimate(values[None, :])
-            mean, low, high = (float(found[end]) for end in ("mean", "low", "high"))
-            interval = Interval(mean, low, high, len(values))
-            rows.append(_row(cell, by, name, "value", interval))
-    return _found(rows)
+    found = summarise(frame.rename(columns={"correct": "accuracy"}), by, quantities)
+    found = found.rename(columns={"mean": "here", "seeds": "runs"})
+    return _found(found.assign(statistic="value").to_dict("records"))
 
 
 def _row(

@@ -26,20 +26,33 @@ ORIGIN = (
 )  # fmt: skip
 
 OPTIONAL = ("cpu_seconds",)  # not known of the first runs
+ADVERSARIES = "adversaries"  # their folder, in the task's
+ADVERSARY_ORIGIN = (
+    "key", "spec", "base", "identity", "versions", "packages", "code", "hardware", "device",
+    "threads", "accuracy", "base_accuracy", "accuracy_change", "jsd", "agreement", "dev",
+    "best_epoch", "seconds", "date",
+)  # fmt: skip
 
 
-def write_run(manifest: Mapping[str, Any], measured: pd.DataFrame, folder: Path) -> list[Path]:
-    """Write a run's two files.
+def write_run(
+    manifest: Mapping[str, Any],
+    measured: pd.DataFrame,
+    folder: Path,
+    origin: Sequence[str] = ORIGIN,
+) -> list[Path]:
+    """Write a run's two files, or an adversary's.
 
     Parameters
     ----------
     manifest
-        See `sparseattn.runs.Run`; its entries `ORIGIN` and `OPTIONAL`, and the task's name
+        See `sparseattn.runs.Run`; its entries `origin` and `OPTIONAL`, and the task's name
         and fingerprint, are kept.
     measured
         One row a document, one column a quantity.
     folder
         The task's; made when missing.
+    origin
+        `ORIGIN`, or `ADVERSARY_ORIGIN`.
 
     Returns
     -------
@@ -72,7 +85,7 @@ def write_run(manifest: Mapping[str, Any], measured: pd.DataFrame, folder: Path)
     )  # fmt: skip
     content = buffer.getvalue()
     record = {
-        **{name: manifest.get(name) for name in (*ORIGIN, *OPTIONAL)},
+        **{name: manifest.get(name) for name in (*origin, *OPTIONAL)},
         "task": {name: manifest["task"][name] for name in ("name", "fingerprint")},
         "documents": documents,
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -83,13 +96,17 @@ def write_run(manifest: Mapping[str, Any], measured: pd.DataFrame, folder: Path)
 
 
 def read_records(
-    folder: Path, tasks: Sequence[str] | None = None
+    folder: Path, tasks: Sequence[str] | None = None, inside: str = ""
 ) -> list[tuple[Path, dict[str, Any]]]:
-    """Return the published runs' folders, and their origins: what is in ``KEY.json``."""
+    """Return the published runs' folders, and their origins: what is in ``KEY.json``.
+
+    With `inside`, `ADVERSARIES`, those of the adversaries.
+    """
+    origin = ADVERSARY_ORIGIN if inside else ORIGIN
     return [
-        (file.parent, read_json(file, (*ORIGIN, "task", "documents", "sha256")))
-        for file in sorted(folder.glob("*/*.json"))
-        if file.name != TASK and (tasks is None or file.parent.name in tasks)
+        (file.parent, read_json(file, (*origin, "task", "documents", "sha256")))
+        for file in sorted(folder.glob(f"*/{inside}/*.json" if inside else "*/*.json"))
+        if file.name != TASK and (tasks is None or file.relative_to(folder).parts[0] in tasks)
     ]
 
 

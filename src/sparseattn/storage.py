@@ -269,6 +269,10 @@ class Storage(ABC, Generic[SpecT, KeptT]):
         """Return the folders of all results."""
         return sorted((self.root / self.KIND).glob("*"))
 
+    def open(self, path: Path) -> KeptT:
+        """Return the result in one of the folders of `stored`."""
+        return self._kept(path, read_manifest(path))
+
     def _load(self, key: str, weights: bool = False) -> KeptT | None:
         """Return a result once its files are checked; None if it is not there."""
         path = self.root / self.KIND / key
