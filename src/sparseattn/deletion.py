@@ -10,7 +10,16 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .errors import UserError, nearest
-from .kernels import Steps, chunks, lstm_steps, lstm_weights, memory_bound, product
+from .halves import halves
+from .kernels import (
+    Steps,
+    chunks,
+    lstm_steps,
+    lstm_weights,
+    memory_bound,
+    product,
+    recurrence,
+)
 from .model import (
     AdditiveAlignment,
     Batch,
@@ -123,34 +132,36 @@ def _bilstm_logits(classifier: Classifier, ids: Tensor, memory: int) -> Tensor:
     embedded, decoder = classifier.embedding(ids), classifier.decoder.weight[0]
     matrix, bias, score = _alignment(classifier)
     count, half = len(ids) - 2, encoder.size // 2
-    forwards = lstm_steps(encoder.forwards, embedded)
-    backwards = lstm_steps(encoder.backwards, embedded.flip(0))
-    seen = []
-    for lstm, steps, other, mine, others in (
-        (encoder.forwards, forwards, backwards, slice(half), slice(half, None)),
-        (encoder.backwards, backwards, forwards, slice(half, None), slice(half)),
-    ):
+    readings = (encoder.forwards, embedded), (encoder.backwards, embedded.flip(0))
+    forwards, backwards = halves(lambda reading: lstm_steps(*reading), *readings, ids.device)
+
+    def seen(direction: tuple[nn.LSTM, Steps, Steps, slice, slice]) -> tuple[Tensor, Tensor]:
+        """Return scores and values, (variants, positions) each, right beyond the missing token."""
+        lstm, steps, other, mine, others = direction
         known = other.hidden.flip(0)  # the other direction's states, in this one's order
-        known_sums, known_values = (
-            product(known, matrix[:, others].t(), bias),
-            known @ decoder[others],
-        )
+        known_sums = product(known, matrix[:, others].t(), bias)
+        known_values = known @ decoder[others]
         to_sums, to_value = matrix[:, mine].t().contiguous(), decoder[mine]
         scores, values = embedded.new_zeros(2, count, count + 1)  # by position, then variant
         for start, hidden in _variants(lstm, steps):
-            now, later = (
-                slice(start, start + len(hidden)),
-                slice(start - 1, start - 1 + len(hidden)),
-            )
-            rows = slice(hidden.shape[1])
+            now = slice(start, start + len(hidden))
+            later, rows = slice(start - 1, now.stop - 1), slice(hidden.shape[1])
             scores[later, rows] = score(product(hidden, to_sums).add_(known_sums[now, None]))
             values[later, rows] = hidden @ to_value + known_values[now, None]
-        seen.append((scores.t(), values.t()))
+        return scores.t(), values.t()
+
+    first, second = slice(half), slice(half, None)
+    both = halves(
+        seen,
+        (encoder.forwards, forwards, backwards, first, second),
+        (encoder.backwards, backwards, forwards, second, first),
+        ids.device,
+    )
     after = torch.ones(count + 1, count, dtype=torch.bool, device=ids.device).triu()
     scores, values = (
         # Row 0 is the whole document; rows 1… and all columns of the second run right to left.
         torch.where(after, one, torch.cat([two[:1], two[1:].flip(0)]).flip(1))
-        for one, two in zip(*seen, strict=True)
+        for one, two in zip(*both, strict=True)
     )
     tokens = torch.ones(1, count, dtype=torch.bool, device=ids.device)
     return _logits(classifier, scores[None], values[None], tokens)[0]
@@ -170,7 +181,7 @@ def _variants(lstm: nn.LSTM, steps: Steps) -> Iterator[tuple[int, Tensor]]:
     the step's input, and these sums as its input weights.
     """
     summed, last = steps.summed, len(steps.summed) - 1
-    recurrent = lstm_weights(lstm)[1]
+    run = recurrence(lstm_weights(lstm)[1], BLOCK)
     hidden, cell = steps.hidden_before[1:2], steps.cell_before[1:2]
     for start in range(1, last, BLOCK):
         stop = min(start + BLOCK, last)
@@ -182,12 +193,7 @@ def _variants(lstm: nn.LSTM, steps: Steps) -> Iterator[tuple[int, Tensor]]:
         before = start - 1
         hidden = torch.cat([hidden, steps.hidden_before[before].expand(count, -1)])
         cell = torch.cat([cell, steps.cell_before[before].expand(count, -1)])
-        weights = summed[before:stop].t().contiguous(), recurrent
-        with torch.backends.cudnn.flags(enabled=False):  # it would copy the weights at each call
-            states, hidden, cell = torch.lstm(
-                inputs, (hidden[None], cell[None]), weights, False, 1, 0.0, False, False, False
-            )
-        hidden, cell = hidden[0], cell[0]
+        states, hidden, cell = run(inputs, summed[before:stop].t().contiguous(), hidden, cell)
         yield start, states
 
 

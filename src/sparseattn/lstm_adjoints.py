@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .halves import at_once, halves
 from .kernels import Steps, directions, lstm_steps, lstm_weights, product
 from .model import BiLSTM
 
@@ -16,25 +17,32 @@ def bilstm_norms(encoder: BiLSTM, embedded: Tensor, whole: bool, memory: int) ->
     halves contribute: their gradients of ‖h_p‖ are added before the norm is taken, while the rows
     of a Jacobian stay side by side.
     """
+    device = embedded.device
     readings = (encoder.forwards, embedded), (encoder.backwards, embedded.flip(0))
-    steps = [lstm_steps(lstm, inputs) for lstm, inputs in readings]
+    steps = halves(lambda reading: lstm_steps(*reading), *readings, device)
     towards = directions(torch.cat([steps[0].hidden, steps[1].hidden.flip(0)], dim=-1))
     forwards, backwards = towards.chunk(2, dim=-1)
-    norms, at_itself = [], []
-    for lstm, passed, start in zip(
-        (encoder.forwards, encoder.backwards), steps, (forwards, backwards.flip(0)), strict=True
-    ):
+    memory //= at_once(device)
+
+    def direction(given: tuple[nn.LSTM, Steps, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the norms at all inputs, and the gradients at each position's own."""
+        lstm, passed, start = given
         slopes, (into, _, _) = _slopes(passed), lstm_weights(lstm)
         cell = start * slopes.cell
         gates = torch.cat([(slopes.gates * cell[:, None]).flatten(1), start * slopes.output], dim=1)
-        at_itself.append(gates @ into)
-        every = torch.eye(start.shape[1], dtype=start.dtype, device=start.device)
+        every = torch.eye(start.shape[1], dtype=start.dtype, device=device)
         adjoints = every.expand(len(start), -1, -1) if whole else start[:, None]
-        norms.append(_norms(lstm, passed, slopes, adjoints, memory))
-    total = torch.hypot(norms[0], norms[1].flip(0, 1))
+        return _norms(lstm, passed, slopes, adjoints, memory), gates @ into
+
+    (norms, own), (norms_back, own_back) = halves(
+        direction,
+        (encoder.forwards, steps[0], forwards),
+        (encoder.backwards, steps[1], backwards.flip(0)),
+        device,
+    )
+    total = torch.hypot(norms, norms_back.flip(0, 1))
     if not whole:
-        both = at_itself[0] + at_itself[1].flip(0)
-        total.diagonal().copy_(torch.linalg.vector_norm(both, dim=-1))
+        total.diagonal().copy_(torch.linalg.vector_norm(own + own_back.flip(0), dim=-1))
     return total[1:-1, 1:-1]
 
 

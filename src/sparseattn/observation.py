@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from .deletion import logits_without_each
+from .halves import flushes_denormals
 from .importance import attention, gradient_importance, output_change
 from .influence import influence
 from .measures import INFLUENCES, influence_summary
@@ -97,7 +98,7 @@ def reproducible(device: str = "cpu") -> Iterator[None]:
     random state are put back afterwards.
     """
     cuda = resolve_device(device).type == "cuda"
-    threads, flushed = torch.get_num_threads(), _flushes_denormals()
+    threads, flushed = torch.get_num_threads(), flushes_denormals()
     deterministic = torch.are_deterministic_algorithms_enabled()
     workspace = "CUBLAS_WORKSPACE_CONFIG"
     try:
@@ -115,7 +116,3 @@ def reproducible(device: str = "cpu") -> Iterator[None]:
         torch.use_deterministic_algorithms(deterministic)
         torch.set_flush_denormal(flushed)
         torch.set_num_threads(threads)
-
-
-def _flushes_denormals() -> bool:
-    return float(torch.tensor(1e-38) * 1e-3) == 0

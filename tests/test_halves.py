@@ -1,0 +1,91 @@
+"""Two halves at once: in order, in the caller's modes, and with the same results."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from sparseattn.comparisons import classifier_of, document
+from sparseattn.deletion import logits_without_each
+from sparseattn.halves import at_once, flushes_denormals, halves
+from sparseattn.influence import influence, jacobian_influence
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def threads():
+    """Set torch's threads for a test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("given", [2, 5])
+def test_with_threads_both_are_worked_on_at_once(threads, given):
+    threads(given)
+    both_there = threading.Barrier(2, timeout=20)  # breaks unless two wait at it together
+
+    def work(piece):
+        both_there.wait()
+        return piece, torch.get_num_threads(), torch.is_grad_enabled()
+
+    assert at_once(CPU) == 2
+    share = given // 2
+    assert halves(work, "a", "b", CPU) == (("a", share, False), ("b", share, False))
+    assert torch.get_num_threads() == given
+
+
+def test_with_one_thread_nothing_is_divided(threads):
+    threads(1)
+    assert at_once(CPU) == 1
+    assert halves(lambda _: threading.get_ident(), 1, 2, CPU) == (threading.get_ident(),) * 2
+
+
+def test_a_gpu_is_given_its_work_by_one_thread(threads):
+    threads(2)
+    assert at_once(torch.device("cuda")) == 1
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_denormals_are_flushed_as_by_the_caller(threads, flush):
+    threads(2)
+    before = flushes_denormals()
+    try:
+        torch.set_flush_denormal(flush)
+        assert halves(lambda _: flushes_denormals(), 1, 2, CPU) == (flush, flush)
+    finally:
+        torch.set_flush_denormal(before)
+
+
+@pytest.mark.parametrize("bad", ["a", "b"])
+def test_a_failure_is_the_callers(threads, bad):
+    threads(2)
+
+    def work(piece):
+        if piece == bad:
+            raise ValueError(piece)
+
+    with pytest.raises(ValueError, match=bad):
+        halves(work, "a", "b", CPU)
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("encoder", ["bilstm", "transformer"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_results_do_not_depend_on_the_threads(threads, encoder, dtype):
+    classifier = classifier_of(encoder, hidden_size=8, embedding_size=10).to(dtype)
+    ids = [document(n, n) for n in (1, 2, 30)]
+    found = []
+    for given in (1, 2):
+        threads(given)
+        found.append(
+            [
+                *logits_without_each(classifier, ids),
+                *influence(classifier, ids),
+                *jacobian_influence(classifier, ids[:2], memory=1),
+            ]
+        )
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(two, one, rtol=1e-6)
