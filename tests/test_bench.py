@@ -4,11 +4,11 @@ import json
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from sparseattn import bench, comparisons, peers
+from sparseattn import __main__ as command
+from sparseattn import bench, comparisons, peers, scaling, timings
 from sparseattn.comparisons import Comparison, classifier_of, difference, document, take_turns
 
 small = partial(classifier_of, hidden_size=4, embedding_size=6)
@@ -67,16 +67,6 @@ def test_functions_take_turns():
     assert set(times) == {"a", "b"}
 
 
-def test_growth_is_the_exponent():
-    rows = [
-        {"what": "w", "encoder": "e", "along": "tokens", "tokens": n, "documents": 1,
-         "seconds": 3e-6 * n**2 if n >= 50 else 1.0}
-        for n in (20, 50, 100, 500)
-    ]  # fmt: skip
-    (found,) = bench.growth(rows)
-    assert found["exponent"] == pytest.approx(2)
-
-
 def test_operations_are_those_of_the_products():
     """Counted for one token a direction: one step, one score; one row of one influence."""
     count = bench.operations(small("bilstm"), 1)
@@ -84,40 +74,41 @@ def test_operations_are_those_of_the_products():
     assert count == {"leave-one-out": steps + scores, "influence": 2 * 2 * 8 * (4 + 6)}
 
 
-def test_the_report_is_written(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project in which a measurement is tiny."""
     monkeypatch.setattr(bench.paths, "root", lambda: tmp_path)
-    monkeypatch.setattr(bench, "grid_hours", lambda: None)
+    monkeypatch.setattr(bench, "estimate", lambda _: {"cells": []})
+    monkeypatch.setattr(bench, "timed_runs", list)
     monkeypatch.setattr(bench, "SIZES", (50, 60))
     monkeypatch.setattr(bench, "COUNTS", (1, 2))
     monkeypatch.setattr(bench, "classifier_of", small)
+    monkeypatch.setattr(scaling, "classifier_of", small)
     row = Comparison("loo_vs_naive", 1.0, 12.0, 1e-7, "this", "that")
     monkeypatch.setattr(bench, "comparisons", lambda *_: [row])
+    return tmp_path
+
+
+def test_the_report_is_written(project, capsys):
     threads = torch.get_num_threads()
     bench.main(quick=True, threads=1)
     assert torch.get_num_threads() == threads
-    written = json.loads((tmp_path / "_build" / "bench.json").read_text())
+    written = json.loads((project / "_build" / "bench.json").read_text())
     assert written["loo_vs_naive"] == 12.0
     assert written["comparisons"][0]["against"] == "that"
     assert {one["what"] for one in written["floors"]} == {"leave-one-out", "influence"}
-    assert len(written["scaling"]) == 8
+    assert len(written["scaling"]) == (3 + 2) * (2 + 2)  # ways × (sizes + counts)
+    assert len(written["growth"]) == (3 + 2) * 2
+    assert written["memory"][0]["megabytes"] > 0
     assert written["machine"]["threads"] == 1
     assert "12.0×" in capsys.readouterr().out
+    assert timings.read() == []  # nothing published unless asked
 
 
-def test_the_grid_is_estimated_from_the_ledger(monkeypatch, tmp_path):
-    monkeypatch.setattr(bench.paths, "store", lambda: tmp_path)
-    assert bench.grid_hours() is None
-    tasks, encoders = ("sst", "newsgroups", "imdb"), ("bilstm", "transformer")
-    rows = [
-        {"state": "current", "observed": 300, "task": task, "encoder": encoder}
-        | {"train": 40.0, "evaluate": 0.0, "importance": 15.0, "influence": seconds}
-        for task in tasks
-        for encoder in encoders
-        for seconds in (4.0, 6.0)  # a mean of 60 seconds a run
-    ]
-    rows.append(rows[0] | {"state": "outdated", "train": 1e9})
-    monkeypatch.setattr(bench.Store, "ledger", lambda _: pd.DataFrame(rows))
-    found = bench.grid_hours(processes=2)
-    assert found["hours"] == pytest.approx(108 * 60 / 2 / 3600)
-    monkeypatch.setattr(bench.Store, "ledger", lambda _: pd.DataFrame(rows[:-3]))
-    assert bench.grid_hours() is None  # no Transformer on IMDb yet
+def test_the_command_passes_its_options_on(project):
+    with pytest.raises(SystemExit) as stopped:
+        command.main(["bench", "--quick", "--threads", "2", "--publish"])
+    assert stopped.value.code == 0
+    (published,) = timings.read()
+    assert published["machine"]["threads"] == 2
+    assert {row["encoder"] for row in published["scaling"]} == {"bilstm"}  # as --quick is

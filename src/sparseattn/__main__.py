@@ -320,11 +320,19 @@ def paper(as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] =
 
 
 @app.command()
-def bench() -> None:
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer sizes and repetitions.")] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Torch's threads [default: cores].")
+    ] = None,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Add the measurement to book/results.")
+    ] = False,
+) -> None:
     """Time what is costly against what one would use instead."""
     from . import bench as benchmark
 
-    benchmark.main()
+    benchmark.main(quick, threads, publish)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,23 +1,19 @@
 """How long the costly parts take, against what one would use instead, in one run.
 
-``make bench``, or ``python -m sparseattn.bench [--quick] [--threads N]``: a table of ratios, of
-distances to the floor, and of growth; the same numbers in ``_build/bench.json``.
+``make bench``, or ``sparseattn bench [--quick] [--threads N] [--publish]``: a table of ratios, of
+distances to the floor, of growth and of memory; the same numbers in ``_build/bench.json``.
 """
 
-import argparse
 import json
-import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from . import paths
+from . import machine, paths, timings
 from .comparisons import (
     Comparison,
     classifier_of,
@@ -29,20 +25,12 @@ from .comparisons import (
     document,
     take_turns,
 )
-from .deletion import logits_without_each
-from .influence import influence
+from .estimate import estimate, in_words, timed_runs
 from .kernels import product
 from .model import Classifier
-from .runs import Store
+from .scaling import COUNTS, SIZES, WORK, growth, memory, scaling
 
 TOKENS = 180  # about the mean of IMDb
-SIZES = (20, 50, 100, 180, 300, 500)
-COUNTS = (1, 2, 4, 8, 16)
-
-WORK: dict[str, Callable[[Classifier, list[Tensor]], Any]] = {
-    "leave-one-out": logits_without_each,
-    "influence": influence,
-}
 
 
 def comparisons(repetitions: int, quick: bool) -> Iterable[Comparison]:
@@ -79,7 +67,7 @@ def floors(repetitions: int) -> list[dict[str, Any]]:
     functions: dict[str, Callable[[], Any]] = {
         "torch": lambda: torch.mm(left, right),
         "onednn": lambda: product(left, right),
-        **{name: partial(work, classifier, [ids]) for name, work in WORK.items()},
+        **{name: partial(ways["ours"], classifier, [ids]) for name, ways in WORK.items()},
     }
     difference(functions["onednn"](), functions["torch"]())
     for name in WORK:
@@ -96,77 +84,19 @@ def floors(repetitions: int) -> list[dict[str, Any]]:
     ]
 
 
-def scaling(encoder: str, sizes: Sequence[int], counts: Sequence[int]) -> list[dict[str, Any]]:
-    """Time our work against the number of tokens, and against the number of documents."""
-    classifier = classifier_of(encoder)
-    series = [("tokens", n, 1) for n in sizes] + [("documents", 50, count) for count in counts]
-    rows = []
-    for what, work in WORK.items():
-        for along, tokens, count in series:
-            ids = [document(tokens, seed) for seed in range(count)]
-            work(classifier, ids)
-            once = {"seconds": partial(work, classifier, ids)}
-            times = take_turns(once, 1 if tokens > 200 else 3)
-            rows.append(
-                {"what": what, "encoder": encoder, "along": along}
-                | {"tokens": tokens, "documents": count, **times}
-            )
-    return rows
-
-
-def growth(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Fit seconds ∝ size^k to each series of `scaling`, over the sizes that are not small.
-
-    Below 50 tokens a document costs calls, not arithmetic.
-    """
-    found = []
-    for key in dict.fromkeys((row["what"], row["encoder"], row["along"]) for row in rows):
-        some = [row for row in rows if (row["what"], row["encoder"], row["along"]) == key]
-        some = [row for row in some if row["tokens"] >= 50]
-        sizes, seconds = [row[key[2]] for row in some], [row["seconds"] for row in some]
-        fitted = float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
-        found.append({"what": key[0], "encoder": key[1], "along": key[2], "exponent": fitted})
-    return found
-
-
-def grid_hours(processes: int = 2) -> dict[str, Any] | None:
-    """Estimate the paper's complete grid from the runs in the local store.
-
-    3 tasks × 2 encoders × 2 alignments × 9 projections, one seed, as many documents observed as
-    in the runs it is estimated from (those that observed 300); None while a task or encoder of the
-    grid has no run yet.
-    """
-    ledger = Store(paths.store()).ledger()
-    ledger = ledger[(ledger["state"] == "current") & (ledger["observed"] == 300)]
-    stages = ledger[["train", "evaluate", "importance", "influence"]].astype(float).sum(axis=1)
-    means = stages.groupby([ledger["task"], ledger["encoder"]]).mean()
-    tasks, encoders = ("sst", "newsgroups", "imdb"), ("bilstm", "transformer")
-    cells = [(task, encoder) for task in tasks for encoder in encoders]
-    if not all(cell in means.index for cell in cells):
-        return None
-    seconds = {f"{task} {encoder}": float(means[task, encoder]) for task, encoder in cells}
-    return {"hours": sum(seconds.values()) * 2 * 9 / processes / 3600, "seconds_a_run": seconds}
-
-
-def machine() -> dict[str, Any]:
-    """Name the machine."""
-    processor = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                processor = line.partition(":")[2].strip()
-                break
+def _named() -> dict[str, Any]:
+    """Name the machine, the code and the time."""
+    hardware = machine.hardware()
     return {
-        "processor": processor,
+        **{name: hardware[name] for name in ("processor", "cores", "system")},
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "system": f"{platform.system()} {platform.machine()}",
+        "commit": machine.code()["commit"],
         "date": time.strftime("%Y-%m-%d %H:%M"),
     }
 
 
-def main(quick: bool = False, threads: int = 1) -> dict[str, Any]:
+def main(quick: bool = False, threads: int | None = None, publish: bool = False) -> dict[str, Any]:
     """Run the benchmark, print it, and write ``_build/bench.json``.
 
     Parameters
@@ -174,14 +104,16 @@ def main(quick: bool = False, threads: int = 1) -> dict[str, Any]:
     quick
         Fewer repetitions and sizes: about a minute instead of several.
     threads
-        Torch threads; one is how runs are computed. More than there are idle cores would have all
-        parties wait for each other.
+        Torch threads; by default one for each core, as for a reader at a prompt. A sweep gives
+        each of its runs one. More than there are idle cores would have all parties wait.
+    publish
+        Add the measurement to ``book/results``, in the place of one with as many threads.
 
     Returns
     -------
     dict
         What was written: the ratios by their keys, ``comparisons``, ``floors``, ``scaling``,
-        ``growth``, ``grid`` and ``machine``.
+        ``growth``, ``memory``, ``grid`` and ``machine``.
 
     Raises
     ------
@@ -190,7 +122,7 @@ def main(quick: bool = False, threads: int = 1) -> dict[str, Any]:
     """
     torch.set_flush_denormal(True)
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(threads or machine.cores())
     try:
         report = _measure(quick)
     finally:
@@ -199,12 +131,14 @@ def main(quick: bool = False, threads: int = 1) -> dict[str, Any]:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     print(f"\nWritten to {path}.")
+    if publish:
+        print(f"Published in {timings.publish(report)}.")
     return report
 
 
 def _measure(quick: bool) -> dict[str, Any]:
     start, repetitions = time.perf_counter(), 2 if quick else 5
-    named = machine()
+    named = _named()
     print(", ".join(f"{name} {value}" for name, value in named.items()), flush=True)
     print(f"\n{'ours':>9} {'peer':>9} {'faster':>8} {'differ':>8}  (seconds; medians in turns)")
     rows = []
@@ -235,31 +169,29 @@ def _measure(quick: bool) -> dict[str, Any]:
         points = "  ".join(
             f"{row[one['along']]}: {row['seconds']:.3f}"
             for row in series
-            if all(row[name] == one[name] for name in ("what", "encoder", "along"))
+            if all(row[name] == one[name] for name in ("what", "encoder", "along", "by"))
         )
         print(
-            f"  {one['what']}, {one['encoder']}: {one['along']}^{one['exponent']:.1f}  {points} s"
+            f"  {one['what']}, {one['encoder']}, {one['by']}: {one['along']}^"
+            f"{one['exponent']:.1f}  {points} s",
+            flush=True,
         )
-    grid = grid_hours()
-    if grid is None:
-        print("\nThe paper's grid: no estimate until each task and encoder has a run here.")
-    else:
-        print(f"\nThe paper's grid, 108 runs, two processes: {grid['hours']:.1f} hours")
-    print(f"Measured in {time.perf_counter() - start:.0f} s")
+    longest = SIZES[0] if quick else SIZES[-1]
+    held = [row for encoder in ("bilstm", "transformer") for row in memory(encoder, longest)]
+    print(f"\nMemory beside the classifier, one document of {longest} tokens")
+    for one in held:
+        print(f"{one['megabytes']:9.1f} MB  {one['what']}, {one['encoder']}")
+    grid = estimate(timed_runs())
+    print(f"\n{in_words(grid)}")
+    seconds = time.perf_counter() - start
+    print(f"Measured in {seconds:.0f} s")
     return {
         **{row.key: round(row.ratio, 2) for row in rows},
         "comparisons": [row.record() for row in rows],
         "floors": lowest,
         "scaling": series,
         "growth": exponents,
+        "memory": held,
         "grid": grid,
-        "machine": named,
+        "machine": {**named, "seconds": round(seconds)},
     }
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="about a minute")
-    parser.add_argument("--threads", type=int, default=1, help="torch threads (1)")
-    given = parser.parse_args()
-    main(given.quick, given.threads)

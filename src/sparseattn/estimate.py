@@ -1,0 +1,105 @@
+"""How long the paper's complete grid takes here, from what its runs took so far."""
+
+from typing import Any
+
+import pandas as pd
+
+from . import paths, published
+from .appearance import label
+from .runs import Store
+
+TASKS, ENCODERS = ("sst", "newsgroups", "imdb"), ("bilstm", "transformer")
+ALIGNMENTS, PROJECTIONS = 2, 9
+OBSERVED = 300
+STAGES = ("train", "evaluate", "importance", "influence")
+
+
+def timed_runs() -> pd.DataFrame:
+    """Return the runs whose times count, each once: the published ones, and those of the store.
+
+    Returns
+    -------
+    DataFrame
+        ``key``, ``task``, ``encoder``, ``published`` and the seconds of each stage and of all as
+        ``seconds``, for the current runs of the paper's tasks and encoders that were computed on a
+        CPU and observed on `OBSERVED` documents.
+    """
+    columns = ["key", "task", "encoder", "observed", "device", "state", *STAGES]
+    ledgers = {True: published.ledger(), False: Store(paths.store()).ledger()}
+    rows = [
+        {**row, "published": known}
+        for known, ledger in ledgers.items()
+        for row in ledger[columns].to_dict("records")
+        if row["state"] == "current" and row["observed"] == OBSERVED and row["device"] == "cpu"
+        if row["task"] in TASKS and row["encoder"] in ENCODERS
+    ]
+    frame = pd.DataFrame(rows, columns=[*columns, "published"]).drop_duplicates("key")
+    frame = frame.astype(dict.fromkeys(STAGES, float))
+    return frame.assign(seconds=frame[list(STAGES)].sum(axis=1))
+
+
+def estimate(runs: pd.DataFrame, processes: int = 2) -> dict[str, Any]:
+    """Estimate the paper's complete grid, one seed.
+
+    Parameters
+    ----------
+    runs
+        As of `timed_runs`.
+    processes
+        How many run side by side, each on a core of its own.
+
+    Returns
+    -------
+    dict
+        ``runs`` of the grid; ``cells``, for each task and encoder their median ``seconds`` (None
+        without a run), how many runs ``measured`` these and how many of them are ``published``;
+        ``processes``; ``hours`` for all that is known; and ``unknown``, the cells without a run,
+        whose time comes on top.
+
+    Notes
+    -----
+    3 tasks × 2 encoders × 2 alignments × 9 projections; what a projection and an alignment cost
+    beside an encoder is within the spread of the runs, so the median over them stands for each.
+    """
+    cells: list[dict[str, Any]] = []
+    for task in TASKS:
+        for encoder in ENCODERS:
+            some = runs[(runs["task"] == task) & (runs["encoder"] == encoder)]
+            cells.append(
+                {
+                    "task": task,
+                    "encoder": encoder,
+                    "seconds": float(some["seconds"].median()) if len(some) else None,
+                    "measured": len(some),
+                    "published": int(some["published"].sum()),
+                }
+            )
+    each = ALIGNMENTS * PROJECTIONS
+    known = sum(cell["seconds"] for cell in cells if cell["seconds"] is not None)
+    return {
+        "runs": each * len(cells),
+        "cells": cells,
+        "processes": processes,
+        "hours": known * each / processes / 3600,
+        "unknown": [[cell["task"], cell["encoder"]] for cell in cells if cell["seconds"] is None],
+    }
+
+
+def in_words(grid: dict[str, Any]) -> str:
+    """Return an estimate as a sentence or two: hours, what they are made of, what is unknown."""
+    known = [cell for cell in grid["cells"] if cell["seconds"] is not None]
+    if not known:
+        return "No estimate of the paper's grid: none of its runs is published or in the store."
+    parts = "; ".join(
+        f"{label(cell['task'])} {label(cell['encoder'])} {cell['seconds']:.0f} s "
+        f"({cell['measured']} runs)"
+        for cell in known
+    )
+    each = grid["runs"] // len(grid["cells"])
+    missing = ", ".join(f"{label(task)} {label(encoder)}" for task, encoder in grid["unknown"])
+    rest = f" Not known yet, and on top: {missing}, {each} runs each." if missing else ""
+    return (
+        f"{each * len(known)} of the {grid['runs']} runs of the paper's grid, "
+        f"{grid['processes']} at a time: {grid['hours']:.1f} hours, by the median seconds of a "
+        f"run: {parts}.{rest}"
+    )
