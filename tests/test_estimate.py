@@ -9,7 +9,13 @@ from sparseattn.estimate import ENCODERS, STAGES, TASKS, estimate, in_words, tim
 
 def row(task, encoder, seconds, **values):
     stages = dict(zip(STAGES, (seconds / 2, 0.0, seconds / 4, seconds / 4), strict=True))
-    common = {"task": task, "encoder": encoder, "observed": 300, "device": "cpu"}
+    common = {
+        "task": task,
+        "encoder": encoder,
+        "observed": 300,
+        "device": "cpu",
+        "cpu_seconds": None,
+    }
     key = f"{task} {encoder} {seconds}"
     return {"key": key, "state": "current", **common, **stages, **values}
 
@@ -36,6 +42,16 @@ def test_runs_of_both_ledgers_count_once(ledgers):
     assert found["seconds"].tolist() == [40.0, 60.0]
 
 
+def test_a_processors_time_comes_before_the_walls(ledgers):
+    rows = [row("sst", "bilstm", 40.0, cpu_seconds=30.0), row("sst", "bilstm", 60.0)]
+    found = ledgers([], rows)
+    assert found["seconds"].tolist() == [30.0, 60.0]
+    grid = estimate(found)
+    assert grid["cells"][0]["by_wall"] == 1
+    assert "1 of these runs are timed by the wall clock" in in_words(grid)
+    assert "wall" not in in_words(estimate(found[:1]))
+
+
 def test_only_runs_of_the_grid_count(ledgers):
     others = [
         row("sst", "bilstm", 9.0, state="outdated"),
@@ -56,7 +72,7 @@ def test_the_grid_takes_its_medians(ledgers):
     assert grid["hours"] == pytest.approx(108 * 60 / 2 / 3600)
     assert not grid["unknown"]
     first = {"task": "sst", "encoder": "bilstm", "seconds": 60.0, "measured": 3, "published": 3}
-    assert grid["cells"][0] == first
+    assert grid["cells"][0] == {**first, "by_wall": 3}
     assert estimate(ledgers([], rows), processes=1)["hours"] == pytest.approx(2 * grid["hours"])
     assert in_words(grid).startswith("108 of the 108 runs of the paper's grid, 2 at a time: 0.9 h")
     assert "Not known" not in in_words(grid)

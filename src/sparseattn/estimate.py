@@ -20,11 +20,12 @@ def timed_runs() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``key``, ``task``, ``encoder``, ``published`` and the seconds of each stage and of all as
-        ``seconds``, for the current runs of the paper's tasks and encoders that were computed on a
-        CPU and observed on `OBSERVED` documents.
+        ``key``, ``task``, ``encoder``, ``published``, the wall seconds of each stage, and
+        ``seconds``, of all: the processor's where they are known (``cpu_seconds``), for a busy
+        machine inflates wall time, else those of the wall. Only the current runs of the paper's
+        tasks and encoders that were computed on a CPU and observed on `OBSERVED` documents.
     """
-    columns = ["key", "task", "encoder", "observed", "device", "state", *STAGES]
+    columns = ["key", "task", "encoder", "observed", "device", "state", *STAGES, "cpu_seconds"]
     ledgers = {True: published.ledger(), False: Store(paths.store()).ledger()}
     rows = [
         {**row, "published": known}
@@ -34,8 +35,8 @@ def timed_runs() -> pd.DataFrame:
         if row["task"] in TASKS and row["encoder"] in ENCODERS
     ]
     frame = pd.DataFrame(rows, columns=[*columns, "published"]).drop_duplicates("key")
-    frame = frame.astype(dict.fromkeys(STAGES, float))
-    return frame.assign(seconds=frame[list(STAGES)].sum(axis=1))
+    frame = frame.astype(dict.fromkeys([*STAGES, "cpu_seconds"], float))
+    return frame.assign(seconds=frame["cpu_seconds"].fillna(frame[list(STAGES)].sum(axis=1)))
 
 
 def estimate(runs: pd.DataFrame, processes: int = 2) -> dict[str, Any]:
@@ -52,7 +53,8 @@ def estimate(runs: pd.DataFrame, processes: int = 2) -> dict[str, Any]:
     -------
     dict
         ``runs`` of the grid; ``cells``, for each task and encoder their median ``seconds`` (None
-        without a run), how many runs ``measured`` these and how many of them are ``published``;
+        without a run), how many runs ``measured`` these, how many of them are ``published``, and
+        how many are timed ``by_wall`` clock;
         ``processes``; ``hours`` for all that is known; and ``unknown``, the cells without a run,
         whose time comes on top.
 
@@ -72,6 +74,7 @@ def estimate(runs: pd.DataFrame, processes: int = 2) -> dict[str, Any]:
                     "seconds": float(some["seconds"].median()) if len(some) else None,
                     "measured": len(some),
                     "published": int(some["published"].sum()),
+                    "by_wall": int(some["cpu_seconds"].isna().sum()),
                 }
             )
     each = ALIGNMENTS * PROJECTIONS
@@ -92,14 +95,16 @@ def in_words(grid: dict[str, Any]) -> str:
         return "No estimate of the paper's grid: none of its runs is published or in the store."
     parts = "; ".join(
         f"{label(cell['task'])} {label(cell['encoder'])} {cell['seconds']:.0f} s "
-        f"({cell['measured']} runs)"
+        f"(runs: {cell['measured']})"
         for cell in known
     )
     each = grid["runs"] // len(grid["cells"])
     missing = ", ".join(f"{label(task)} {label(encoder)}" for task, encoder in grid["unknown"])
+    by_wall = sum(cell["by_wall"] for cell in known)
+    clock = f" {by_wall} of these runs are timed by the wall clock, while others ran beside them."
     rest = f" Not known yet, and on top: {missing}, {each} runs each." if missing else ""
     return (
         f"{each * len(known)} of the {grid['runs']} runs of the paper's grid, "
         f"{grid['processes']} at a time: {grid['hours']:.1f} hours, by the median seconds of a "
-        f"run: {parts}.{rest}"
+        f"run: {parts}.{clock if by_wall else ''}{rest}"
     )

@@ -27,8 +27,8 @@ __all__ = ["DamagedRunError", "Run", "Spec", "Store"]
 
 COLUMNS = (
     "key", "task", "encoder", "alignment", "projection", "lam", "alpha", "seed", "observed",
-    "accuracy", "auc", "train", "evaluate", "importance", "influence", "megabytes", "device",
-    "date", "versions", "state",
+    "accuracy", "auc", "train", "evaluate", "importance", "influence", "cpu_seconds", "megabytes",
+    "device", "date", "versions", "state",
 )  # fmt: skip
 
 
@@ -113,7 +113,8 @@ class Store(Storage[Spec, Run]):
         DataFrame
             ``key``; of the spec ``task``, ``encoder``, ``alignment``, ``projection``, ``lam``,
             ``alpha``, ``seed``, ``observed``; ``accuracy`` and ``auc`` on the test split;
-            ``train``, ``evaluate``, ``importance``, ``influence`` in seconds; ``megabytes``;
+            ``train``, ``evaluate``, ``importance``, ``influence`` in seconds, and ``cpu_seconds``
+            of all of them (None where unknown); ``megabytes``;
             ``device``; ``date``; ``versions`` of the stages; and ``state``: ``current``,
             ``outdated`` (made by other versions of the stages, hence not used), or ``damaged``.
         """
@@ -156,6 +157,7 @@ def _row(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **manifest["spec"],
         **manifest["seconds"],
+        "cpu_seconds": manifest.get("cpu_seconds"),
         **{name: manifest[name] for name in ("key", "accuracy", "auc", "device", "date")},
         "task": manifest["task"]["name"],
         "megabytes": sum(manifest["files"].values()) / 1e6,
