@@ -40,6 +40,7 @@ def test_runs_of_both_ledgers_count_once(ledgers):
     assert found["key"].tolist() == [one["key"], other["key"]]
     assert found["published"].tolist() == [True, False]
     assert found["seconds"].tolist() == [40.0, 60.0]
+    assert timed_runs(store=False)["key"].tolist() == [one["key"]]
 
 
 def test_a_processors_time_comes_before_the_walls(ledgers):

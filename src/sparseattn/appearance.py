@@ -55,6 +55,10 @@ TITLES = {
     "classifier": "Classifier",
     "shown": "Measure",
     "scale": "Scale",
+    "by": "Way",
+    "peer": "Peer",
+    "setting": "Setting",
+    "ratio": "Times faster",
 }
 
 _SPARE = (BLUE, OCHRE, GREEN, PURPLE)

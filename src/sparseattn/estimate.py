@@ -14,8 +14,13 @@ OBSERVED = 300
 STAGES = ("train", "evaluate", "importance", "influence")
 
 
-def timed_runs() -> pd.DataFrame:
+def timed_runs(store: bool = True) -> pd.DataFrame:
     """Return the runs whose times count, each once: the published ones, and those of the store.
+
+    Parameters
+    ----------
+    store
+        False leaves those of the store out: the published ones are the same everywhere.
 
     Returns
     -------
@@ -26,7 +31,9 @@ def timed_runs() -> pd.DataFrame:
         tasks and encoders that were computed on a CPU and observed on `OBSERVED` documents.
     """
     columns = ["key", "task", "encoder", "observed", "device", "state", *STAGES, "cpu_seconds"]
-    ledgers = {True: published.ledger(), False: Store(paths.store()).ledger()}
+    ledgers = {True: published.ledger()}
+    if store:
+        ledgers[False] = Store(paths.store()).ledger()
     rows = [
         {**row, "published": known}
         for known, ledger in ledgers.items()
@@ -92,7 +99,7 @@ def in_words(grid: dict[str, Any]) -> str:
     """Return an estimate as a sentence or two: hours, what they are made of, what is unknown."""
     known = [cell for cell in grid["cells"] if cell["seconds"] is not None]
     if not known:
-        return "No estimate of the paper's grid: none of its runs is published or in the store."
+        return "No estimate of the paper's grid: none of its runs is known."
     parts = "; ".join(
         f"{label(cell['task'])} {label(cell['encoder'])} {cell['seconds']:.0f} s "
         f"(runs: {cell['measured']})"

@@ -47,9 +47,11 @@ def halves(
     if at_once(device) == 1:
         return alone(one), alone(other)
     threads = torch.get_num_threads()
-    torch.set_num_threads(threads // 2)  # a thread that is new to torch takes this over
+    share = threads // 2
+    torch.set_num_threads(share)
     try:
-        with ThreadPoolExecutor(max_workers=1) as pool:
+        # Set in the new thread too: oneDNN asks OpenMP, which knows a number for each thread.
+        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(share,)) as pool:
             elsewhere = pool.submit(alone, other)
             return alone(one), elsewhere.result()
     finally:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from captum.attr import FeatureAblation
 from jaxtyping import Float, Int
 from scipy.stats import kendalltau
 from torch import Tensor, nn
@@ -39,6 +38,7 @@ def leave_out_by_captum(
 
     The token's embedding is replaced by zeros, and the text keeps its length.
     """
+    from captum.attr import FeatureAblation  # slow to import, and needed here only
 
     def network(embedded: Tensor) -> Tensor:
         batch = collate([ids], classifier.device)
