@@ -55,13 +55,13 @@ nothing = Markdown("Nothing is measured yet: `make bench` measures, `--publish` 
 compared = timings.rows(reports, "comparisons")
 goals = timings.goals(reports)
 NAMES = {
-    "loo_vs_naive": "Leave-one-out: one pass a token",
-    "loo_vs_batched": "Leave-one-out: plain batches",
-    "influence_vs_loop": "Influence: one backward pass a position",
-    "influence_vs_batched": "Influence: batches of copies",
-    "transformer_influence_vs_loop": "Influence (Transformer): one backward pass a position",
-    "tau_vs_scipy": "τ-b: scipy in a loop",
-    "train_vs_padded": "Training: padded as it comes",
+    "loo_vs_naive": "LOO: pass a token",
+    "loo_vs_batched": "LOO: batches",
+    "influence_vs_loop": "Influence: loop",
+    "influence_vs_batched": "Influence: copies",
+    "transformer_influence_vs_loop": "Transformer influence: loop",
+    "tau_vs_scipy": "τ-b: scipy",
+    "train_vs_padded": "Training: padded",
     "train_vs_packed": "Training: packed",
 }
 
@@ -95,7 +95,9 @@ if reports:
     shown = charts.show(
         timecharts.times_faster(drawn, group="peer", colour="setting"),
         name="times-faster",
-        caption="How many times faster than each peer, beside the goal set beforehand.",
+        caption="How many times faster than each peer, beside the goal set beforehand, if any: "
+        "leave-one-out (LOO) and influence on a document, a BiLSTM's unless named, τ-b of many "
+        "documents, and an epoch of training.",
         description="Points on a logarithmic axis, a row for each peer, a colour for each number "
         "of threads, with a tick where there was a goal.",
     )

@@ -63,12 +63,13 @@ def times_faster(
         Columns ``ratio``, `group`, `colour`, `panel`, and ``goal`` (NaN where there is none).
     """
     rows = tidy(frame, [group, colour, "ratio", "goal"], panel)
-    scale = scale_over(rows.assign(one=1.0), ["ratio", "goal", "one"], type="log", padding=10)
+    fields = ["ratio", "goal", "even"]
+    scale = scale_over(rows.assign(even=1.0), fields, type="log", nice=False, padding=10)
     title = "Times faster than the peer (│ the goal)"
     base = grouped(rows, group, colour).encode(
         tooltip=[tip(group), tip(colour), tip("ratio", ".3~r"), tip("goal")]
     )
-    axis = alt.Axis(format=",~r", tickCount=5)
+    axis = alt.Axis(format=",~r", values=[k * 10**e for e in range(-2, 4) for k in (1, 2, 5)])
     point = base.mark_point(filled=True, opacity=1).encode(
         x=alt.X("ratio:Q", title=title, scale=scale, axis=axis)
     )
