@@ -79,12 +79,16 @@ def threaded(rows):
 sentences = [
     f"- **{one['machine']['threads']} thread{'s' if one['machine']['threads'] > 1 else ''}**: "
     f"{one['machine']['processor']}, {one['machine']['cores']} cores, {one['machine']['system']}, "
-    f"torch {one['machine']['torch']}, {one['machine']['date']}, in {one['machine']['seconds']} s."
+    f"torch {one['machine']['torch']}, {one['machine']['date']}, in {one['machine']['seconds']} s"
+    + (f", load {load:.1f} before" if (load := one["machine"].get("load")) is not None else "")
     for one in reports
 ]
 Markdown(
-    "Measured on, and with\n\n" + "\n".join(sentences) + "\n\nA run of a sweep has one thread; "
-    "at a prompt torch takes one for each core, and so do the peers."
+    "Measured on, and with\n\n"
+    + "\n".join(sentences)
+    + "\n\nThe load is how many processes wanted "
+    "a core. A run of a sweep has one thread; at a prompt torch takes one for each core. The peers "
+    "always have as many."
 ) if reports else nothing
 
 # %% tags=["hide-input"]
@@ -345,10 +349,11 @@ else:
 shown
 
 # %% [markdown]
-# All ways run $n$ variants, or $n$ backward passes, over $n$ positions, so $k$ near 2 is what a
-# BiLSTM's exact values cost; ours saves a factor, and none of it is an approximation. Attention
-# compares all pairs of positions in every variant, which pulls a Transformer towards 3. In the
-# number of documents growth is linear.
+# All ways run $n$ variants, or $n$ backward passes, over $n$ positions: as $n$ grows, $k$ tends to 2
+# for a BiLSTM's exact values, and to 3 for a Transformer's, whose attention compares all pairs of
+# positions in every variant. Ours saves a factor, and none of it is an approximation. A fitted $k$
+# lies below that as long as calls cost more than arithmetic, and larger matrices are multiplied at
+# a better rate. In the number of documents growth is linear.
 #
 # ## Runs, and the whole grid
 #

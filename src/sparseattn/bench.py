@@ -5,6 +5,7 @@ distances to the floor, of growth and of memory; the same numbers in ``_build/be
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -91,6 +92,8 @@ def _named() -> dict[str, Any]:
         **{name: hardware[name] for name in ("processor", "cores", "system")},
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        # How many processes wanted a core, this one included: times are worth less above `cores`.
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "commit": machine.code()["commit"],
         "date": time.strftime("%Y-%m-%d %H:%M"),
     }
