@@ -90,6 +90,12 @@ def test_a_colour_does_not_depend_on_company() -> None:
     assert list(colours("task", ["imdb", "sst"])) == ["SST", "IMDb"]
 
 
+def test_the_papers_classifiers_have_their_encoders_colours() -> None:
+    for encoder, alignment in (("bilstm", "additive"), ("transformer", "dot")):
+        name = f"{label(encoder)}, {label(alignment)}"
+        assert COLOURS["classifier"][name] == COLOURS["encoder"][encoder]
+
+
 def test_unknown_values_take_spare_colours() -> None:
     chosen = colours("task", ["/home/me/reviews.csv", "sst"])
     assert chosen["SST"] == BLUE

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sparseattn import charts
-from sparseattn.appearance import OCHRE
+from sparseattn.appearance import GREY, OCHRE
 from sparseattn.errors import UserError
 from sparseattn.figures import AnyChart, Figure
 from sparseattn.projections import project
@@ -126,6 +126,32 @@ def test_paper_is_hollow_and_named_in_the_caption() -> None:
         0.36,
         0.31,
     ]
+
+
+def test_chance_is_a_grey_mark_and_named_in_the_caption() -> None:
+    groups = charts.paper_versus_here(OURS.assign(null=0.7), PAPER, null="null")
+    lines = charts.over_lambda(LAMBDAS.assign(null=0.1), null="null")
+    for chart, place in ((groups, "x"), (lines, "y")):
+        shown = figure(chart)
+        assert "by chance" in shown._repr_html_()
+        (drawn,) = [
+            layer
+            for layer in shown.spec["layer"]  # type: ignore[union-attr]
+            if layer["encoding"].get(place, {}).get("field") == "null"
+        ]
+        assert drawn["encoding"]["color"] == {"value": GREY}
+        low, high = drawn["encoding"][place]["scale"]["domain"]
+        assert low <= shown.spec["datasets"].popitem()[1][0]["null"] <= high  # type: ignore[union-attr]
+    assert "by chance" not in figure(charts.paper_versus_here(OURS, PAPER))._repr_html_()
+
+
+def test_a_distribution_has_the_papers_medians_beside_it() -> None:
+    theirs = pd.DataFrame({"task": ["sst"], "projection": ["softmax"], "mean": [0.9]})
+    chart = charts.distribution(documents(), theirs, value="tau", title="τ-b")
+    assert "◇ the paper" in figure(chart)._repr_html_()
+    drawn = rows(chart)
+    assert drawn.query("source == 'paper'")["p50"].tolist() == [0.9]
+    assert len(drawn.query("source == 'here'")) == 4
 
 
 def test_documents_are_aggregated() -> None:

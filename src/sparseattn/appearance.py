@@ -14,6 +14,13 @@ BLUE, OCHRE, GREEN, PURPLE, GREY = "#384af8", "#c9820d", "#11a373", "#9a6ba9", "
 COLOURS: dict[str, dict[str, str]] = {
     "projection": {"softmax": BLUE, "sparsemax": OCHRE, "sparsegen": GREEN, "entmax": PURPLE},
     "encoder": {"none": GREY, "bilstm": BLUE, "transformer": OCHRE},
+    "classifier": {  # the paper's own two as their encoders
+        "BiLSTM, additive": BLUE,
+        "BiLSTM, scaled dot": GREEN,
+        "Transformer, additive": PURPLE,
+        "Transformer, scaled dot": OCHRE,
+        "no encoder, additive": GREY,
+    },
     "alignment": {"additive": GREEN, "dot": PURPLE},
     "task": {"planted": GREY, "sst": BLUE, "newsgroups": OCHRE, "imdb": GREEN},
     "measure": {"gradient": BLUE, "gradient_fixed": GREEN, "loo": OCHRE, "loo_logit": PURPLE},
@@ -59,6 +66,10 @@ TITLES = {
     "peer": "Peer",
     "setting": "Setting",
     "ratio": "Times faster",
+    "origin": "Task",
+    "norm": "Influence by",
+    "null": "by chance",
+    "sparsity": "Projection",
 }
 
 _SPARE = (BLUE, OCHRE, GREEN, PURPLE)

@@ -6,13 +6,14 @@ draws it as buttons that set the parameter ``chosen``.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import altair as alt
 import numpy as np
 import pandas as pd
 import torch
 
-from .appearance import colours, label
+from .appearance import GREY, colours, label
 from .encodings import (
     beside,
     colour_by,
@@ -20,6 +21,7 @@ from .encodings import (
     grouped,
     height_of,
     hollow,
+    plot_height,
     scale_over,
     tidy,
     tip,
@@ -27,9 +29,11 @@ from .encodings import (
 from .errors import UserError
 from .figures import AnyChart, Figure, show
 from .projections import project
+from .scatter import against
 
 __all__ = [
     "Figure",
+    "against",
     "distribution",
     "learning_curves",
     "over_lambda",
@@ -83,6 +87,7 @@ def paper_versus_here(
     colour: str = "projection",
     panel: str | None = None,
     title: str = "Kendall's τ-b",
+    null: str | None = None,
     zero: bool = False,
     domain: tuple[float, float] | None = None,
 ) -> AnyChart:
@@ -98,19 +103,26 @@ def paper_versus_here(
         Ends of our interval; None draws none.
     title
         What `value` is, with its unit.
+    null
+        Column of ours that holds what chance alone would give: an upright grey stroke.
     zero
         Whether the axis begins at 0.
     domain
         Ends of the axis, where intervals reach further than is worth showing; they are cut there.
     """
     ends = [end for end in (low, high) if end is not None]
-    rows = beside(frame, paper, [group, colour, value, *ends], panel)
-    scale = scale_over(rows, [value, *ends], zero=zero, domain=domain)
+    chance = [] if null is None else [null]
+    rows = beside(frame, paper, [group, colour, value, *ends, *chance], panel)
+    scale = scale_over(rows, [value, *ends, *chance], zero=zero, domain=domain)
     base = grouped(rows, group, colour).encode(
-        tooltip=[tip(field) for field in (group, colour, "source", value, *ends)]
+        tooltip=[tip(field) for field in (group, colour, "source", value, *ends, *chance)]
     )
     here = base.transform_filter("datum.source == 'here'")
     layers: list[alt.Chart] = []
+    if null is not None:
+        stroke = here.mark_tick(orient="vertical", thickness=2, size=15, opacity=1, clip=True)
+        at_chance = alt.X(f"{null}:Q", title=title, scale=scale)
+        layers.append(stroke.encode(x=at_chance, color=alt.value(GREY)))
     if len(ends) == 2:
         interval = here.mark_rule(strokeWidth=2, clip=True).encode(
             x=alt.X(f"{low}:Q", title=title, scale=scale), x2=f"{high}:Q"
@@ -121,11 +133,13 @@ def paper_versus_here(
     if paper is not None:
         layers.append(hollow(base).encode(x=at))
     chart = alt.layer(*layers).properties(height=height_of(rows, group, colour))
-    return finish(chart, colour, rows, panel, paper=paper is not None)
+    drawn: Literal["stroke"] | None = "stroke" if null else None
+    return finish(chart, colour, rows, panel, paper=paper is not None, null=drawn)
 
 
 def distribution(
     frame: pd.DataFrame,
+    paper: pd.DataFrame | None = None,
     *,
     value: str,
     group: str = "task",
@@ -140,6 +154,8 @@ def distribution(
     frame
         One row a document: columns `value`, `group`, `colour` and `panel`. Documents without a
         value (NaN) are left out. Any number of rows: they are aggregated here.
+    paper
+        The paper's medians: columns ``mean``, `group`, `colour` and `panel`.
     title
         What `value` is, with its unit.
     """
@@ -150,23 +166,28 @@ def distribution(
         quantiles = {name: float(np.quantile(sample, q)) for name, q in _QUANTILES.items()}
         pieces.append({**dict(zip(keys, codes, strict=True)), "documents": len(sample)} | quantiles)
     fields = [*keys, "documents", *_QUANTILES]
-    rows = tidy(pd.DataFrame(pieces, columns=fields), fields, panel)
+    theirs = None if paper is None else paper.rename(columns={"mean": "p50"})
+    rows = beside(pd.DataFrame(pieces, columns=fields), theirs, fields, panel)
     base = grouped(rows, group, colour).encode(
         tooltip=[
-            *(tip(field) for field in (group, colour)),
+            *(tip(field) for field in (group, colour, "source")),
             *(alt.Tooltip(name, title=f"{q:.0%}") for name, q in _QUANTILES.items()),
             tip("documents", ",d"),
         ]
     )
     scale = scale_over(rows, [*_QUANTILES])
-    chart = alt.layer(
-        base.mark_rule().encode(x=alt.X("p05:Q", title=title, scale=scale), x2="p95:Q"),
-        base.mark_bar(size=9, cornerRadius=2).encode(x="p25:Q", x2="p75:Q"),
-        base.mark_tick(thickness=2.5, size=14, color="white", opacity=1).encode(
+    here = base.transform_filter("datum.source == 'here'")
+    layers = [
+        here.mark_rule().encode(x=alt.X("p05:Q", title=title, scale=scale), x2="p95:Q"),
+        here.mark_bar(size=9, cornerRadius=2).encode(x="p25:Q", x2="p75:Q"),
+        here.mark_tick(thickness=2.5, size=14, color="white", opacity=1).encode(
             x="p50:Q", color=alt.value("white"), stroke=colour_by(colour, rows).legend(None)
         ),
-    ).properties(height=height_of(rows, group, colour))
-    return finish(chart, colour, rows, panel)
+    ]
+    if theirs is not None:
+        layers.append(hollow(base).encode(x="p50:Q"))
+    chart = alt.layer(*layers).properties(height=height_of(rows, group, colour))
+    return finish(chart, colour, rows, panel, paper=paper is not None)
 
 
 def over_lambda(
@@ -179,6 +200,7 @@ def over_lambda(
     colour: str = "encoder",
     panel: str | None = None,
     title: str = "Kendall's τ-b",
+    null: str | None = None,
     domain: tuple[float, float] | None = None,
 ) -> AnyChart:
     """Draw a quantity over sparsegen's λ with interval bands, and the paper's hollow points.
@@ -196,13 +218,16 @@ def over_lambda(
         Ends of our interval; None draws no band.
     title
         What `value` is, with its unit.
+    null
+        Column of ours that holds what chance alone would give: a dotted grey line.
     domain
         Ends of the axis, where bands reach further than is worth showing; they are cut there.
     """
     ends = [end for end in (low, high) if end is not None]
-    rows = beside(frame, paper, ["lam", colour, value, *ends], panel)
+    chance = [] if null is None else [null]
+    rows = beside(frame, paper, ["lam", colour, value, *ends, *chance], panel)
     rows["temperature"] = (1 - rows["lam"].astype(float)).round(6)
-    scale = scale_over(rows, [value, *ends], domain=domain)
+    scale = scale_over(rows, [value, *ends, *chance], domain=domain)
     x = alt.X(
         "temperature:Q",
         title="λ of sparsegen (sparser →)",
@@ -219,11 +244,15 @@ def over_lambda(
     base = alt.Chart(rows).encode(
         x=x,
         color=colour_by(colour, rows),
-        tooltip=[tip("lam"), tip(colour), tip("source"), *map(tip, (value, *ends))],
+        tooltip=[tip("lam"), tip(colour), tip("source"), *map(tip, (value, *ends, *chance))],
     )
     here = base.transform_filter("datum.source == 'here'")
     y = alt.Y(f"{value}:Q", title=title, scale=scale)
     layers: list[alt.Chart] = []
+    if null is not None:
+        dotted = here.mark_line(strokeDash=[2, 3], strokeWidth=1.5, clip=True)
+        at_chance = alt.Y(f"{null}:Q", title=title, scale=scale)
+        layers.append(dotted.encode(y=at_chance, color=alt.value(GREY), detail=f"{colour}:N"))
     if len(ends) == 2:
         band = here.mark_area(opacity=0.18, clip=True).encode(
             y=alt.Y(f"{low}:Q", title=title, scale=scale), y2=f"{high}:Q"
@@ -239,8 +268,9 @@ def over_lambda(
             thin.mark_line(strokeWidth=1, strokeDash=[3, 3], opacity=0.7, clip=True).encode(y=y)
         )
         layers.append(hollow(base).encode(y=y))
-    chart = alt.layer(*layers).properties(height=260)
-    return finish(chart, colour, rows, panel, paper=paper is not None)
+    chart = alt.layer(*layers).properties(height=plot_height(rows, panel))
+    drawn: Literal["dots"] | None = "dots" if null else None
+    return finish(chart, colour, rows, panel, paper=paper is not None, null=drawn)
 
 
 def projections(

@@ -4,7 +4,7 @@ The paper's numbers are drawn by `hollow`, and by nothing else.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import numpy as np
@@ -72,6 +72,11 @@ def height_of(rows: pd.DataFrame, group: str, colour: str) -> int:
     return 20 + int(rows[group].nunique()) * (10 + 17 * lines)
 
 
+def plot_height(rows: pd.DataFrame, panel: str | None) -> int:
+    """Return the height of a plot with a measured vertical axis; of many panels, less each."""
+    return 260 if panel is None or rows[panel].nunique() <= 4 else 180
+
+
 def hollow(base: alt.Chart) -> alt.Chart:
     """Draw the paper's numbers, always this way."""
     return base.transform_filter("datum.source == 'paper'").mark_point(
@@ -126,12 +131,14 @@ def finish(
     panel: str | None,
     *,
     paper: bool = False,
+    null: Literal["stroke", "dots"] | None = None,
 ) -> AnyChart:
     """Make the legend a filter, spread small multiples, take the page's width."""
     chosen = colours(colour, rows[colour])
     items = [{"value": value, "colour": hue} for value, hue in chosen.items()]
     usermeta = {
         "paper": paper,
+        "null": null,
         "legend": {"title": TITLES.get(colour, colour), "items": items},
     }
     keep = f"length(chosen) == 0 || indexof(chosen, datum['{colour}']) >= 0"

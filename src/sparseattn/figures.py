@@ -27,7 +27,7 @@ VEGA_LITE = "6.4"  # of the versions vl-convert carries, the one Altair writes f
 _MAX_ROWS = 5000
 _STATIC_WIDTH = 640
 _CLIP = re.compile(r"\bclip\d+\b")
-_PAPER_KEY = " <span class='chart-key'>● here, ◇ the paper.</span>"
+_KEYS = {"paper": "◇ the paper", "stroke": "┃ by chance", "dots": "┈ by chance"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Figure:
             f'<img class="chart-static" alt="{description}" '
             f'src="data:image/svg+xml,{quote(self.svg(), safe=_URL_SAFE)}">'
             f'<figcaption id="figure-{name}-caption">{escape(self.caption)}'
-            f"{_PAPER_KEY if usermeta.get('paper') else ''}</figcaption>"
+            f"{_key(usermeta)}</figcaption>"
             f'<div class="chart-tools">'
             f'<details class="chart-words"><summary>In words</summary>'
             f'<p id="figure-{name}-description">{description}</p></details>'
@@ -88,6 +88,13 @@ class Figure:
             f'<button type="button" data-get="svg">picture (SVG)</button>'
             f'<button type="button" data-get="png">picture (PNG)</button></span></div></figure>'
         )
+
+
+def _key(usermeta: dict[str, object]) -> str:
+    """Return what the marks mean that are not ours."""
+    marks = ("paper" if usermeta.get("paper") else None, usermeta.get("null"))
+    named = [words for name, words in _KEYS.items() if name in marks]
+    return f" <span class='chart-key'>● {', '.join(['here', *named])}.</span>" if named else ""
 
 
 # Kept readable inside a double-quoted attribute: quotes, brackets, #, % and & are still escaped.

@@ -1,0 +1,60 @@
+"""The kind of chart that sets one measured quantity against another, a point a cell."""
+
+import altair as alt
+import pandas as pd
+
+from .appearance import GREY
+from .encodings import colour_by, finish, plot_height, scale_over, tidy, tip
+from .figures import AnyChart
+
+
+def against(
+    frame: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    titles: tuple[str, str],
+    colour: str = "classifier",
+    name: str = "sparsity",
+    panel: str | None = None,
+    null: str | None = None,
+    diagonal: bool = False,
+    log: bool = False,
+) -> AnyChart:
+    """Draw one quantity against another, a point a row.
+
+    Parameters
+    ----------
+    frame
+        Columns `x`, `y`, `colour`, `name` and `panel`.
+    titles
+        What `x` and `y` are, with their units.
+    name
+        What a point is called when pointed at.
+    null
+        Column that holds what chance alone would give for `y`: a dotted grey line.
+    diagonal
+        Draw y = x, a grey line.
+    log
+        Whether both axes are logarithmic.
+    """
+    extra = [] if null is None else [null]
+    rows = tidy(frame, [x, y, colour, name, *extra], panel)
+    kind = {"type": "log", "nice": False, "padding": 8} if log else {"padding": 8}
+    both = [x, y, *extra] if diagonal else []
+    across = alt.X(f"{x}:Q", title=titles[0], scale=scale_over(rows, both or [x], **kind))
+    up = scale_over(rows, both or [y, *extra], **kind)
+    base = alt.Chart(rows).encode(x=across, color=colour_by(colour, rows))
+    layers = []
+    if diagonal:
+        line = base.mark_line(strokeWidth=1, clip=True)
+        layers.append(line.encode(y=alt.Y(f"{x}:Q", scale=up), color=alt.value(GREY)))
+    if null is not None:
+        line = base.mark_line(strokeDash=[2, 3], strokeWidth=1.5, clip=True)
+        layers.append(line.encode(y=alt.Y(f"{null}:Q", scale=up), color=alt.value(GREY)))
+    points = base.mark_point(filled=True, opacity=0.85).encode(
+        y=alt.Y(f"{y}:Q", title=titles[1], scale=up),
+        tooltip=[tip(field) for field in (colour, name, x, y, *extra)],
+    )
+    chart = alt.layer(*layers, points).properties(height=plot_height(rows, panel))
+    return finish(chart, colour, rows, panel, null="dots" if null else None)
