@@ -27,7 +27,7 @@ from sparseattn import parameters
 p = parameters.check(globals(), "07-paper")
 
 # %% tags=["remove-output", "hide-input"]
-from IPython.display import HTML, Markdown
+from IPython.display import Markdown
 
 from sparseattn import charts, claims, paper, published, replication, report
 from sparseattn.appearance import label
@@ -116,8 +116,8 @@ def listed(item, only="", **columns):
     names |= {"measure": "by", "adversary": "parameters"} | columns | {"paper": "paper"}
     names |= {"here": "here", "low": "low", "high": "high", "runs": "runs", "verdict": "verdict"}
     names = {name: title for name, title in names.items() if name in rows}
-    shown = table(rows, f"{item}, the paper's and ours.", columns=names)
-    return HTML(f"<details><summary>{item}, number by number</summary>{shown.markup}</details>")
+    caption = f"{item}, the paper's and ours."
+    return table(rows, caption, columns=names, fold=f"{item}, number by number")
 
 
 # %% [markdown]

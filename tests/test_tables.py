@@ -25,6 +25,12 @@ def test_columns_in_order_with_formats_and_whole_numbers_whole():
     assert ">2,000<" in markup
 
 
+def test_a_folded_table_opens_on_demand():
+    frame = pd.DataFrame({"a": [1]})
+    plain, folded = table(frame, "c").markup, table(frame, "c", fold="a < b").markup
+    assert folded == f"<details><summary>a &lt; b</summary>{plain}</details>"
+
+
 def test_missing_column_is_named():
     with pytest.raises(UserError, match=r"lacks the columns z; there are a"):
         table(pd.DataFrame({"a": [1]}), "c", columns={"z": "Z"})

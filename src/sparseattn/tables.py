@@ -41,6 +41,7 @@ def table(
     *,
     columns: Mapping[str, str] | None = None,
     formats: Mapping[str, str] | None = None,
+    fold: str | None = None,
 ) -> Table:
     """Return a frame as a table.
 
@@ -55,6 +56,8 @@ def table(
     formats
         Format of a column's numbers, such as ``.3f``; two decimals without, none where all are
         whole.
+    fold
+        What stands for a table that opens on demand; None shows it at once.
 
     Returns
     -------
@@ -91,12 +94,14 @@ def table(
         for row in frame[list(shown)].itertuples(index=False, name=None)
     )
     # Focusable, so that a keyboard can scroll it.
-    return Table(
+    markup = (
         f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
         f'<table class="dataframe"><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>",
-        caption,
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+    if fold is not None:
+        markup = f"<details><summary>{escape(fold)}</summary>{markup}</details>"
+    return Table(markup, caption)
 
 
 def badge(verdict: str) -> str:
