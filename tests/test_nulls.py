@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from sparseattn.measures import dispersion, kendall_tau
-from sparseattn.nulls import null_dispersion, null_tau_sd
+from sparseattn.measures import dispersion, influence_summary, kendall_tau
+from sparseattn.nulls import null_dispersion, null_influence, null_tau_sd
 
 
 class TestNullDispersion:
@@ -23,6 +23,20 @@ class TestNullDispersion:
         assert np.isnan(values[0, :2]).all()
         assert (np.diff(values[1]) > 0).all()
         assert values[1, 2] < 1
+
+
+class TestNullInfluence:
+    @pytest.mark.parametrize("n", [1, 2, 4, 5, 12])
+    def test_agrees_with_exchangeable_inputs(self, n):
+        rng = np.random.default_rng(n)
+        draws = [influence_summary(rng.random((n, n))) for _ in range(2000)]
+        expected = {name: values[0] for name, values in null_influence(np.array([n])).items()}
+        for name in ("influence_self_share", "influence_self_rank", "influence_window_share"):
+            means = [draw[name].mean() for draw in draws]
+            error = 4 * np.std(means) / np.sqrt(len(means)) + 1e-12
+            assert np.mean(means) == pytest.approx(expected[name], abs=error)
+        first = [(draw["influence_self_rank"] == 1).mean() for draw in draws]
+        assert np.mean(first) == pytest.approx(expected["influence_top1"], abs=0.02)
 
 
 class TestNullTau:

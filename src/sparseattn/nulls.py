@@ -1,4 +1,4 @@
-"""What dispersion and agreement would be if importance were noise."""
+"""What dispersion, agreement and influence would be if importance were noise."""
 
 from collections.abc import Iterable
 
@@ -39,6 +39,35 @@ def null_dispersion(lengths: Real[np.ndarray, "..."]) -> Float[np.ndarray, "..."
     correction = c / mu**2 - m * variance / mu**3 - variance / (2 * mu**2)
     expected = (np.log(n * mu) - m / mu + correction / n) / np.log(n)
     return np.where(lengths >= 2, expected, np.nan)
+
+
+def null_influence(
+    lengths: Real[np.ndarray, " documents"], window: int = 2
+) -> dict[str, Float[np.ndarray, " documents"]]:
+    """Influence of near inputs to expect when the inputs are exchangeable.
+
+    Parameters
+    ----------
+    lengths
+        (N,) numbers of tokens n.
+    window
+        As for :func:`sparseattn.measures.influence_summary`.
+
+    Returns
+    -------
+    dict
+        (N,) under the names of the measures: ``influence_self_share`` and ``influence_top1``, 1/n;
+        ``influence_self_rank``, (n + 1)/2; ``influence_window_share``, the mean share of the
+        inputs at most ``window`` places away, Σ_|d|≤w max(n − |d|, 0) / n².
+    """
+    n = lengths.astype(np.float64)
+    places = abs(np.arange(-window, window + 1))
+    return {
+        "influence_self_share": 1 / n,
+        "influence_top1": 1 / n,
+        "influence_self_rank": (n + 1) / 2,
+        "influence_window_share": (n[:, None] - places).clip(0).sum(axis=1) / n**2,
+    }
 
 
 def null_tau_sd(n: int, ties: Iterable[int] = ()) -> float:
