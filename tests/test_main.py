@@ -177,6 +177,18 @@ def test_tasks_say_what_is_at_hand(run, monkeypatch, tmp_path):
     assert "which is not a folder" in run("tasks")[1]
 
 
+def test_jacobians_of_published_runs(run, monkeypatch, tmp_path, store):
+    monkeypatch.setattr("sparseattn.paths.results", lambda: tmp_path / "results")
+    key = store.compute(tiny.spec(), tiny.task()).key
+    assert run("publish", key)[0] == 0
+    given = ("jacobian", key, "--documents", "2")
+    assert run(*given)[:2] == (0, f"{key}  bilstm, additive, softmax, seed 0: compared\n")
+    assert run(*given)[1].endswith("was already\n")
+    code, _, error = run("jacobian", "--task", "sst")
+    assert code == 2
+    assert "None of the published runs" in error
+
+
 def test_a_sweep_can_go_to_a_cluster(run, monkeypatch):
     class Job:
         def result(self):

@@ -295,6 +295,25 @@ def publish(
 
 
 @app.command()
+def jacobian(
+    keys: Annotated[
+        list[str] | None, typer.Argument(help="Keys of published runs, or their first digits.")
+    ] = None,
+    task: Annotated[list[str] | None, typer.Option("--task", help="sst, newsgroups, imdb.")] = None,
+    documents: Annotated[
+        int, typer.Option(min=1, help="Of each run; some seconds each for long ones.")
+    ] = 30,
+) -> None:
+    """Hold influence against whole Jacobians: published runs of the paper's Table 1, or KEYS."""
+    from . import jacobians
+
+    for run in jacobians.comparable(_store(), task or None, keys or []):
+        written = jacobians.publish(run, documents)
+        done = "compared" if written else "was already"
+        print(f"{run.key}  {run.label}, seed {run.spec.seed}: {done}", flush=True)
+
+
+@app.command()
 def recompute(key: Annotated[str, typer.Argument(help="Of a published run.")]) -> None:
     """Make a published run anew and compare; exit with 1 when it differs."""
     from tempfile import TemporaryDirectory

@@ -29,6 +29,8 @@ class Parameters(BaseModel):
     (`projections`, sparsegen at each λ of `lams`, entmax at each α of `alphas`) × `seeds`.
     None leaves a setting to the classifier's own default. `scores`, `shown_lams` and
     `shown_alphas` are those of the page on projections, `tasks` those of the published results.
+    `jacobians` is how many documents of each live run the page on hidden states takes whole
+    Jacobians of.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -48,6 +50,7 @@ class Parameters(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     jobs: Annotated[int, Field(ge=1)] | None = None
     tasks: list[Literal["sst", "newsgroups", "imdb"]] = ["sst", "newsgroups", "imdb"]
+    jacobians: Annotated[int, Field(ge=0)] = 6
     scores: Annotated[list[float], Field(min_length=2, max_length=40)] = [1.0, 0.0]
     shown_lams: Annotated[list[Annotated[float, Field(lt=1)]], Field(min_length=1)] = [0.0]
     shown_alphas: Annotated[list[Annotated[float, Field(ge=1)]], Field(min_length=1)] = [1.5]

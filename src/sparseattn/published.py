@@ -240,13 +240,22 @@ def _compared(
                 "quantity": name,
                 "published": then.mean(),
                 "here": now.mean(),
-                "difference": _difference(then.to_numpy(), now.to_numpy()),
+                "difference": difference(then.to_numpy(), now.to_numpy()),
             }
             for name, (then, now) in sides.items()
         ]
     columns = ["key", "quantity", "published", "here", "difference"]
     frame = pd.DataFrame(rows, columns=columns).astype({"difference": "float64"})
     return frame.assign(agrees=frame["difference"] <= TOLERANCE)
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Return how far two makings of one quantity are apart, from 0 to 1; see `compare`."""
+    if one.shape != other.shape:
+        return 1.0
+    one, other = np.nan_to_num(one), np.nan_to_num(other)
+    whole = np.maximum(abs(one), abs(other)).sum()
+    return float(abs(one - other).sum() / whole) if whole else 0.0
 
 
 def place(spec: Spec) -> tuple[object, ...]:
@@ -270,11 +279,3 @@ def _order(spec: Spec) -> tuple[Any, ...]:
 def in_words(run: Kept[Any]) -> str:
     """Return the task, classifier and seed of a run or an adversary as people write them."""
     return f"{label(run.spec.task)}, {run.label}, seed {run.spec.seed}"
-
-
-def _difference(one: np.ndarray, other: np.ndarray) -> float:
-    if one.shape != other.shape:
-        return 1.0
-    one, other = np.nan_to_num(one), np.nan_to_num(other)
-    whole = np.maximum(abs(one), abs(other)).sum()
-    return float(abs(one - other).sum() / whole) if whole else 0.0
