@@ -1,0 +1,424 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Are inputs and hidden states interchangeable?
+#
+# **Attention weighs hidden states. May we read its weights as if they were on the words at the same
+# places?**
+#
+# A hidden state has seen the whole text. If it still stands for the word at its own place, a weight
+# on it is a weight on that word. If it stands for many words, sparse attention over states says
+# little about which words matter. The paper measures over how many words a state spreads.
+
+# %% tags=["parameters", "hide-input"]
+task = "planted"
+task_options = {}
+encoders = ["bilstm", "transformer"]
+alignments = ["additive"]
+projections = ["softmax", "sparsemax"]
+lams = [-10.0, 0.5]
+alphas = []
+seeds = [0, 1, 2]
+observed = 100
+epochs = 5
+learning_rate = None
+vectors = None
+device = "auto"
+jobs = None
+tasks = ["sst", "newsgroups", "imdb"]
+jacobians = 6
+
+# %% tags=["remove-input"]
+from sparseattn import parameters
+
+p = parameters.check(globals(), "03-hidden-states")
+
+# %% [markdown]
+# ## The claim
+#
+# For a document of $n$ tokens with embeddings $X_1, \dots, X_n$ and hidden states
+# $h_1, \dots, h_n$, the **influence** of input $i$ on state $p$, and the **dispersion** of all
+# influences on it:
+#
+# $$
+# g_{h_p}(x_i) = \frac{\|\partial \|h_p\|_2/\partial X_i\|_2}
+# {\sum_k \|\partial \|h_p\|_2/\partial X_k\|_2},
+# \qquad
+# \frac{H(g_{h_p})}{\log n} = -\frac{1}{\log n} \sum_{i=1}^n g_{h_p}(x_i) \log g_{h_p}(x_i).
+# $$
+#
+# Dispersion is 0 when one input has all the influence and 1 when all have the same.
+#
+# - **Claim 1**: a hidden state is not interchangeable with its input, for dispersion is high for
+#   every task, encoder and projection (the paper's Table 1).
+#
+# Tasks without a mark are published with this book; *live* is what this page computes itself.
+
+# %% tags=["remove-cell"]
+import pandas as pd
+from IPython.display import Markdown
+
+from sparseattn import charts, origins, paper, published, replication
+from sparseattn import jacobians as norms
+from sparseattn.appearance import label
+from sparseattn.cells import classifier_names
+from sparseattn.contradictions import contradictions
+from sparseattn.nulls import null_dispersion, null_influence
+from sparseattn.statistics import differences, summarise
+from sparseattn.tables import table
+
+runs = p.runs()
+frame = origins.together(runs, p.tasks)
+lengths = frame["length"].to_numpy()
+frame = frame.assign(
+    effective=lengths ** frame["influence_dispersion"],
+    noise=null_dispersion(lengths),
+    relative_rank=(frame["influence_self_rank"] - 1) / (lengths - 1).clip(1),
+    **{f"chance_{name}": values for name, values in null_influence(lengths).items()},
+    half=0.5,
+)
+
+# %% [markdown]
+# ## Over how many inputs a state spreads
+
+# %% tags=["hide-input"]
+CELL = ["origin", "classifier", "projection", "sparsity"]
+cells = origins.without_lambda(frame)
+dispersion = summarise(cells, CELL, ["influence_dispersion", "noise"])
+dispersion = origins.beside_chance(dispersion, {"influence_dispersion": "noise"})
+charts.show(
+    charts.paper_versus_here(
+        dispersion,
+        origins.reported(paper.table1(), frame),
+        group="origin",
+        panel="classifier",
+        title="Dispersion of influence",
+        null="null",
+    ),
+    name="dispersion",
+    caption="Dispersion of the inputs' influence on a hidden state (the paper's Table 1), mean "
+    "over states and documents with 95 % intervals over documents and seeds; and that of noise.",
+    description="Points with intervals, a panel for each classifier and a row for each task: "
+    "dispersion under softmax and under sparsemax, the paper's and ours, and a stroke where noise "
+    "would lie.",
+)
+
+# %% [markdown]
+# High dispersion is less than it seems. Influences drawn at random, $|z_i|$ with $z_i$ from a
+# standard normal distribution, come out close to 1 as well, and the more so the longer the text.
+# $e^H$, the **effective number** of inputs (how many of equal influence would have the same
+# entropy), is easier to read:
+
+# %% tags=["hide-input"]
+counts = cells.groupby(CELL, sort=False)[["effective", "length"]].mean().reset_index()
+table(
+    dispersion.merge(counts, on=CELL),
+    "Dispersion of influence and effective number of inputs, means over documents. ± over "
+    "documents and over seeds are different things, and shown apart.",
+    columns={
+        "origin": "task",
+        "classifier": "classifier",
+        "sparsity": "projection",
+        "effective": "effective inputs",
+        "length": "of tokens",
+        "mean": "dispersion",
+        "low": "low",
+        "high": "high",
+        "null": "noise",
+        "sd_documents": "sd over documents",
+        "sd_seeds": "sd over seeds",
+        "seeds": "seeds",
+    },
+    formats={"effective": ".1f", "length": ".1f", "sd_seeds": ".3f"},
+    fold="Number by number",
+)
+
+# %% [markdown]
+# ## The input at the same place
+#
+# Interchangeable or not, the question is about one input: the one at the state's own place, its
+# *co-indexed* input. Dispersion does not look at it. A state may draw on every word and still owe
+# most to its own. So we ask for the co-indexed input's share of the influence; how often it comes
+# first; which share of the other inputs comes before it; and the share of the inputs at most two
+# places away.
+
+# %% tags=["hide-input"]
+OWN = {
+    "influence_self_share": ("Its share of the influence", "chance_influence_self_share"),
+    "influence_top1": ("How often it comes first", "chance_influence_top1"),
+    "relative_rank": ("Share of inputs before it", "half"),
+    "influence_window_share": ("Share within two places", "chance_influence_window_share"),
+}
+chance = {name: level for name, (_, level) in OWN.items()}
+BOTH = list(dict.fromkeys([*chance, *chance.values()]))
+own = summarise(
+    origins.pooled(cells, ["origin", "classifier"], BOTH), ["origin", "classifier"], BOTH
+)
+own = origins.beside_chance(own, chance)
+own["shown"] = own["quantity"].map({name: words for name, (words, _) in OWN.items()})
+charts.show(
+    charts.paper_versus_here(
+        own,
+        group="origin",
+        colour="classifier",
+        panel="shown",
+        title="Mean over states and documents",
+        null="null",
+        domain=(0, 1),
+    ),
+    name="co-indexed",
+    caption="What a hidden state owes to the input at its own place and near it, over projections, "
+    "with 95 % intervals over documents and seeds; and what it would if all inputs were alike.",
+    description="Points with intervals, a row for each task and a colour for each classifier, in "
+    "four panels: the co-indexed input's share of the influence, how often it comes first, which "
+    "share of the other inputs comes before it, and the share of inputs at most two places away; "
+    "strokes mark chance.",
+)
+
+# %% tags=["hide-input"]
+every = summarise(cells, CELL, BOTH)
+every = origins.beside_chance(every, chance)
+every["shown"] = every["quantity"].map({name: words for name, (words, _) in OWN.items()})
+table(
+    every,
+    "The same, projection by projection.",
+    columns={
+        "shown": "measure",
+        "origin": "task",
+        "classifier": "classifier",
+        "sparsity": "projection",
+        "mean": "here",
+        "low": "low",
+        "high": "high",
+        "null": "by chance",
+        "sd_documents": "sd over documents",
+        "sd_seeds": "sd over seeds",
+    },
+    formats={"sd_seeds": ".3f"},
+    fold="Number by number",
+)
+
+# %% [markdown]
+# ## What would change our mind
+#
+# **The length of a state is one of its directions.** Influence asks how the *length* $\|h_p\|_2$
+# changes, $\|u^\top J\|$ with the Jacobian $J = \partial h_p/\partial X_i$ and the direction
+# $u = h_p/\|h_p\|_2$. What turns a state without stretching it goes unseen. The paper's Appendix A
+# finds that the norm of the whole Jacobian, $\|J\|_F$, gives nearly the same. But a Transformer
+# layer that ends in layer normalisation, $h_p = \gamma \odot z_p + \beta$ with $\|z_p\|_2$
+# constant, has states of nearly one length by construction: their length moves only as far as
+# training has moved $\gamma$ from a constant and $\beta$ from zero. So we take whole Jacobians, on
+# a sample of documents.
+
+# %% tags=["remove-cell"]
+sparse_or_not = [run for run in runs if run.spec.lam in (None, 0)] or runs
+sampled = origins.joined(
+    {label(name): norms.measurements([name]) for name in p.tasks},
+    norms.sample(sparse_or_not, p.jacobians),
+)
+sampled = sampled.assign(
+    times_chance=sampled["seen_share"] * sampled["state_size"], random=1 / sampled["state_size"]
+)
+NONE = Markdown("No whole Jacobians were taken.")
+WHERE = ["origin", "classifier"]
+
+# %% tags=["hide-input"]
+AGREE = {
+    "norm_variation": "length varies",
+    "times_chance": "seen ÷ chance",
+    "norms_tau": "τ-b",
+    "norms_same_top": "same first",
+}
+agree = summarise(origins.pooled(sampled, WHERE, list(AGREE)), WHERE, list(AGREE))
+wide = agree.pivot_table("mean", WHERE, "quantity", sort=False).reset_index()
+NONE if wide.empty else table(
+    wide.merge(agree.drop_duplicates(WHERE)[[*WHERE, "documents"]], on=WHERE),
+    "Influence by length against influence by whole Jacobian. Length varies: standard deviation of "
+    "the lengths of a document's states, over their mean. Seen: the share of the squared Jacobian "
+    "that lies along the state, over what a random direction would see. τ-b (Kendall's) and same "
+    "first: how alike the two rank the inputs.",
+    columns={"origin": "task", "classifier": "classifier", **AGREE, "documents": "documents"},
+    formats={
+        "norm_variation": ".2%",
+        "times_chance": ".2g",
+        "norms_tau": ".2f",
+        "norms_same_top": ".0%",
+    },
+)
+
+# %% [markdown]
+# Where what is seen lies far below chance, the paper's measure reads a small remainder. Where the
+# two rank the inputs alike nonetheless, that remainder still tells what matters to the state; where
+# they do not, Table 1 is about the length and not about the state.
+
+# %% tags=["hide-input"]
+SAME = {
+    "dispersion": "Dispersion",
+    "self_share": "Share of the co-indexed input",
+    "top1": "How often it comes first",
+    "window_share": "Share within two places",
+}
+NORMS = {"influence": "length of the state", "jacobian": "whole Jacobian"}
+names = [f"{norm}_{name}" for name in SAME for norm in NORMS]
+two = summarise(origins.pooled(sampled, ["origin", "encoder"], names), ["origin", "encoder"], names)
+two[["norm", "measure"]] = two["quantity"].str.extract("^(influence|jacobian)_(.*)$")
+two = two.assign(
+    norm=two["norm"].map(NORMS),
+    measure=two["measure"].map(SAME),
+    who=two["origin"].str.replace(" ", "\N{NO-BREAK SPACE}") + ", " + two["encoder"].map(label),
+)
+NONE if two.empty else charts.show(
+    charts.paper_versus_here(
+        two,
+        group="who",
+        colour="norm",
+        panel="measure",
+        title="Mean over states and documents",
+        domain=(0, 1),
+    ),
+    name="jacobian",
+    caption="The same summaries by the length of the state, as in the paper, and by its whole "
+    "Jacobian, on a sample of documents under softmax and sparsemax, with 95 % intervals.",
+    description="Points with intervals, a row for each task and encoder, panels for dispersion, "
+    "the co-indexed input's share, how often it comes first and the share within two places; one "
+    "colour for each of the two norms.",
+)
+
+# %% [markdown]
+# **Does sparse attention make states mix more?** The paper suggests that sparsity may encourage
+# contextualisation. Then influence should be *more* dispersed under sparsemax than under softmax,
+# and the more so the larger λ is. The change, paired by document and seed, with the paper's:
+
+# %% tags=["hide-input"]
+PAIR = ("sparsemax", "softmax")
+pairs = frame.groupby("origin")["projection"].transform(lambda column: set(PAIR) <= set(column))
+shown = Markdown("This needs both softmax and sparsemax.")
+if pairs.any():
+    change = differences(frame[pairs], "projection", PAIR, WHERE, ["influence_dispersion"])
+    theirs = paper.table1().pivot_table("value", paper.CELL[:3], "projection").reset_index()
+    theirs = theirs.assign(value=theirs["sparsemax"] - theirs["softmax"])
+    shown = charts.show(
+        charts.paper_versus_here(
+            change,
+            origins.reported(theirs, frame),
+            group="origin",
+            colour="classifier",
+            title="Change of dispersion, sparsemax less softmax",
+            zero=True,
+        ),
+        name="contextualisation",
+        caption="Change of the dispersion of influence when sparsemax takes the place of softmax, "
+        "with 95 % intervals over documents and seeds. Above zero, sparsity makes states mix more.",
+        description="Points with intervals around zero, a row for each task and a colour for each "
+        "classifier, the paper's and ours.",
+    )
+shown
+
+# %% tags=["hide-input"]
+series = summarise(
+    frame[frame["lam"].notna()],
+    ["origin", "classifier", "lam"],
+    ["influence_dispersion", "noise"],
+)
+series = origins.beside_chance(series, {"influence_dispersion": "noise"})
+NO_LAMBDA = Markdown("None of these classifiers has a λ: there is nothing to draw.")
+NO_LAMBDA if series.empty else charts.show(
+    charts.over_lambda(
+        series,
+        colour="classifier",
+        panel="origin",
+        title="Dispersion of influence",
+        null="null",
+        domain=(0, 1),
+    ),
+    name="dispersion-over-lambda",
+    caption="Dispersion of influence as λ grows (sparser to the right), with 95 % intervals, and "
+    "that of noise.",
+    description="Lines against lambda, a panel for each task and a line for each classifier; a "
+    "dotted line marks noise.",
+)
+
+# %% tags=["hide-input"]
+replicated = replication.replicate(published.measurements(p.tasks), published.ledger(p.tasks))
+against = contradictions(replicated).set_index("number").loc[3]
+Markdown(
+    f"*{against['text']}* In the paper's own {against['items']}: {against['paper']} "
+    f"Here, on the published tasks: {against['here']}"
+)
+
+# %% [markdown]
+# ## Paper vs here
+
+# %% tags=["hide-input"]
+compared = pd.concat(
+    [
+        paper.beside(paper.table1(), part).assign(origin=origin)
+        for origin, part in frame.groupby("origin", sort=False)
+    ]
+)
+table(
+    compared.assign(classifier=classifier_names(compared)),
+    "The paper's Table 1 and ours; same: our interval lies within ±0.05 of the paper's number.",
+    columns={
+        "origin": "task",
+        "classifier": "classifier",
+        "projection": "projection",
+        "value": "paper",
+        "mean": "here",
+        "low": "low",
+        "high": "high",
+        "verdict": "verdict",
+    },
+) if len(compared) else Markdown("The paper has no figures for these tasks and classifiers.")
+
+# %% [markdown]
+# ## Verdict
+
+# %% tags=["hide-input"]
+judged = origins.verdicts(frame, [1])
+table(
+    judged,
+    f"Claim 1, task by task. {judged['rule'].iloc[0]}",
+    columns={"origin": "task", "verdict": "verdict", "sentence": "numbers"},
+)
+
+# %% [markdown]
+# What that rule leaves out: the input at the state's own place.
+
+# %% tags=["hide-input"]
+PLACE = ["influence_self_share", "influence_top1"]
+first = own.pivot_table(["mean", "null"], WHERE, "quantity", sort=False)
+whole = {}
+if len(sampled):
+    jacobian = summarise(origins.pooled(sampled, WHERE, ["jacobian_top1"]), WHERE)
+    whole = (", by whole Jacobian in " + jacobian["mean"].map("{:.0%}".format)).tolist()
+    whole = dict(zip(jacobian["origin"] + jacobian["classifier"], whole, strict=True))
+Markdown(
+    "\n".join(
+        f"- *{origin}, {classifier}*: the co-indexed input has {row['mean', PLACE[0]]:.0%} of the "
+        f"influence on its state ({row['null', PLACE[0]]:.0%} by chance). It comes first in "
+        f"{row['mean', PLACE[1]]:.0%} of the states{whole.get(origin + classifier, '')} "
+        f"({row['null', PLACE[1]]:.0%} by chance)."
+        for (origin, classifier), row in first.iterrows()
+    )
+)
+
+# %% tags=["hide-input"]
+# NBVAL_CHECK_OUTPUT
+known = frame["influence_dispersion"].dropna()
+print("dispersion is a share:", bool(known.between(0, 1).all()))
+seen = sampled["seen_share"].dropna()
+print("length sees no more than the whole Jacobian:", bool((seen <= 1 + 1e-6).all()))
+
+# %% tags=["remove-input"]
+from sparseattn.provenance import Provenance
+
+Provenance("03-hidden-states", p, [*published.runs(p.tasks), *runs])
