@@ -115,6 +115,8 @@ claims_table(verdicts, report.notebooks())
 #
 # - {doc}`01-scores-to-attention`: what makes attention sparse.
 # - {doc}`02-tasks-and-classifiers`: what is read, how well, how sparsely.
+# - {doc}`03-hidden-states`: whether a weight on a state is a weight on a word.
+# - {doc}`04-dispersion`: whether few words matter when attention points at few states.
 # - {doc}`05-agreement`: attention against importance.
 # - {doc}`07-paper`: every figure of the paper beside ours, on the paper's tasks.
 # - {doc}`../measures`: every measure, with an example to check by hand.
