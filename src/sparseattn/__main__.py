@@ -258,6 +258,24 @@ def book(
 
 
 @app.command()
+def changes(
+    before: Annotated[
+        str,
+        typer.Argument(help="Folder or address of another build: https://owner.github.io/name/"),
+    ],
+) -> None:
+    """Compare the tables of the book here with those of another build; writes Markdown."""
+    from . import changes as comparison
+    from . import report
+
+    names = report.notebooks()
+    here = comparison.of_files(report.executed_notebook(name) for name in names)
+    if not here:
+        raise UserError("There is no book here to compare: run 'sparseattn book' first.")
+    print(comparison.as_markdown(comparison.compare(comparison.of_book(before, names), here)))
+
+
+@app.command()
 def pair() -> None:
     """Write each notebook's .ipynb from its .py."""
     from . import report

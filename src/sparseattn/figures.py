@@ -193,6 +193,22 @@ def write_scripts(folder: str | Path) -> None:
             target.write_bytes(Path(str(file.locate())).read_bytes())
 
 
+def write_card(drawing: Path, folder: Path) -> None:
+    """Write the picture that stands for the book where people link to it: ``card.png``.
+
+    What shows such previews reads no SVG.
+
+    Parameters
+    ----------
+    drawing
+        An SVG, 1200 by 630.
+    folder
+        As for `write_scripts`.
+    """
+    picture = vl_convert.svg_to_png(drawing.read_text(encoding="utf-8"))
+    (folder / "card.png").write_bytes(picture)
+
+
 def _inert(kind: str, content: object) -> str:
     # Nothing in a script element may close it or open a comment, hence no bare <, > or &.
     text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -17,16 +17,24 @@ from typing import Any
 
 import yaml
 
-from . import paths, yamls
+from . import changes, paths, yamls
+from .address import Address, address
 from .errors import UserError, nearest
 
+CHANGES = "changes.md"  # in _build: what the last execution changed
 METADATA = "sparseattn"  # where an executed notebook keeps its origin
 _BOOK_FILES = ("_config.yml", "_toc.yml")
+_MAKING = ("report", "figures", "appearance", "address", "pages")  # modules the pages come from
 
 
 def notebooks() -> list[str]:
     """Return the names of the notebooks, in order, without ending."""
     return sorted(path.stem for path in paths.notebooks().glob("[0-9]*.py"))
+
+
+def executed_notebook(notebook: str) -> Path:
+    """Return where the book's executed copy of a notebook is, or would be."""
+    return paths.root() / "_build" / "executed" / f"{notebook}.ipynb"
 
 
 def read_parameters(file: Path) -> dict[str, Any]:
@@ -128,12 +136,14 @@ def build(parameters_file: Path | None = None, output: Path | None = None) -> Pa
     Raises
     ------
     UserError
-        For a bad parameter, a failing notebook, or a parameter no notebook declares.
+        For a bad parameter, a failing notebook, a parameter no notebook declares, or an address
+        in the environment that is none.
     RuntimeError
         When a notebook or Jupyter Book fails otherwise; warnings of the latter are failures.
     """
     from .parameters import declared
 
+    where = address()
     values = read_parameters(parameters_file) if parameters_file else {}
     known = {name: declared(name) for name in notebooks()}
     everywhere = sorted(set().union(*known.values()))
@@ -145,17 +155,20 @@ def build(parameters_file: Path | None = None, output: Path | None = None) -> Pa
             )
     build_folder = paths.root() / "_build"
     output = output or build_folder / "html"
-    executed: list[Path] = []
-    for notebook, own in known.items():
+    executed = [executed_notebook(notebook) for notebook in known]
+    before = changes.of_files(executed)
+    for (notebook, own), target in zip(known.items(), executed, strict=True):
         given = {name: value for name, value in values.items() if name in own}
-        target = build_folder / "executed" / f"{notebook}.ipynb"
-        executed.append(target)
         if is_current(notebook, given, target):
             print(f"{notebook}: unchanged", flush=True)
         else:
             print(f"{notebook}: executing …", flush=True)
             execute(notebook, given, target)
-    return _stitch(executed, build_folder / "source", output)
+    changed = changes.compare(before, changes.of_files(executed))
+    if len(changed):  # else what the last change was stays to be read
+        (build_folder / CHANGES).write_text(changes.as_markdown(changed), encoding="utf-8")
+        print(f"{changes.as_text(changed)}\nAll of it: {build_folder / CHANGES}", flush=True)
+    return _stitch(executed, build_folder / "source", output, where)
 
 
 def pair(notebook: str) -> Path:
@@ -251,30 +264,34 @@ def _record_origin(executed: Any, notebook: str, values: Mapping[str, Any]) -> N
     }
 
 
-def _stitch(executed: list[Path], source: Path, output: Path) -> Path:
+def _stitch(executed: list[Path], source: Path, output: Path, where: Address) -> Path:
     """Assemble the book's source and let Jupyter Book make pages of it, unless nothing changed."""
     parts = [
         *(paths.root() / name for name in _BOOK_FILES),
         *(path for path in sorted(paths.book().rglob("*")) if path.is_file()),
         *executed,
-        *(Path(__file__).with_name(f"{name}.py") for name in ("report", "figures", "appearance")),
+        *(Path(__file__).with_name(f"{name}.py") for name in _MAKING),
     ]
-    fingerprint = hashlib.sha256("".join(_sha256(path) for path in parts).encode()).hexdigest()
+    described = "".join(_sha256(path) for path in parts) + repr(where)
+    fingerprint = hashlib.sha256(described.encode()).hexdigest()
     stamp = output / ".fingerprint"
     if stamp.is_file() and stamp.read_text() == fingerprint:
         print("book: unchanged", flush=True)
         return output / "index.html"
 
-    from .figures import write_scripts
+    from .figures import write_card, write_scripts
 
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(paths.book(), source, ignore=shutil.ignore_patterns("results", "parameters"))
     for name in _BOOK_FILES:
         shutil.copy2(paths.root() / name, source)
+    config = yamls.load((source / "_config.yml").read_text(encoding="utf-8"))
+    (source / "_config.yml").write_text(yaml.safe_dump(where.configured(config)), encoding="utf-8")
     (source / "notebooks").mkdir()
     for notebook in executed:
         shutil.copy2(notebook, source / "notebooks")
     write_scripts(source / "_extra")
+    write_card(source / "_templates" / "card.svg", source / "_extra")
     pages = source.parent / "pages"
     shutil.rmtree(pages, ignore_errors=True)
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(source)]

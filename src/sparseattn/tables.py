@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 from numbers import Real
+from typing import Any
 
 import pandas as pd
 
@@ -20,19 +21,35 @@ _BADGES = {
 }
 
 _NAME = 40  # characters: what is longer is a sentence
+_NAMING = ("number", "seed", "lam", "alpha", "n", "k")  # numbers that say which row it is
 
 
 class Table:
-    """A captioned table for a page, as wide as it needs to be, scrolling inside itself."""
+    """A captioned table for a page, as wide as it needs to be, scrolling inside itself.
 
-    def __init__(self, markup: str, caption: str) -> None:
-        self.markup, self.caption = markup, caption
+    Parameters
+    ----------
+    markup
+        Its HTML.
+    caption
+        What it shows.
+    values
+        Its numbers and verdicts by name, as shown. They stay in the executed notebook, where
+        `sparseattn.changes` finds them.
+    """
+
+    def __init__(self, markup: str, caption: str, values: Mapping[str, str] | None = None) -> None:
+        self.markup, self.caption, self.values = markup, caption, dict(values or {})
 
     def __repr__(self) -> str:
         return f"Table: {self.caption}"
 
     def _repr_html_(self) -> str:
         return self.markup
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        shown = {"text/html": self.markup, "text/plain": repr(self)}
+        return shown, {"sparseattn": {"values": self.values}}
 
 
 def table(
@@ -101,7 +118,7 @@ def table(
     )
     if fold is not None:
         markup = f"<details><summary>{escape(fold)}</summary>{markup}</details>"
-    return Table(markup, caption)
+    return Table(markup, caption, _values(frame, caption, shown, places))
 
 
 def badge(verdict: str) -> str:
@@ -143,6 +160,11 @@ def claims_table(verdicts: Mapping[str, pd.DataFrame], pages: Sequence[str]) -> 
         f'<th scope="col">#</th><th scope="col">Claim</th>{sources}'
         f'<th scope="col">Why</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>',
         caption,
+        {
+            f"claim {row['number']}, {source}": str(row["verdict"])
+            for source, frame in verdicts.items()
+            for row in frame.to_dict("records")
+        },
     )
 
 
@@ -155,15 +177,47 @@ def _decimals(column: pd.Series) -> str:
     return ",.0f" if whole else ",.2f"
 
 
-def _cell(value: object, form: str, numeric: bool) -> str:
+def _text(value: object, form: str) -> str:
+    """Return what a cell says."""
     if value is None or value is pd.NA or value != value:
-        return f"<td{_right(numeric)}>–</td>"
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Real):
+        return format(float(value), form).replace("-", "−")
+    return label(value)
+
+
+def _cell(value: object, form: str, numeric: bool) -> str:
+    text = _text(value, form)
+    if text == "–":
+        return f"<td{_right(numeric)}>{text}</td>"
     if isinstance(value, Real) and not isinstance(value, bool):
-        text = format(float(value), form).replace("-", "−")
         return f'<td class="number">{text}</td>'
-    text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
     if text in _BADGES:
         return f"<td>{badge(text)}</td>"
     # Names stay on one line; sentences wrap.
     kind = "name" if len(text) <= _NAME else "sentence"
-    return f'<td class="{kind}">{escape(label(text))}</td>'
+    return f'<td class="{kind}">{escape(text)}</td>'
+
+
+def _values(
+    frame: pd.DataFrame, caption: str, shown: Mapping[str, str], places: Mapping[str, str]
+) -> dict[str, str]:
+    """Return a table's numbers and verdicts, each named by caption, row and column."""
+    values: dict[str, str] = {}
+    table_name = caption.partition(". ")[0].rstrip(".")
+    for row in frame[list(shown)].to_dict("records"):
+        texts = {name: _text(value, places[name]) for name, value in row.items()}
+        found = {
+            name
+            for name, value in row.items()
+            if texts[name] in _BADGES or (isinstance(value, Real) and name not in _NAMING)
+        }
+        named = [text for name, text in texts.items() if name not in found and len(text) <= _NAME]
+        for name in shown:
+            if name in found:
+                key = " · ".join([table_name, *named, shown[name]])
+                same = sum(other == key or other.startswith(f"{key} (") for other in values)
+                values[f"{key} ({same + 1})" if same else key] = texts[name]
+    return values
