@@ -101,17 +101,20 @@ def compare(before: Mapping[str, Values], after: Mapping[str, Values]) -> pd.Dat
 
 
 def as_markdown(changed: pd.DataFrame) -> str:
-    """Return all differences as Markdown, a table a page."""
+    """Return all differences as Markdown, a table a page; what is new or gone is only counted."""
     lines = ["# What this execution changed", ""]
     if changed.empty:
         lines.append("No number or verdict in any table.")
     for page, rows in changed.groupby("page", sort=False):
-        lines += [f"## {page}", "", "| | before | after |", "|:--|--:|--:|"]
-        lines += [
-            "| " + " | ".join(_cell(row[column]) for column in ("name", "before", "after")) + " |"
-            for row in rows.to_dict("records")
-        ]
-        lines.append("")
+        lines += [f"## {page}", "", f"{_counts(rows)}.", ""]
+        both = _both(rows)
+        if len(both):
+            lines += ["| | before | after |", "|:--|--:|--:|"]
+            lines += [
+                f"| {_cell(row['name'])} | {_cell(row['before'])} | {_cell(row['after'])} |"
+                for row in both.to_dict("records")
+            ]
+            lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -121,14 +124,28 @@ def as_text(changed: pd.DataFrame) -> str:
         return "No number or verdict in a table changed."
     lines = []
     for page, rows in changed.groupby("page", sort=False):
-        lines.append(f"{page}: {len(rows)} changed")
+        both = _both(rows)
+        lines.append(f"{page}: {_counts(rows)}")
         lines += [
-            f"  {row['name']}: {row['before'] or '(new)'} → {row['after'] or '(gone)'}"
-            for row in rows.head(_SHOWN).to_dict("records")
+            f"  {row['name']}: {row['before']} → {row['after']}"
+            for row in both.head(_SHOWN).to_dict("records")
         ]
-        if len(rows) > _SHOWN:
-            lines.append(f"  … and {len(rows) - _SHOWN} more")
+        if len(both) > _SHOWN:
+            lines.append(f"  … and {len(both) - _SHOWN} more")
     return "\n".join(lines)
+
+
+def _both(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[(rows["before"] != "") & (rows["after"] != "")]
+
+
+def _counts(rows: pd.DataFrame) -> str:
+    counts = {
+        "changed": len(_both(rows)),
+        "new": int((rows["before"] == "").sum()),
+        "gone": int((rows["after"] == "").sum()),
+    }
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
 
 
 def _cell(text: str) -> str:

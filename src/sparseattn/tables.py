@@ -214,7 +214,8 @@ def _values(
             for name, value in row.items()
             if texts[name] in _BADGES or (isinstance(value, Real) and name not in _NAMING)
         }
-        named = [text for name, text in texts.items() if name not in found and len(text) <= _NAME]
+        rest = (text for name, text in texts.items() if name not in found)
+        named = [text for text in rest if text not in ("", "–") and len(text) <= _NAME]
         for name in shown:
             if name in found:
                 key = " · ".join([table_name, *named, shown[name]])
