@@ -3,9 +3,16 @@
 import re
 
 import numpy as np
+import torch
+from scipy.spatial.distance import jensenshannon
 
 from sparseattn import measures, paths
+from sparseattn.projections import project
 
+HIDDEN = np.array([0.1, -0.5, 1.2, 1.0])
+WEIGHT, BIAS = 2.0, -0.85
+INFLUENCE = np.array([[0.5, 0.5, 2, 1]])
+ADVERSARY = np.array([0.6, 0, 0, 0.4])
 ATTENTION = np.array([[0, 0, 0.6, 0.4]])
 GRADIENT = np.array([[1.0, 2, 6, 3]])
 LEFT_OUT = np.array([[0.78, 0.85, 0.30, 0.60]])
@@ -18,6 +25,52 @@ def stands(*numbers: float, digits: int = 3) -> None:
         text = f"{number:.{digits}f}".removeprefix("0")
         # .500 is written .5
         assert re.search(rf"{re.escape(text)}|{re.escape(text.rstrip('0'))}(?!\d)", PAGE), text
+
+
+def attend(hidden: torch.Tensor) -> torch.Tensor:
+    return project(hidden, torch.ones(4, dtype=torch.bool), "sparsemax")
+
+
+def test_classifier() -> None:
+    attention = attend(torch.tensor(HIDDEN))
+    np.testing.assert_allclose(attention, ATTENTION[0])
+    context = float(HIDDEN @ attention.numpy())
+    logit = WEIGHT * context + BIAS
+    stands(context, logit, digits=2)
+    assert f"{1 / (1 + np.exp(-logit)):.2f}" == "0.80"
+    table = [f"| {h:.1f} | {h:.1f} |".replace("-", "−") for h in HIDDEN]
+    assert all(row in PAGE for row in table)
+
+
+def test_importance_of_hidden_states() -> None:
+    hidden = torch.tensor(HIDDEN, requires_grad=True)
+    (WEIGHT * attend(hidden) @ hidden + BIAS).backward()
+    assert hidden.grad is not None
+    gradient = hidden.grad.numpy()
+    np.testing.assert_allclose(gradient, [0, 0, 1.4, 0.6])
+    assert "= 1.4, \\\\" in PAGE
+    shares = measures.normalise(abs(gradient)[None], LENGTHS)[0]
+    assert "shares are $0, 0, .7, .3$" in PAGE
+    np.testing.assert_allclose(shares, [0, 0, 0.7, 0.3])
+    fixed = torch.tensor(HIDDEN, requires_grad=True)
+    (WEIGHT * attend(fixed).detach() @ fixed + BIAS).backward()
+    assert fixed.grad is not None
+    shares = measures.normalise(fixed.grad.numpy()[None], LENGTHS)
+    np.testing.assert_allclose(shares, ATTENTION)
+
+
+def test_influence() -> None:
+    stands(*measures.normalise(INFLUENCE, LENGTHS)[0])
+    every = np.vstack([np.ones((2, 4)), INFLUENCE, np.ones((1, 4))])
+    summary = {name: row[2] for name, row in measures.influence_summary(every).items()}
+    assert summary["influence_self_share"] == 0.5
+    assert summary["influence_self_rank"] == 1
+    assert summary["influence_window_share"] == 1
+    stands(summary["influence_dispersion"], measures.entropy(INFLUENCE, LENGTHS)[0])
+
+
+def test_divergence() -> None:
+    stands(jensenshannon(ATTENTION[0], ADVERSARY) ** 2, np.log(2))
 
 
 def test_importance() -> None:
