@@ -107,7 +107,7 @@ def rows_of(item, quantity=""):
     return rows.rename(columns={"here": "mean"}), theirs
 
 
-def listed(item, only="", **columns):
+def listed(item, only="", what="", **columns):
     """Return one item's figures as a table that opens on demand."""
     rows = replicated[(replicated["item"] == item) & replicated["quantity"].str.contains(only)]
     rows = rows.assign(quantity=rows["quantity"].str.replace("_", " "))
@@ -116,8 +116,8 @@ def listed(item, only="", **columns):
     names |= {"measure": "by", "adversary": "parameters"} | columns | {"paper": "paper"}
     names |= {"here": "here", "low": "low", "high": "high", "runs": "runs", "verdict": "verdict"}
     names = {name: title for name, title in names.items() if name in rows}
-    caption = f"{item}, the paper's and ours."
-    return table(rows, caption, columns=names, fold=f"{item}, number by number")
+    caption = f"{item}{what}, the paper's and ours."
+    return table(rows, caption, columns=names, fold=f"{item}{what}, number by number")
 
 
 # %% [markdown]
@@ -140,7 +140,7 @@ charts.show(
 listed("Table 3", "^accuracy$")
 
 # %% tags=["hide-input"]
-listed("Table 3", "documents$", quantity="of what")
+listed("Table 3", "documents$", ", documents", quantity="of what")
 
 # %% [markdown]
 # ## Claim 1: inputs and hidden states

@@ -167,7 +167,7 @@ def theme(mode: str) -> dict[str, object]:
             "labelLimit": 160,
         },
         "axisY": {"domain": False, "ticks": False},
-        "axisX": {"labelOverlap": "greedy"},
+        "axisX": {"labelOverlap": "greedy", "labelSeparation": 8},
         "axisQuantitative": {"tickCount": 6},
         "legend": {
             "labelColor": ink,
@@ -178,6 +178,7 @@ def theme(mode: str) -> dict[str, object]:
             "orient": "top",
             "columns": 4,
             "symbolStrokeWidth": 2,
+            "labelLimit": 0,  # a name cut short is no name
         },
         "header": {
             "labelColor": ink,

@@ -104,16 +104,17 @@ def table(
     body = "".join(
         "<tr>"
         + "".join(
-            _cell(value, places[name], numeric[name])
+            _cell(value, places[name], numeric[name], shown[name])
             for name, value in zip(shown, row, strict=True)
         )
         + "</tr>"
         for row in frame[list(shown)].itertuples(index=False, name=None)
     )
+    kind = "dataframe cards" if 'class="sentence"' in body else "dataframe"
     # Focusable, so that a keyboard can scroll it.
     markup = (
         f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
-        f'<table class="dataframe"><caption>{escape(caption)}</caption>'
+        f'<table class="{kind}"><caption>{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
     if fold is not None:
@@ -148,7 +149,7 @@ def claims_table(verdicts: Mapping[str, pd.DataFrame], pages: Sequence[str]) -> 
             for source, frame in verdicts.items()
         )
         rows.append(
-            f"<tr><td>{row['number']}</td><td>{linked}</td>{badges}"
+            f'<tr><td>{row["number"]}</td><td class="sentence">{linked}</td>{badges}'
             f"<td><details><summary>numbers</summary>{escape(str(row['sentence']))}</details></td>"
             "</tr>"
         )
@@ -156,7 +157,7 @@ def claims_table(verdicts: Mapping[str, pd.DataFrame], pages: Sequence[str]) -> 
     sources = "".join(f'<th scope="col">{escape(source)}</th>' for source in verdicts)
     return Table(
         f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
-        f'<table class="dataframe claims"><caption>{escape(caption)}</caption><thead><tr>'
+        f'<table class="dataframe cards claims"><caption>{escape(caption)}</caption><thead><tr>'
         f'<th scope="col">#</th><th scope="col">Claim</th>{sources}'
         f'<th scope="col">Why</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>',
         caption,
@@ -188,17 +189,18 @@ def _text(value: object, form: str) -> str:
     return label(value)
 
 
-def _cell(value: object, form: str, numeric: bool) -> str:
+def _cell(value: object, form: str, numeric: bool, title: str) -> str:
     text = _text(value, form)
+    named = f' data-title="{escape(title)}"'  # shown where a row becomes a card
     if text == "–":
-        return f"<td{_right(numeric)}>{text}</td>"
+        return f"<td{_right(numeric)}{named}>{text}</td>"
     if isinstance(value, Real) and not isinstance(value, bool):
-        return f'<td class="number">{text}</td>'
+        return f'<td class="number"{named}>{text}</td>'
     if text in _BADGES:
-        return f"<td>{badge(text)}</td>"
+        return f"<td{named}>{badge(text)}</td>"
     # Names stay on one line; sentences wrap.
     kind = "name" if len(text) <= _NAME else "sentence"
-    return f'<td class="{kind}">{escape(text)}</td>'
+    return f'<td class="{kind}"{named}>{escape(text)}</td>'
 
 
 def _values(
