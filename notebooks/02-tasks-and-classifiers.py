@@ -44,8 +44,10 @@ p = parameters.check(globals(), "02-tasks-and-classifiers")
 # accuracy worth mentioning (its Table 3 gives one accuracy a task and encoder). The classifier is
 #
 # $$
-# h = \mathrm{enc}(X), \qquad a_i = \mathrm{align}(h_i), \qquad \alpha = \varphi(a), \qquad
-# f = w^\top \sum_i \alpha_i h_i + b,
+# \begin{gathered}
+# h = \mathrm{enc}(X), \qquad a_i = \mathrm{align}(h_i), \\
+# \alpha = \varphi(a), \qquad f = w^\top \textstyle\sum_i \alpha_i h_i + b,
+# \end{gathered}
 # $$
 #
 # where $X_i$ is the embedding of token $i$ of a document of $n$ tokens, $h_i$ its hidden state,
@@ -54,7 +56,8 @@ p = parameters.check(globals(), "02-tasks-and-classifiers")
 # Transformer of two layers with one head, or none ($h = X$, a control without context); the
 # alignment is *additive*, $a_i = v^\top \tanh(W h_i + b_a)$, or *scaled dot*,
 # $a_i = u^\top h_i / \sqrt{m}$ for states of size $m$, both without a query as in
-# {cite:t}`jain2019attention`.
+# {cite:t}`jain2019attention`. {ref}`A drawing of it, and an example to check by hand
+# <measures-classifier>`.
 
 # %% tags=["remove-cell"]
 from sparseattn import charts

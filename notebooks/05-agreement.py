@@ -48,9 +48,10 @@ p = parameters.check(globals(), "05-agreement")
 # class. Two measures of what the output owes token $i$, each summing to one over the document:
 #
 # $$
-# g_{\hat y}(x_i) = \frac{\|\partial f/\partial X_i\|_2}{\sum_k \|\partial f/\partial X_k\|_2},
-# \qquad
-# D_{\hat y}(x_i) = \frac{|\hat y - \hat y_{-i}|}{\sum_k |\hat y - \hat y_{-k}|},
+# \begin{aligned}
+# g_{\hat y}(x_i) &= \frac{\|\partial f/\partial X_i\|_2}{\sum_k \|\partial f/\partial X_k\|_2}, \\
+# D_{\hat y}(x_i) &= \frac{|\hat y - \hat y_{-i}|}{\sum_k |\hat y - \hat y_{-k}|},
+# \end{aligned}
 # $$
 #
 # the **gradient** importance, and **leave-one-out** (LOO): $\hat y_{-i}$ is the probability when
@@ -239,7 +240,10 @@ charts.show(
 # untied importance can reach $\tau_b = 1$: the most is
 #
 # $$
-# \tau_b^{\max} = \sqrt{P/N}, \qquad P = s(n - s) + \tfrac{s(s-1)}{2}, \quad N = \tfrac{n(n-1)}{2}.
+# \begin{gathered}
+# \tau_b^{\max} = \sqrt{P/N}, \\
+# P = s(n - s) + \tfrac{s(s-1)}{2}, \quad N = \tfrac{n(n-1)}{2}.
+# \end{gathered}
 # $$
 #
 # A fall of $\tau_b$ with λ may be nothing but that. So we divide by the ceiling, and put beside it

@@ -149,10 +149,11 @@ listed("Table 3", "documents$", ", documents", quantity="of what")
 # and the dispersion of all of them:
 #
 # $$
+# \begin{gathered}
 # g_{h_p}(x_i) = \frac{\|\partial \|h_p\|_2/\partial X_i\|_2}
-# {\sum_k \|\partial \|h_p\|_2/\partial X_k\|_2},
-# \qquad
+# {\sum_k \|\partial \|h_p\|_2/\partial X_k\|_2}, \\
 # \frac{H(g_{h_p})}{\log n} = -\frac{1}{\log n} \sum_i g_{h_p}(x_i) \log g_{h_p}(x_i).
+# \end{gathered}
 # $$
 
 # %% tags=["hide-input"]
@@ -336,9 +337,10 @@ table(
 
 # %% tags=["hide-input"]
 departures = [
-    f"- *{label(name)}*: {' '.join(task['deviations']) or 'none known.'}"
+    f"- {deviation}"
     for name, task in published.tasks().items()
     if name in p.tasks
+    for deviation in task["deviations"] or [f"{label(name)}: none known."]
 ]
 Markdown("\n".join(departures) or "Stated here once runs are published.")
 

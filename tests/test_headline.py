@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparseattn.headline import headline
+from sparseattn.headline import headline, shares
 
 VERDICTS = pd.DataFrame({"verdict": ["supported", "undecided", "undecided"]})
 
@@ -50,9 +50,13 @@ def test_answer_follows_the_rule(shares, answer):
 
 
 def test_factors_are_those_planted():
-    text = headline(measurements(0.2, 0.5, 0.9), VERDICTS)
-    assert "attention 20% [20%, 20%]" in text
-    assert "gradient importance of the inputs 50%" in text
+    frame = measurements(0.2, 0.5, 0.9)
+    assert "attention spreads over 20% as many tokens" in headline(frame, VERDICTS)
+    assert "over 50% (gradient) and 90% (leave-one-out)" in headline(frame, VERDICTS)
+    found = shares(frame).set_index("of")
+    np.testing.assert_allclose(found["mean"], [0.2, 0.5, 0.9], rtol=0.02)
+    assert (found["low"] <= found["mean"]).all()
+    assert (found["mean"] <= found["high"]).all()
 
 
 def test_wide_intervals_do_not_say_no():
@@ -62,3 +66,4 @@ def test_wide_intervals_do_not_say_no():
 def test_without_both_projections_there_is_no_answer():
     frame = measurements(0.2, 1.0, 1.0).query("projection == 'softmax'")
     assert "no answer to give" in headline(frame, VERDICTS)
+    assert shares(frame).empty

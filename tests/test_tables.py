@@ -13,7 +13,7 @@ def test_text_is_escaped_and_codes_are_spelled():
     assert "A &amp; B" in markup
     assert "SST" in markup
     assert "−0.26" in markup
-    assert '<td class="number">–</td>' in markup
+    assert '<td class="number" data-title="tau">–</td>' in markup
 
 
 def test_columns_in_order_with_formats_and_whole_numbers_whole():
@@ -25,10 +25,17 @@ def test_columns_in_order_with_formats_and_whole_numbers_whole():
     assert ">2,000<" in markup
 
 
-def test_a_folded_table_opens_on_demand():
-    frame = pd.DataFrame({"a": [1]})
-    plain, folded = table(frame, "c").markup, table(frame, "c", fold="a < b").markup
-    assert folded == f"<details><summary>a &lt; b</summary>{plain}</details>"
+def test_rows_with_sentences_become_cards_where_there_is_no_room():
+    frame = pd.DataFrame({"claim": ["a sentence, and so not the name of any row at all"], "n": [1]})
+    assert '<table class="dataframe cards">' in table(frame, "c").markup
+    assert "cards" not in table(frame.assign(claim="a name"), "c").markup
+
+
+def test_a_folded_table_keeps_what_it_shows():
+    frame = pd.DataFrame({"task": ["sst"], "tau": [0.5]})
+    plain, folded = table(frame, "c"), table(frame, "c", fold="a < b")
+    assert folded.markup == f"<details><summary>a &lt; b</summary>{plain.markup}</details>"
+    assert folded.values == plain.values == {"c · SST · tau": "0.50"}
 
 
 def test_missing_column_is_named():
@@ -48,5 +55,5 @@ def test_claims_link_only_to_pages_there_are():
     )
     markup = claims_table({"here": verdicts}, ["05-agreement"]).markup
     assert '<a href="05-agreement.html">one</a>' in markup
-    assert "<td>two</td>" in markup
+    assert '<td class="sentence">two</td>' in markup
     assert badge("supported") in markup

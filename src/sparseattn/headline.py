@@ -3,13 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from .appearance import label
 from .statistics import differences
 
 _NAMES = {
     "attention_effective": "attention",
-    "effective_inputs_gradient": "gradient importance of the inputs",
-    "effective_inputs_loo": "leave-one-out importance of the inputs",
+    "effective_inputs_gradient": "importance of inputs (gradient)",
+    "effective_inputs_loo": "importance of inputs (leave-one-out)",
 }
 
 
@@ -35,7 +34,6 @@ def headline(measurements: pd.DataFrame, verdicts: pd.DataFrame) -> str:
         - "no" when none narrows, and narrowing by half as much as attention is ruled out;
         - else "undecided".
     """
-    tasks = ", ".join(label(task) for task in dict.fromkeys(measurements["task"]))
     counts = verdicts["verdict"].value_counts()
     tally = ", ".join(
         f"{counts[name]} {name}"
@@ -43,32 +41,59 @@ def headline(measurements: pd.DataFrame, verdicts: pd.DataFrame) -> str:
         if name in counts
     )
     claims = f"Of the paper's {len(verdicts)} claims: {tally}."
-    if not {"softmax", "sparsemax"} <= set(measurements["projection"]):
+    changes = _changes(measurements)
+    if changes is None:
         return (
-            f"This build ({tasks}) does not hold both softmax and sparsemax, so it has no "
-            f"answer to give. {claims}"
+            "This build does not hold both softmax and sparsemax, so it has no answer to give. "
+            f"{claims}"
         )
+    attention, gradient, loo = (f"{np.exp(changes.loc[name, 'mean']):.0%}" for name in _NAMES)
+    return (
+        f"**{_answer(changes)}** Under sparsemax, attention spreads over {attention} as many "
+        f"tokens as under softmax; the importance of the inputs over {gradient} (gradient) and "
+        f"{loo} (leave-one-out) as many. {claims}"
+    )
+
+
+def shares(measurements: pd.DataFrame) -> pd.DataFrame:
+    """Return the effective numbers of tokens under sparsemax as shares of those under softmax.
+
+    Parameters
+    ----------
+    measurements
+        As for `headline`.
+
+    Returns
+    -------
+    DataFrame
+        One row each for attention and two importances: ``of``, ``mean``, and the ends ``low`` and
+        ``high`` of its interval; no row without both projections.
+
+    Notes
+    -----
+    Geometric means over documents and classifiers, paired by document; 95 % intervals over
+    documents and seeds.
+    """
+    changes = _changes(measurements)
+    if changes is None:
+        return pd.DataFrame(columns=["of", "mean", "low", "high"])
+    factors = np.exp(changes.loc[list(_NAMES), ["mean", "low", "high"]].astype(float))
+    return factors.assign(of=list(_NAMES.values())).reset_index(drop=True)
+
+
+def _changes(measurements: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the mean change of each log exp(H), by quantity; None without both projections."""
+    if not {"softmax", "sparsemax"} <= set(measurements["projection"]):
+        return None
     logs = measurements.assign(every=0, **{name: np.log(measurements[name]) for name in _NAMES})
     keys = ["every", "task", "encoder", "alignment", "seed", "document"]
     # Averaged over classifiers first: what is compared is a document under the two projections.
     logs = logs.groupby([*keys, "projection"], dropna=False)[list(_NAMES)].mean().reset_index()
     logs["document"] = logs["task"] + logs["document"].astype(str)
     logs = logs.groupby(["every", "seed", "document", "projection"])[list(_NAMES)].mean()
-    changes = differences(
+    return differences(
         logs.reset_index(), "projection", ("sparsemax", "softmax"), ["every"], list(_NAMES)
     ).set_index("quantity")
-    factors = np.exp(changes[["mean", "low", "high"]])
-    shown = [
-        f"{name} {factors.loc[quantity, 'mean']:.0%} "
-        f"[{factors.loc[quantity, 'low']:.0%}, {factors.loc[quantity, 'high']:.0%}]"
-        for quantity, name in _NAMES.items()
-    ]
-    return (
-        f"**{_answer(changes)}** On {tasks}, with sparsemax in place of softmax the "
-        "effective number of tokens (exp of the entropy) becomes, as a share of what it was: for "
-        f"{shown[0]}; for the {shown[1]}; for the {shown[2]} (over classifiers; 95 % intervals "
-        f"over documents and seeds). {claims}"
-    )
 
 
 def _answer(changes: pd.DataFrame) -> str:

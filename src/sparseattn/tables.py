@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 from numbers import Real
+from textwrap import shorten
 from typing import Any
 
 import pandas as pd
@@ -208,7 +209,7 @@ def _values(
 ) -> dict[str, str]:
     """Return a table's numbers and verdicts, each named by caption, row and column."""
     values: dict[str, str] = {}
-    table_name = caption.partition(". ")[0].rstrip(".")
+    table_name = shorten(caption.partition(". ")[0].rstrip("."), 60, placeholder=" …")
     for row in frame[list(shown)].to_dict("records"):
         texts = {name: _text(value, places[name]) for name, value in row.items()}
         found = {
