@@ -86,7 +86,7 @@ SHOWN = {
     "effective_inputs_gradient": "importance of inputs (gradient)",
     "effective_inputs_loo": "importance of inputs (leave-one-out)",
 }
-swept = [item for item in frames.items() if item[1]["lam"].nunique() > 1]
+swept = [item for item in frames.items() if len(item[1]["lam"].dropna().unique()) > 1]
 source, frame = (swept or list(frames.items()))[0]  # of the published, the one with most runs
 frame = frame.assign(**{f"share_{name}": frame[name] / frame["length"] for name in SHOWN})
 spread = summarise(

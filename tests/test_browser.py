@@ -209,3 +209,26 @@ def test_chromium_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SPARSEATTN_CHROMIUM", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert executable() is None
+
+
+def test_diagram_follows_the_theme(browser: object, site: str) -> None:
+    ink = {}
+    for theme in ("light", "dark"):
+        with visiting(browser, site, theme=theme) as visit:
+            visit.open(_page("measures"))
+            picture = visit.page.locator("figure.diagram svg")
+            assert picture.get_attribute("aria-labelledby")
+            ink[theme] = picture.locator("text").first.evaluate("e => getComputedStyle(e).fill")
+    assert ink["light"] != ink["dark"]
+
+
+def test_rows_of_sentences_are_cards_on_a_phone(browser: object, site: str) -> None:
+    shown = {}
+    for width in (1280, 360):
+        with visiting(browser, site, width) as visit:
+            visit.open(_page("00-front"))
+            cell = visit.page.locator("table.cards td.sentence").first
+            shown[width] = cell.evaluate("e => getComputedStyle(e).display")
+            table = visit.page.locator("table.cards").first
+            assert table.evaluate("e => e.scrollWidth <= e.parentElement.clientWidth + 1")
+    assert shown == {1280: "table-cell", 360: "block"}

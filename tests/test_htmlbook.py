@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import nbformat
@@ -109,3 +110,21 @@ def test_downloaded_notebooks_are_executed_and_name_no_machine():
         text = json.dumps(notebook, ensure_ascii=False)
         for folder in (paths.root(), Path.home(), paths.store()):
             assert f"{folder}/" not in text
+
+
+@built
+def test_every_term_of_the_glossary_leads_to_its_place():
+    """A definition without a link tells the reader what, but not where."""
+    text = (BOOK / "glossary.html").read_text(encoding="utf-8")
+    entries = re.findall(r'<dt id="term-.*?<dd>(.*?)</dd>', text, re.DOTALL)
+    assert len(entries) > 40
+    assert [entry for entry in entries if 'class="reference internal"' not in entry] == []
+
+
+@built
+def test_every_work_of_the_bibliography_is_cited():
+    text = (BOOK / "bibliography.html").read_text(encoding="utf-8")
+    works = re.findall(r'<div class="citation" id="([^"]+)"', text)
+    cited = {link.partition("#")[2] for page in pages(BOOK).values() for link in page.links}
+    assert len(works) > 15
+    assert set(works) <= cited

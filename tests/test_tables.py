@@ -55,5 +55,5 @@ def test_claims_link_only_to_pages_there_are():
     )
     markup = claims_table({"here": verdicts}, ["05-agreement"]).markup
     assert '<a href="05-agreement.html">one</a>' in markup
-    assert '<td class="sentence">two</td>' in markup
+    assert '<td class="sentence">two<details>' in markup
     assert badge("supported") in markup

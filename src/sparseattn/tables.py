@@ -139,7 +139,7 @@ def claims_table(verdicts: Mapping[str, pd.DataFrame], pages: Sequence[str]) -> 
     pages
         Names of the notebooks there are; a claim whose page is not among them is not linked.
     """
-    first = next(iter(verdicts.values()))
+    named, first = next(iter(verdicts.items()))
     rows = []
     for place, row in enumerate(first.to_dict("records")):
         page = next((name for name in pages if str(row["page"]) in name), None)
@@ -149,10 +149,12 @@ def claims_table(verdicts: Mapping[str, pd.DataFrame], pages: Sequence[str]) -> 
             f'<td data-title="{escape(source)}">{badge(str(frame["verdict"].iloc[place]))}</td>'
             for source, frame in verdicts.items()
         )
+        numbers = (
+            f"<details><summary>numbers, {escape(named)}</summary>"
+            f"{escape(str(row['sentence']))}</details>"
+        )
         rows.append(
-            f'<tr><td>{row["number"]}</td><td class="sentence">{linked}</td>{badges}'
-            f"<td><details><summary>numbers</summary>{escape(str(row['sentence']))}</details></td>"
-            "</tr>"
+            f'<tr><td>{row["number"]}</td><td class="sentence">{linked}{numbers}</td>{badges}</tr>'
         )
     caption = "The paper's claims, and what became of them here."
     sources = "".join(f'<th scope="col">{escape(source)}</th>' for source in verdicts)
@@ -160,7 +162,7 @@ def claims_table(verdicts: Mapping[str, pd.DataFrame], pages: Sequence[str]) -> 
         f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
         f'<table class="dataframe cards claims"><caption>{escape(caption)}</caption><thead><tr>'
         f'<th scope="col">#</th><th scope="col">Claim</th>{sources}'
-        f'<th scope="col">Why</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>',
+        f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>",
         caption,
         {
             f"claim {row['number']}, {source}": str(row["verdict"])
