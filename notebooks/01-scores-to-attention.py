@@ -50,7 +50,11 @@ p = parameters.check(globals(), "01-scores-to-attention")
 # $\alpha$-entmax {cite:p}`peters2019sparse` at $\alpha = 2$; $\alpha \to 1$ gives softmax. Larger
 # $\lambda$, like larger $\alpha$, is sparser.
 #
-# Move the sliders and watch the weights leave the small scores one by one.
+# Move the sliders and watch the weights leave the small scores one by one. Watch, too, how well the
+# weights still order the items as the scores do: Kendall's $\tau_b$ {cite:p}`kendall1945treatment`
+# is one for the same order. No projection ever reverses two scores, and yet $\tau_b$ falls, for
+# items whose weights are zero are tied. It is then at its largest, the *ceiling* that ties leave
+# ({doc}`../measures`); {doc}`05-agreement` meets it again.
 
 # %% tags=["hide-input"]
 from sparseattn import charts
@@ -58,11 +62,12 @@ from sparseattn import charts
 charts.show(
     charts.projections(p.scores),
     name="projections",
-    caption="One vector of scores under three projections. Softmax never reaches zero; "
-    "sparsegen and α-entmax do, at a λ or α that depends on the scores.",
+    caption="One vector of scores under three projections, and Kendall's τ-b between weights and "
+    "scores. Softmax never reaches zero; sparsegen and α-entmax do, at a λ or α that depends on "
+    "the scores.",
     description="Bars of the weights that softmax, sparsegen and alpha-entmax give to the same "
     "scores, with sliders for lambda and alpha. As lambda or alpha grows, weight moves to the "
-    "largest scores and the smaller ones become exactly zero.",
+    "largest scores, the smaller ones become exactly zero, and tau-b falls from one.",
 )
 
 # %% [markdown]

@@ -10,8 +10,18 @@ from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import axe_playwright_python
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from sparseattn import paths
+
+BOOK = Path(os.environ.get("SPARSEATTN_HTML") or paths.root() / "_build" / "html")
+PAGES = sorted(
+    str(page.relative_to(BOOK))
+    for page in BOOK.rglob("*.html")
+    if not {"_static", "mathjax"} & set(page.relative_to(BOOK).parts)
+    and page.name not in ("genindex.html", "search.html", "index.html")
+)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ("--disable-gpu", "--disable-background-networking", "--no-first-run")
 
@@ -111,6 +121,19 @@ def visiting(
         yield visit
     finally:
         context.close()
+
+
+def serious(page: Page) -> list[str]:
+    """Return what axe-core finds seriously or critically inaccessible on a page."""
+    script = Path(str(axe_playwright_python.__file__)).parent / "axe.min.js"
+    page.evaluate(script.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations'], preload: false})")
+    return [
+        f"{violation['id']}: {node['html'][:160]} – {node['failureSummary'][:200]}"
+        for violation in found["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
 
 
 _BAD = ("error", "warning")

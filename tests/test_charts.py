@@ -189,6 +189,17 @@ def test_sliders_choose_exact_distributions() -> None:
     np.testing.assert_allclose(have, bind["min"] + stops, atol=1e-9)
 
 
+def test_tau_beside_the_slider_falls_with_ties_alone() -> None:
+    drawn = rows(charts.projections(SCORES))
+    n = len(SCORES)
+    pairs = n * (n - 1) / 2
+    untied = (
+        drawn["nonzero"] * (n - drawn["nonzero"]) + drawn["nonzero"] * (drawn["nonzero"] - 1) / 2
+    )
+    np.testing.assert_allclose(drawn["tau"], np.sqrt(untied / pairs), rtol=1e-5)
+    assert drawn["tau"].nunique() > 2
+
+
 def test_lambda_lies_on_its_temperature() -> None:
     drawn = rows(charts.over_lambda(LAMBDAS))
     np.testing.assert_allclose(drawn["temperature"], 1 - drawn["lam"].astype(float))

@@ -28,6 +28,7 @@ from .encodings import (
 )
 from .errors import UserError
 from .figures import AnyChart, Figure, show
+from .kendall import kendall_tau
 from .projections import project
 from .scatter import against
 
@@ -283,7 +284,8 @@ def projections(
     """Draw one score vector under softmax, sparsegen and α-entmax, with sliders for λ and α.
 
     Every distribution is computed here, by the same functions the classifiers use; the sliders
-    choose among them.
+    choose among them. Beside the number of non-zero weights stands Kendall's τ-b between weights
+    and scores, which falls with ties alone.
 
     Parameters
     ----------
@@ -312,9 +314,11 @@ def projections(
     for projection, parameter in settings:
         weights = project(vector, mask, projection, lam=parameter, alpha=max(parameter, 1.0))
         nonzero = int((weights > 0).sum())
+        tau = kendall_tau(weights[None].numpy(), vector[None].numpy(), np.array([len(scores)]))
         for index, weight in enumerate(weights.tolist()):
-            pieces.append((index, projection, parameter, weight, nonzero, vector[index].item()))
-    columns = ["index", "projection", "parameter", "weight", "nonzero", "score"]
+            score = vector[index].item()
+            pieces.append((index, projection, parameter, weight, nonzero, float(tau[0]), score))
+    columns = ["index", "projection", "parameter", "weight", "nonzero", "tau", "score"]
     frame = pd.DataFrame(pieces, columns=columns)
     rows = tidy(frame, columns, None)
 
@@ -337,14 +341,18 @@ def projections(
         xOffset=alt.XOffset("projection:N", sort=order, scale=alt.Scale(domain=order)),
         y=alt.Y("weight:Q", title="Attention weight", scale=alt.Scale(domain=[0, 1])),
         color=colour_by("projection", rows),
-        tooltip=[tip("projection"), tip("score"), tip("weight", ".4~f"), tip("nonzero", "d")],
+        tooltip=[
+            *(tip("projection"), tip("score"), tip("weight", ".4~f"), tip("nonzero", "d")),
+            alt.Tooltip("tau", title="τ-b with the scores", format=".2f"),
+        ],
     )
     # The counts stand top right, where scores in descending order leave room.
     counts = base.transform_filter("datum.index == 0").mark_text(align="right", fontWeight=600)
     lines = [
         counts.transform_filter(f"datum.projection == '{name}'")
         .transform_calculate(
-            line=f"{_spelled(name, entmax)} + ': ' + datum.nonzero + ' of {len(names)} non-zero'"
+            line=f"{_spelled(name, entmax)} + ': ' + datum.nonzero + ' of {len(names)} non-zero, "
+            "τ-b ' + (isValid(datum.tau) ? format(datum.tau, '.2f') : '–')"
         )
         .encode(
             x=alt.value(alt.ExprRef("width")),

@@ -70,10 +70,10 @@ class Figure:
         name, description = self.name, escape(self.description)
         usermeta = self.spec["usermeta"]
         assert isinstance(usermeta, dict)
-        table = "" if self.data is None else _inert("chart-data", self.data)
+        table = "" if self.data is None else inert("chart-data", self.data)
         return (
             f'<figure class="chart" id="figure-{name}" data-name="{name}">'
-            f"{_inert('chart-spec', self.spec)}{table}"
+            f"{inert('chart-spec', self.spec)}{table}"
             f'<div class="chart-legend" role="group" aria-label="Filter by" hidden></div>'
             f'<div class="chart-live" hidden></div>'
             f'<img class="chart-static" alt="{description}" '
@@ -151,6 +151,25 @@ def show(
     return Figure(name, spec, caption.strip(), description.strip(), table)
 
 
+def inert(kind: str, content: object) -> str:
+    """Return a value as JSON that a page carries and no browser runs, whatever text is in it.
+
+    Parameters
+    ----------
+    kind
+        The element's class, by which a script of the page finds it.
+    content
+        Anything JSON can hold.
+    """
+    # Nothing in a script element may close it or open a comment, hence no bare <, > or &.
+    text = json.dumps(
+        content, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return f'<script type="application/json" class="{kind}">{text}</script>'
+
+
 def write_scripts(folder: str | Path) -> None:
     """Write the scripts a book needs, so that it asks no other server.
 
@@ -207,14 +226,6 @@ def write_card(drawing: Path, folder: Path) -> None:
     """
     picture = vl_convert.svg_to_png(drawing.read_text(encoding="utf-8"))
     (folder / "card.png").write_bytes(picture)
-
-
-def _inert(kind: str, content: object) -> str:
-    # Nothing in a script element may close it or open a comment, hence no bare <, > or &.
-    text = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return f'<script type="application/json" class="{kind}">{text}</script>'
 
 
 def _set_width(spec: dict[str, object], width: int) -> None:

@@ -1,0 +1,438 @@
+/* The page on which readers look at single documents: shows what `sparseattn.explorer` measured.
+   Nothing is measured here. Text of documents only ever becomes text. */
+(function () {
+  "use strict";
+  const ALL_STRIPS = 60; // tokens up to which every strip is shown at first
+  const FIRST = 6; // tokens in each list of bars
+  const number = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+
+  const spelled = (value) => (value === null ? "–" : number.format(value).replace("-", "−"));
+  function percent(share) {
+    if (share === 0) return "0 %";
+    return share < 0.001 ? "< 0.1 %" : (100 * share).toFixed(share < 0.0995 ? 1 : 0) + " %";
+  }
+
+  const lowered = (whole) => [...String(whole)].map((digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]).join("");
+
+  function make(tag, attributes = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  }
+
+  const svg = (tag, attributes, text) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    if (text) element.textContent = text;
+    return element;
+  };
+
+  /* A value over the projections, its ceiling dashed, the chosen projection a large dot. */
+  function sparkline(values, ceilings, lowest, chosen, words) {
+    const [width, height, margin] = [104, 36, 5];
+    const x = (k) => margin + (values.length > 1 ? k / (values.length - 1) : 0.5) * (width - 2 * margin);
+    const y = (value) => margin + (1 - (value - lowest) / (1 - lowest)) * (height - 2 * margin);
+    const path = (row) => row.map((value, k) => (value === null ? null : `${x(k)},${y(value)}`)).filter(Boolean).join(" ");
+    const drawn = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": words, class: "explorer-spark" });
+    drawn.append(svg("title", {}, words), svg("line", { x1: 0, x2: width, y1: y(0), y2: y(0), class: "zero" }));
+    if (ceilings) drawn.append(svg("polyline", { points: path(ceilings), class: "ceiling" }));
+    drawn.append(svg("polyline", { points: path(values), class: "line" }));
+    values.forEach((value, k) => {
+      if (value !== null) drawn.append(svg("circle", { cx: x(k), cy: y(value), r: k === chosen ? 4 : 1.8, class: k === chosen ? "here" : "there" }));
+    });
+    return drawn;
+  }
+
+  class Explorer {
+    constructor(root) {
+      this.live = root.querySelector(".explorer-live");
+      this.data = JSON.parse(root.querySelector(".explorer-data").textContent);
+      const { measures } = this.data;
+      this.kinds = [measures[0], { code: "influence", name: "Influence on hₚ", symbol: "‖∂‖hₚ‖/∂Xᵢ‖", of: "influence" }, ...measures.slice(1)];
+      this.state = { task: 0, classifier: 0, stop: 0, document: 0, token: 0, show: null };
+      this.build();
+      const { stops } = this.classifier;
+      const sparse = stops.findIndex((stop) => stop.code === "sparsemax");
+      this.state.stop = sparse < 0 ? stops.length >> 1 : sparse;
+      this.state.token = this.heaviest();
+      this.start(location.hash.slice(1)) || this.move({});
+      root.querySelector(".explorer-static").hidden = true;
+      this.live.hidden = false;
+      // The address asked for, not the one a choice just before may have written since.
+      addEventListener("hashchange", (event) => this.start(new URL(event.newURL).hash.slice(1)));
+      for (const button of document.querySelectorAll("[data-explore]")) {
+        button.hidden = false;
+        button.addEventListener("click", () => {
+          this.start(button.dataset.explore);
+          this.live.scrollIntoView({ block: "start" });
+          this.at(this.state.token).focus({ preventScroll: true });
+        });
+      }
+      root.dataset.ready = "yes";
+    }
+
+    /* -- what is chosen -- */
+    get task() { return this.data.tasks[this.state.task]; }
+    get classifier() { return this.task.classifiers[this.state.classifier]; }
+    get stop() { return this.classifier.stops[this.state.stop]; }
+    get document() { return this.task.documents[this.state.document]; }
+    get seen() { return this.stop.documents[this.state.document]; }
+    get shown() {
+      if (this.state.show) return this.state.show;
+      const long = this.document.tokens.length > ALL_STRIPS;
+      return this.kinds.map((kind) => kind.code).filter((code) => !long || code === "attention" || code === "inputs_gradient");
+    }
+
+    /* The shares of a kind, or null where it is undefined or not kept. */
+    shares(kind, stop = this.stop) {
+      const seen = stop.documents[this.state.document];
+      if (kind !== "influence") return seen.measures[kind].shares.map((units) => units * this.data.share_unit);
+      const row = seen.influence.shares[this.document.positions.indexOf(this.state.token)];
+      return row ? row.map((units) => units * this.data.influence_unit) : null;
+    }
+
+    /* Change the choice; whatever no longer exists falls back to something that does. */
+    move(changes) {
+      const before = { ...this.state };
+      const code = this.stop.code;
+      Object.assign(this.state, changes);
+      const s = this.state;
+      if (s.task !== before.task) Object.assign(s, { classifier: 0, document: 0 }, changes);
+      if (!("stop" in changes)) s.stop = this.near(code);
+      const other = s.task !== before.task || s.document !== before.document;
+      if (other && !("token" in changes)) s.token = this.heaviest();
+      s.token = Math.max(0, Math.min(s.token, this.document.tokens.length - 1));
+      this.paint(other || !this.deciding);
+      clearTimeout(this.saving);
+      this.saving = setTimeout(() => history.replaceState(null, "", "#" + this.fragment()), 120);
+    }
+
+    near(code) {
+      const same = this.classifier.stops.findIndex((stop) => stop.code === code);
+      return same < 0 ? Math.min(this.state.stop, this.classifier.stops.length - 1) : same;
+    }
+
+    heaviest() {
+      const shares = this.shares("attention");
+      return shares.indexOf(Math.max(...shares));
+    }
+
+    fragment() {
+      const chosen = { task: this.task.code, classifier: this.classifier.code, projection: this.stop.code, document: this.document.number, token: this.state.token + 1 };
+      if (this.state.show) chosen.show = this.state.show.join(".");
+      return new URLSearchParams(chosen).toString();
+    }
+
+    /* Take the choice from a link; false where it is not one of ours. */
+    start(fragment) {
+      const asked = new URLSearchParams(fragment);
+      const place = (list, key, name) => Math.max(0, list.findIndex((one) => String(one[key]) === asked.get(name)));
+      if (!asked.has("document")) return false;
+      const task = this.data.tasks[place(this.data.tasks, "code", "task")];
+      const classifier = place(task.classifiers, "code", "classifier");
+      const codes = this.kinds.map((kind) => kind.code);
+      const show = asked.has("show") ? codes.filter((code) => code === "attention" || asked.get("show").split(".").includes(code)) : null;
+      const changes = {
+        task: this.data.tasks.indexOf(task), classifier, show,
+        stop: place(task.classifiers[classifier].stops, "code", "projection"),
+        document: place(task.documents, "number", "document"),
+      };
+      if (asked.has("token")) changes.token = (parseInt(asked.get("token"), 10) || 1) - 1;
+      this.move(changes);
+      return true;
+    }
+
+    /* -- controls, made once -- */
+    build() {
+      const choice = (name, title) => {
+        const select = make("select", { name });
+        select.addEventListener("change", () => this.move({ [name]: Number(select.value) }));
+        this[name + "s"] = select;
+        return make("label", { class: "explorer-choice explorer-" + name }, make("span", {}, title), select);
+      };
+      const step = (by, sign, words) => {
+        const button = make("button", { type: "button", "aria-label": words }, sign);
+        const count = () => this.task.documents.length;
+        button.addEventListener("click", () => this.move({ document: (this.state.document + by + count()) % count() }));
+        return button;
+      };
+      this.slider = make("input", { type: "range", name: "projection", min: 0, step: 1, "aria-label": "Projection" });
+      this.slider.addEventListener("input", () => this.move({ stop: Number(this.slider.value) }));
+      this.ticks = make("div", { class: "explorer-ticks", "aria-hidden": "true" });
+      this.projection = make("output", { class: "explorer-stop" });
+      this.summary = make("p", { class: "explorer-summary", role: "status" });
+      this.about = make("p", { class: "explorer-about" });
+      this.toggles = make("div", { class: "explorer-toggles", role: "group", "aria-label": "Show" });
+      this.strips = make("div", { class: "explorer-strips" });
+      this.bars = make("div", { class: "explorer-bars" });
+      this.live.append(
+        make("div", { class: "explorer-controls" },
+          choice("task", "Task"), choice("classifier", "Classifier"),
+          make("div", { class: "explorer-documents" }, choice("document", "Document"), step(-1, "‹", "Previous document"), step(1, "›", "Next document"))),
+        make("div", { class: "explorer-projection" }, make("div", {}, make("span", {}, "Projection"), this.projection), this.slider, this.ticks),
+        this.summary, this.about, this.toggles, this.strips,
+        make("p", { class: "explorer-title" }, `The first ${FIRST} tokens by each`), this.bars, this.permalink());
+      this.data.tasks.forEach((task, k) => this.tasks.append(new Option(task.name, k)));
+      this.tasks.disabled = this.data.tasks.length < 2;
+      for (const kind of this.kinds) this.buildStrip(kind);
+      this.strips.addEventListener("mouseover", (event) => this.peek(event.target.closest("[data-at]")));
+      this.strips.addEventListener("mouseleave", () => this.peek(null));
+      this.live.addEventListener("click", (event) => {
+        const token = event.target.closest("[data-at]");
+        if (token) this.choose(Number(token.dataset.at));
+      });
+      this.strips.addEventListener("keydown", (event) => this.steer(event));
+    }
+
+    buildStrip(kind) {
+      kind.head = make("div", { class: "explorer-numbers" });
+      kind.spark = make("span", {});
+      kind.tokens = make("div", { class: "explorer-tokens", dir: "auto" });
+      kind.value = make("p", { class: "explorer-value" });
+      const name = make("span", { class: "explorer-name" }, kind.name);
+      const top = make("div", { class: "explorer-top" }, make("span", { class: "explorer-swatch" }), make("div", {}, name, make("span", { class: "explorer-symbol" }, kind.symbol)), kind.spark);
+      kind.strip = make("section", { class: "explorer-strip", "data-of": kind.of, "data-kind": kind.code, "aria-label": kind.name }, top, kind.head, kind.tokens, kind.value);
+      if (kind.code === "influence") kind.strip.append((this.owed = make("p", { class: "explorer-owed", role: "status" })));
+      this.strips.append(kind.strip);
+      if (kind.code === "attention") return;
+      const button = make("button", { type: "button", "data-of": kind.of, "data-kind": kind.code }, make("span", { class: "explorer-swatch" }), kind.name);
+      button.addEventListener("click", () => {
+        const shown = new Set(this.shown);
+        shown.has(kind.code) ? shown.delete(kind.code) : shown.add(kind.code);
+        this.move({ show: this.kinds.map((one) => one.code).filter((code) => shown.has(code)) });
+      });
+      kind.toggle = button;
+      this.toggles.append(button);
+    }
+
+    permalink() {
+      const button = make("button", { type: "button" }, "Copy a link to this view");
+      const done = make("span", { role: "status" });
+      button.addEventListener("click", async () => {
+        history.replaceState(null, "", "#" + this.fragment());
+        try {
+          await navigator.clipboard.writeText(location.href);
+          done.textContent = "Copied.";
+        } catch {
+          done.textContent = "It is in the address bar.";
+        }
+        setTimeout(() => (done.textContent = ""), 4000);
+      });
+      return make("p", { class: "explorer-permalink" }, button, " ", done);
+    }
+
+    /* -- positions -- */
+    at(position) { return this.kinds[0].tokens.children[position]; }
+
+    choose(position) {
+      this.move({ token: position });
+      this.at(position).focus({ preventScroll: true });
+    }
+
+    steer(event) {
+      if (!event.target.matches("[data-at]") || event.ctrlKey || event.metaKey || event.altKey) return;
+      const place = this.state.token;
+      const back = getComputedStyle(this.kinds[0].tokens).direction === "rtl" ? 1 : -1;
+      const to = {
+        ArrowLeft: place + back, ArrowRight: place - back, Home: 0, End: this.document.tokens.length - 1,
+        ArrowUp: this.beside(place, -1), ArrowDown: this.beside(place, 1),
+      }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      if (to < 0 || to >= this.document.tokens.length) return;
+      this.move({ token: to });
+      this.at(to).focus();
+    }
+
+    /* The token above or below one. */
+    beside(place, way) {
+      const boxes = [...this.kinds[0].tokens.children].map((token) => token.getBoundingClientRect());
+      const own = boxes[place];
+      const middle = (box) => box.left + box.width / 2;
+      const lines = boxes.map((box) => box.top).filter((top) => (top - own.top) * way > 4);
+      if (!lines.length) return place;
+      const line = way > 0 ? Math.min(...lines) : Math.max(...lines);
+      const gap = (k) => (Math.abs(boxes[k].top - line) > 4 ? Infinity : Math.abs(middle(boxes[k]) - middle(own)));
+      return boxes.reduce((best, _, k) => (gap(k) < gap(best) ? k : best), place);
+    }
+
+    peek(token) {
+      for (const old of this.strips.querySelectorAll(".peek")) old.classList.remove("peek");
+      const position = token ? Number(token.dataset.at) : this.state.token;
+      if (token) for (const same of this.strips.querySelectorAll(`[data-at="${position}"]`)) same.classList.add("peek");
+      for (const kind of this.kinds) this.readOut(kind, position);
+    }
+
+    /* -- what is shown -- */
+    paint(afresh) {
+      const { tokens, evidence, positions } = this.document;
+      const fill = (select, rows, chosen) => {
+        const options = rows.map((text, k) => new Option(text, k));
+        select.replaceChildren(...options);
+        select.value = chosen;
+      };
+      this.tasks.value = this.state.task;
+      fill(this.classifiers, this.task.classifiers.map((one) => one.name), this.state.classifier);
+      if (afresh) {
+        const line = (one, k) => `${k + 1}. ${one.why} · ${one.tokens.length} tokens · ${one.tokens.slice(0, 5).join(" ")} …`;
+        fill(this.documents, this.task.documents.map(line), this.state.document);
+        this.deciding = new Set(evidence || []);
+        this.strips.classList.toggle("long", tokens.length > ALL_STRIPS);
+        for (const kind of this.kinds) kind.tokens.replaceChildren(...tokens.map((token, k) => this.token(kind, token, k)));
+      }
+      this.documents.value = this.state.document;
+      this.paintSlider();
+      this.paintSummary();
+      for (const kind of this.kinds) this.paintStrip(kind);
+      this.paintOwed();
+      this.paintBars();
+      const kept = positions.length < tokens.length ? ` Influence is kept for the ${positions.length} states with most attention.` : "";
+      this.about.textContent =
+        `Document ${this.document.number}, chosen by rule: ${this.document.why}. ${tokens.length} tokens` +
+        (evidence ? "; ● marks those that truly decide." : ".") +
+        ` Noise has a dispersion of about ${spelled(this.document.null)} here.` + kept;
+    }
+
+    token(kind, text, k) {
+      const own = kind.code === "attention";
+      const token = make(own ? "button" : "span", { class: "explorer-word", "data-at": k });
+      if (own) token.type = "button";
+      token.classList.toggle("decides", this.deciding.has(k));
+      token.textContent = text;
+      return token;
+    }
+
+    paintSlider() {
+      const { stops } = this.classifier;
+      this.slider.max = stops.length - 1;
+      this.slider.value = this.state.stop;
+      this.slider.disabled = stops.length < 2;
+      this.slider.setAttribute("aria-valuetext", this.stop.name);
+      this.projection.textContent = this.stop.name;
+      const few = stops.length <= 6;
+      this.ticks.replaceChildren(...stops.map((stop, k) => {
+        const tick = make("span", { class: k === this.state.stop ? "chosen" : "" });
+        const crowded = Math.abs(k - this.state.stop) === 1;
+        if (few || k === this.state.stop || ((k === 0 || k === stops.length - 1) && !crowded)) tick.textContent = stop.short;
+        return tick;
+      }));
+    }
+
+    paintSummary() {
+      const { predicted, probability, correct, support, measures } = this.seen;
+      const sure = predicted ? probability : 1 - probability;
+      const { tau, ceiling } = measures.inputs_gradient;
+      this.summary.replaceChildren(
+        "Read as ", make("strong", {}, this.task.classes[predicted]), ` (probability ${sure > 0.994 ? "above 0.99" : spelled(sure)}), `,
+        correct ? "which is " : `but labelled ${this.task.classes[this.document.label]}: `,
+        make("span", { class: "verdict verdict-" + (correct ? "holds" : "fails") }, correct ? "right" : "wrong"),
+        ` Attention rests on ${support} of ${this.document.tokens.length} tokens; with the input gradient it has ` +
+        `τ-b ${spelled(tau)} of at most ${spelled(ceiling)}.`);
+    }
+
+    paintStrip(kind) {
+      const shown = this.shown.includes(kind.code);
+      kind.strip.hidden = !shown;
+      if (kind.toggle) kind.toggle.setAttribute("aria-pressed", String(shown));
+      if (!shown) return;
+      const shares = this.shares(kind.code);
+      const most = shares ? Math.max(...shares) : 0;
+      const { tokens } = this.document;
+      [...kind.tokens.children].forEach((token, k) => {
+        const share = shares ? shares[k] : 0;
+        token.style.setProperty("--share", most ? (share / most).toFixed(3) : 0);
+        token.classList.toggle("none", share === 0);
+        token.classList.toggle("chosen", k === this.state.token);
+        if (kind.code !== "attention") return;
+        token.tabIndex = k === this.state.token ? 0 : -1;
+        token.setAttribute("aria-pressed", String(k === this.state.token));
+        token.setAttribute("aria-label", `${tokens[k]}, token ${k + 1}, attention ${percent(share)}${this.deciding.has(k) ? ", truly decides" : ""}`);
+      });
+      if (kind.code !== "attention") {
+        kind.tokens.setAttribute("role", "img");
+        kind.tokens.setAttribute("aria-label", shares ? `Most on ${this.first(shares, 3)}` : "Undefined");
+      }
+      this.paintNumbers(kind);
+      this.readOut(kind, this.state.token);
+    }
+
+    first(shares, count) {
+      return this.order(shares, count).map((k) => `${this.document.tokens[k]} ${percent(shares[k])}`).join(", ");
+    }
+
+    order(shares, count) {
+      return shares.map((_, k) => k).sort((a, b) => shares[b] - shares[a] || a - b).slice(0, count).filter((k) => shares[k] > 0);
+    }
+
+    paintNumbers(kind) {
+      const { stops } = this.classifier;
+      const every = (read) => stops.map((stop) => read(stop.documents[this.state.document]));
+      const n = this.document.tokens.length;
+      const over = (what, values, text) => `${what} over the projections: ` + stops.map((stop, k) => `${stop.name} ${text(values[k])}`).join(", ");
+      const row = this.document.positions.indexOf(this.state.token);
+      let [values, ceilings, lowest, what, numbers] = [[], null, 0, "", []];
+      const share = (value) => (value === null || value === undefined ? "–" : percent(value));
+      if (kind.code === "influence") {
+        const { dispersion, self_share: own } = this.seen.influence;
+        values = every((seen) => seen.influence.self_share[row] ?? null);
+        what = "Share of the token at its own place";
+        numbers = [["position p", String(this.state.token + 1)], ["own token", share(own[row])], ["dispersion", spelled(dispersion[row] ?? null)]];
+      } else {
+        const { tau, ceiling, dispersion, effective, evidence } = this.seen.measures[kind.code];
+        const attention = kind.code === "attention";
+        values = every((seen) => (attention ? seen.support / n : seen.measures[kind.code].tau));
+        what = attention ? "Share of the tokens attended to" : "τ-b with attention";
+        if (attention) numbers = [["support", `${this.seen.support} of ${n}`]];
+        else {
+          lowest = -1;
+          ceilings = every((seen) => seen.measures[kind.code].ceiling);
+          numbers = [["τ-b", spelled(tau)], ["at most", spelled(ceiling)]];
+        }
+        numbers.push(["dispersion", spelled(dispersion)], ["effective", effective === null ? "–" : effective.toFixed(1)]);
+        if (this.document.evidence) numbers.push(["on ●", share(evidence)]);
+      }
+      kind.spark.replaceChildren(sparkline(values, ceilings, lowest, this.state.stop, over(what, values, lowest ? spelled : share)));
+      kind.head.replaceChildren(...numbers.map(([name, value]) => make("span", { "data-number": name }, make("small", {}, name), " ", make("b", {}, value))));
+    }
+
+    /* On one line, whatever it says: what is pointed at must not move away. */
+    readOut(kind, position) {
+      const shares = this.shares(kind.code);
+      const undefinedHere = kind.code === "influence" ? "–" : "No token moves the output: undefined.";
+      kind.value.textContent = shares ? `“${this.document.tokens[position]}” ${percent(shares[position])}` : undefinedHere;
+    }
+
+    paintOwed() {
+      const { token } = this.state;
+      const shares = this.shares("influence");
+      const state = `h${lowered(token + 1)}, the state at “${this.document.tokens[token]}”, `;
+      if (shares) this.owed.textContent = `${state}owes most to ${this.first(shares, 3)}.`;
+      else if (this.document.positions.includes(token)) this.owed.textContent = `${state}is zero, and owes nothing to any input.`;
+      else this.owed.textContent = `${state}is not kept: choose one with more attention.`;
+    }
+
+    paintBars() {
+      this.bars.replaceChildren(...this.kinds.filter((kind) => this.shown.includes(kind.code)).map((kind) => {
+        const shares = this.shares(kind.code) || [];
+        const first = this.order(shares, FIRST);
+        const list = make("ol", { "data-of": kind.of, "data-kind": kind.code, "aria-label": kind.name });
+        for (const k of first) {
+          const word = make("span", { class: "explorer-bar-word" }, (this.deciding.has(k) ? "● " : "") + this.document.tokens[k]);
+          const bar = make("span", { class: "explorer-bar" });
+          bar.style.setProperty("--share", (shares[k] / shares[first[0]]).toFixed(3));
+          list.append(make("li", { "data-at": k }, word, make("span", { class: "explorer-bar-value" }, percent(shares[k])), bar));
+        }
+        if (!first.length) list.append(make("li", {}, "–"));
+        return make("div", { "data-of": kind.of }, make("p", { class: "explorer-name" }, make("span", { class: "explorer-swatch" }), kind.name), list);
+      }));
+    }
+  }
+
+  function start() {
+    for (const root of document.querySelectorAll(".explorer")) new Explorer(root);
+  }
+
+  if (document.readyState === "loading") addEventListener("DOMContentLoaded", start);
+  else start();
+})();
