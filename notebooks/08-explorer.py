@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Look for yourself
 #
-# **In one document at a time: where does attention rest, what does the output depend on, and are
-# they the same tokens?**
+# **One document at a time: where does attention rest, what does the output depend on, and are they
+# the same tokens?**
 #
 # The other pages report means. Here are the documents behind them: choose one and a classifier,
 # drag the projection from even to sparse, and point at any token.
@@ -77,10 +77,11 @@ shown
 # %% [markdown]
 # **The numbers.** *Support*: tokens with a weight above zero. $\tau_b$: do attention and importance
 # order the tokens alike? *At most*: the largest $\tau_b$ that ties allow. *Dispersion*: entropy of
-# the shares over $\log n$; one means all alike. *Effective*: as many tokens with equal shares
-# would have that entropy. The small curves show the same document under every projection, even to
-# sparse: $\tau_b$ with its ceiling dashed, the share of tokens attended to, or the share of $h_p$
-# that the token at its own place has.
+# the shares over $\log n$; one means all alike, and random importances (*noise*) come near it.
+# *Effective*: as many tokens with equal shares would have that entropy. *On ●*: the share of the
+# tokens that truly decide, where these are known. The small curves show the same document under
+# every projection, from even to sparse: the share of tokens attended to, $\tau_b$ with its ceiling
+# dashed, and the share of $h_p$ that it owes to the token at its own place.
 #
 # ## What to look for
 
@@ -95,7 +96,11 @@ HTML(f"<details><summary>How the documents were chosen</summary>{listed.markup}<
 notes = dict.fromkeys(
     note for run in (*runs[:1], *controls[:1]) for note in run.manifest["task"]["deviations"]
 )
-Markdown("On the data:\n\n" + "\n".join(f"- {note}" for note in notes))
+Markdown(
+    "On the data:\n\n" + "\n".join(f"- {note}" for note in notes)
+    if notes
+    else "No departure from the paper's data is known."
+)
 
 # %% [markdown]
 # ## What would change our mind
@@ -125,6 +130,7 @@ table(
         "mean_every": "all observed",
         "difference": "difference",
     },
+    formats={"difference": ".3f"},
 )
 
 # %% [markdown]

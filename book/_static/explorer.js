@@ -327,7 +327,7 @@
         "Read as ", make("strong", {}, this.task.classes[predicted]), ` (probability ${sure > 0.994 ? "above 0.99" : spelled(sure)}), `,
         correct ? "which is " : `but labelled ${this.task.classes[this.document.label]}: `,
         make("span", { class: "verdict verdict-" + (correct ? "holds" : "fails") }, correct ? "right" : "wrong"),
-        ` Attention rests on ${support} of ${this.document.tokens.length} tokens; with the input gradient it has ` +
+        `. Attention rests on ${support} of ${this.document.tokens.length} tokens; with the input gradient it has ` +
         `τ-b ${spelled(tau)} of at most ${spelled(ceiling)}.`);
     }
 
