@@ -43,6 +43,7 @@ from IPython.display import HTML, Markdown
 
 from sparseattn import explorer
 from sparseattn.cells import measurements
+from sparseattn.specimens import INFLUENCE_UNIT
 from sparseattn.statistics import summarise
 from sparseattn.tables import table
 
@@ -154,7 +155,7 @@ seen = [
     for document in stop["documents"]
 ]
 owed = [sum(row) for document in seen for row in document["influence"]["shares"] if row]
-print("what a hidden state owes sums to one:", set(owed) == {round(1 / explorer.INFLUENCE_UNIT)})
+print("what a hidden state owes sums to one:", set(owed) == {round(1 / INFLUENCE_UNIT)})
 above = [
     numbers["tau"] - numbers["ceiling"]
     for document in seen

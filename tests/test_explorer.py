@@ -13,20 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sparseattn import explorer
+from sparseattn import specimens
 from sparseattn.errors import UserError
-from sparseattn.explorer import (
-    INFLUENCE_UNIT,
-    SHARE_UNIT,
-    Explorer,
-    choose,
-    explore,
-    in_units,
-    in_units_of_one,
-)
+from sparseattn.explorer import Explorer, explore
 from sparseattn.measures import normalise
 from sparseattn.peers import influence_by_loop
 from sparseattn.runs import Store
+from sparseattn.specimens import INFLUENCE_UNIT, SHARE_UNIT, choose, in_units, in_units_of_one
 
 HOSTILE = [
     "</script><img src=x onerror=alert(1)>",
@@ -179,7 +172,7 @@ def test_documents_are_chosen_by_rule():
 
 
 def test_long_documents_keep_the_most_attended_states(runs, monkeypatch):
-    monkeypatch.setattr(explorer, "_INFLUENCES", 600)
+    monkeypatch.setattr(specimens, "_INFLUENCES", 600)
     few = explore(runs, count=4).data["tasks"][0]
     held = 0
     for place, about in enumerate(few["documents"]):
