@@ -75,7 +75,7 @@ def test_the_grid_takes_its_medians(ledgers):
     first = {"task": "sst", "encoder": "bilstm", "seconds": 60.0, "measured": 3, "published": 3}
     assert grid["cells"][0] == {**first, "by_wall": 3}
     assert estimate(ledgers([], rows), processes=1)["hours"] == pytest.approx(2 * grid["hours"])
-    assert in_words(grid).startswith("108 of the 108 runs of the paper's grid, 2 at a time: 0.9 h")
+    assert in_words(grid).startswith("All 108 runs of the paper's grid, 2 at a time: 0.9 h")
     assert "Not known" not in in_words(grid)
 
 

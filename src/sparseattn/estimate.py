@@ -111,7 +111,8 @@ def in_words(grid: dict[str, Any]) -> str:
     clock = f" {by_wall} of these runs are timed by the wall clock, while others ran beside them."
     rest = f" Not known yet, and on top: {missing}, {each} runs each." if missing else ""
     return (
-        f"{each * len(known)} of the {grid['runs']} runs of the paper's grid, "
+        f"{'All' if not missing else f'{each * len(known)} of the'} {grid['runs']} runs of the "
+        f"paper's grid, "
         f"{grid['processes']} at a time: {grid['hours']:.1f} hours, by the median seconds of a "
         f"run: {parts}.{clock if by_wall else ''}{rest}"
     )

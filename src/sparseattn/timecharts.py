@@ -43,7 +43,7 @@ def over_size(
             "seconds:Q",
             title="Time",
             scale=scale_over(rows, ["seconds"], type="log"),
-            axis=alt.Axis(labelExpr=_SECONDS, tickCount=4),
+            axis=alt.Axis(labelExpr=_SECONDS, values=[10.0**power for power in range(-5, 4)]),
         ),
         color=colour_by(colour, rows),
         tooltip=[tip(colour), tip(size, ",d"), tip("seconds", ".3~s")],

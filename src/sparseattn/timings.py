@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from . import paths
+from .estimate import STAGES
 from .resultfiles import read_json, write_json
 
 FILE = "bench.json"
@@ -99,19 +100,18 @@ def run_goals(runs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a task and encoder: number of ``runs``, median seconds of each stage and of the
-        whole (``seconds``), the ``fastest``, the ``goal``, and whether the median ``met`` it
-        (None where there is no goal).
+        One row a task and encoder: number of ``runs``, the median ``seconds`` of one, the median
+        share of the stages in its wall time (``train``, ``evaluate``, ``importance``,
+        ``influence``), the ``goal``, and whether the median ``met`` it (None without a goal).
     """
-    stages = ["train", "evaluate", "importance", "influence", "seconds"]
-    found = []
+    found: list[dict[str, Any]] = []
     for (task, encoder), some in runs.groupby(["task", "encoder"], sort=False):
-        medians = some[stages].median()
-        goal = RUN_SECONDS.get(str(task))
+        stages = some[list(STAGES)]
+        shares = stages.div(stages.sum(axis=1), axis=0).median()
+        seconds, goal = float(some["seconds"].median()), RUN_SECONDS.get(str(task))
         found.append(
-            {"task": task, "encoder": encoder, "runs": len(some), **medians}
-            | {"fastest": some["seconds"].min(), "goal": goal}
-            | {"met": None if goal is None else bool(medians["seconds"] <= goal)}
+            {"task": task, "encoder": encoder, "runs": len(some), "seconds": seconds, **shares}
+            | {"goal": goal, "met": None if goal is None else seconds <= goal}
         )
-    columns = ["task", "encoder", "runs", *stages, "fastest", "goal", "met"]
+    columns = ["task", "encoder", "runs", "seconds", *STAGES, "goal", "met"]
     return pd.DataFrame(found, columns=columns)
