@@ -180,7 +180,10 @@ def distribution(
     here = base.transform_filter("datum.source == 'here'")
     layers = [
         here.mark_rule().encode(x=alt.X("p05:Q", title=title, scale=scale), x2="p95:Q"),
-        here.mark_bar(size=9, cornerRadius=2).encode(x="p25:Q", x2="p75:Q"),
+        # Paler where the paper's mark, of the same colour, may lie on it.
+        here.mark_bar(size=9, cornerRadius=2, opacity=1 if paper is None else 0.5).encode(
+            x="p25:Q", x2="p75:Q"
+        ),
         here.mark_tick(thickness=2.5, size=14, color="white", opacity=1).encode(
             x="p50:Q", color=alt.value("white"), stroke=colour_by(colour, rows).legend(None)
         ),
