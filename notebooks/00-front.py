@@ -77,7 +77,8 @@ table(
     "under softmax: paired by document, over classifiers; 95 % intervals over documents and seeds.",
     columns={"source": "task", "of": "of", "mean": "share", "low": "low", "high": "high"},
     formats={"mean": ".0%", "low": ".0%", "high": ".0%"},
-).folded("The same with intervals")
+    fold="The same with intervals",
+)
 
 # %% tags=["remove-input"]
 NO_LAMBDA = Markdown("None of these classifiers has a λ: there is nothing to draw.")
