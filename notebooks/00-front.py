@@ -55,7 +55,10 @@ counted = pd.Series([run.manifest["task"]["name"] for run in recorded], dtype=st
 frames = {label(task): published.measurements([task]) for task in counted.index}
 live = measurements(runs)
 frames[f"{label(live['task'].iloc[0])} (computed in this build)"] = live
-verdicts = {source: claims.verdicts(frame) for source, frame in frames.items()}
+adversaries = {label(task): published.adversaries([task]) for task in counted.index}
+verdicts = {
+    source: claims.verdicts(frame, adversaries.get(source)) for source, frame in frames.items()
+}
 
 # %% [markdown]
 # ## The answer
@@ -130,6 +133,7 @@ claims_table(verdicts, report.notebooks())
 # - {doc}`03-hidden-states`: whether a weight on a state is a weight on a word.
 # - {doc}`04-dispersion`: whether few words matter when attention points at few states.
 # - {doc}`05-agreement`: attention against importance.
+# - {doc}`06-adversary`: other attention, the same predictions.
 # - {doc}`07-paper`: every figure of the paper beside ours, on the paper's tasks.
 # - {doc}`../measures`: every measure, with an example to check by hand.
 #

@@ -37,14 +37,15 @@ from sparseattn.tables import badge, claims_table, table
 
 frame = published.measurements(p.tasks)
 ledger = published.ledger(p.tasks)
-replicated = replication.replicate(frame, ledger)
+adversaries = published.adversaries(p.tasks)
+replicated = replication.replicate(frame, ledger, adversaries)
 replicated = replicated[replicated["task"].isin(p.tasks)]
 replicated = replicated.assign(
     classifier=classifier_names(replicated).where(replicated["encoder"].notna()),
     measure=replicated["quantity"].str.extract("_(gradient|loo)$")[0],
     of=replicated["quantity"].str.extract("_(inputs|hidden)_")[0],
 )
-verdicts = claims.verdicts(frame)
+verdicts = claims.verdicts(frame, adversaries)
 
 # %% [markdown]
 # ## How far this replication is
@@ -287,7 +288,7 @@ charts.show(
     ),
     name="adversary",
     caption="Change of accuracy when attention is trained to diverge from the base model's, with "
-    "the other parameters frozen or trained as well; 95 % intervals over seeds.",
+    "the other parameters frozen or trained as well; 95 % intervals over documents and seeds.",
     description="Points, a panel for each classifier and a row for each task: the change of "
     "accuracy with frozen and with retrained parameters.",
 )
@@ -377,4 +378,4 @@ table(behind.reset_index(), "Published runs, by task.") if len(ledger) else Mark
 # %% tags=["remove-input"]
 from sparseattn.provenance import Provenance
 
-Provenance("07-paper", p, published.runs(p.tasks))
+Provenance("07-paper", p, [*published.runs(p.tasks), *published.adversary_runs(p.tasks)])

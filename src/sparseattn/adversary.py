@@ -160,6 +160,17 @@ def divergence_ceiling(
     return jensen_shannon(corner, q)
 
 
+def even_ceiling(lengths: Float[np.ndarray, " documents"]) -> Float[np.ndarray, " documents"]:
+    """Return `divergence_ceiling` of uniform attention on so many tokens, in nats.
+
+    All weight on one of n items, against 1/n on each: ½ [ln 2n/(n+1) + 1/n ln 2/(n+1) + (n−1)/n
+    ln 2].
+    """
+    n = lengths.astype(np.float64)
+    one = np.log(2 * n / (n + 1)) + np.log(2 / (n + 1)) / n
+    return np.asarray((one + (n - 1) / n * CEILING) / 2)
+
+
 def respond(classifier: Classifier, documents: Documents, batch_size: int = 64) -> Responses:
     """Return a classifier's attention and logit for each document; no gradient."""
     return _respond(

@@ -25,6 +25,7 @@ COLOURS: dict[str, dict[str, str]] = {
     "task": {"planted": GREY, "sst": BLUE, "newsgroups": OCHRE, "imdb": GREEN},
     "measure": {"gradient": BLUE, "gradient_fixed": GREEN, "loo": OCHRE, "loo_logit": PURPLE},
     "importance_of": {"inputs": OCHRE, "hidden": BLUE},
+    "adversary": {"frozen": BLUE, "unfrozen": OCHRE, "reseeded": GREEN, "uniform": GREY},
 }
 
 LABELS = {
@@ -46,6 +47,9 @@ LABELS = {
     "loo_logit": "leave-one-out (logit)",
     "inputs": "inputs",
     "hidden": "hidden states",
+    "unfrozen": "retrained",
+    "reseeded": "another seed",
+    "uniform": "uniform attention",
 }
 
 TITLES = {
@@ -55,6 +59,8 @@ TITLES = {
     "task": "Task",
     "measure": "Importance by",
     "importance_of": "Importance of",
+    "adversary": "Adversary",
+    "pressure": "λ_adv",
     "lam": "λ",
     "epoch": "Epoch",
     "token": "Token",

@@ -16,6 +16,7 @@ from . import paths
 from .errors import UserError, nearest, validate
 
 if TYPE_CHECKING:
+    from .adversaries import Adversary
     from .runs import Run, Spec
 
 # What a kernel puts into a fresh namespace.
@@ -27,7 +28,8 @@ class Parameters(BaseModel):
 
     The grid of classifiers is the product of the lists: `encoders` × `alignments` ×
     (`projections`, sparsegen at each λ of `lams`, entmax at each α of `alphas`) × `seeds`.
-    None leaves a setting to the classifier's own default. `scores`, `shown_lams` and
+    None leaves a setting to the classifier's own default. `pressures` are the λ_adv of frozen
+    adversaries, and `adversary_epochs` the most epochs of any. `scores`, `shown_lams` and
     `shown_alphas` are those of the page on projections, `tasks` those of the published results.
     `jacobians` is how many documents of each live run the page on hidden states takes whole
     Jacobians of.
@@ -49,6 +51,8 @@ class Parameters(BaseModel):
     vectors: str | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     jobs: Annotated[int, Field(ge=1)] | None = None
+    pressures: list[Annotated[float, Field(ge=0)]] = []
+    adversary_epochs: Annotated[int, Field(ge=1)] | None = None
     tasks: list[Literal["sst", "newsgroups", "imdb"]] = ["sst", "newsgroups", "imdb"]
     jacobians: Annotated[int, Field(ge=0)] = 6
     scores: Annotated[list[float], Field(min_length=2, max_length=40)] = [1.0, 0.0]
@@ -96,6 +100,25 @@ class Parameters(BaseModel):
         from .sweeps import ensure
 
         return ensure(self.specs(), Store(paths.store()), jobs=self.jobs)
+
+    def adversaries(self) -> "list[Adversary]":
+        """Return adversaries against the runs of the grid, computing those not in the store.
+
+        Of each variant one at the default λ_adv, and frozen ones at all of `pressures`.
+        """
+        from .adversaries import CONTROLS, TRAINED, Adversaries, bases, grid
+        from .adversary import PRESSURE
+        from .runs import Store
+        from .sweeps import ensure
+
+        specs = [
+            *grid(self.specs(), [*TRAINED, *CONTROLS], epochs=self.adversary_epochs),
+            *grid(
+                self.specs(), ["frozen"], [PRESSURE, *self.pressures], epochs=self.adversary_epochs
+            ),
+        ]
+        ensure(bases(specs), Store(paths.store()), jobs=self.jobs)
+        return ensure(dict.fromkeys(specs), Adversaries(paths.store()), jobs=self.jobs)
 
 
 def declared(notebook: str) -> dict[str, Any]:

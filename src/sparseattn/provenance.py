@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .parameters import Parameters, declared
 
 if TYPE_CHECKING:
+    from .adversaries import Adversary
     from .runs import Run
 
 PACKAGES = ("torch", "entmax", "numpy", "scipy", "pandas", "datasets", "altair", "jupyter-book")
@@ -27,10 +28,12 @@ class Provenance:
     parameters
         The checked parameters.
     runs
-        The runs the page reads.
+        The runs and adversaries the page reads.
     """
 
-    def __init__(self, notebook: str, parameters: Parameters, runs: Sequence["Run"] = ()) -> None:
+    def __init__(
+        self, notebook: str, parameters: Parameters, runs: "Sequence[Run | Adversary]" = ()
+    ) -> None:
         self.notebook, self.parameters, self.runs = notebook, parameters, runs
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
