@@ -50,10 +50,13 @@ p = parameters.check(globals(), "06-adversary")
 #
 # $$
 # |\hat y_a - \hat y| - \lambda_{adv}\,\mathrm{JSD}(\alpha_a, \alpha),
-# \qquad
+# $$
+#
+# where, with $m = (p + q)/2$ the mean of two attentions,
+#
+# $$
 # \mathrm{JSD}(p, q) = \tfrac12 \sum_i p_i \log\frac{p_i}{m_i}
-# + \tfrac12 \sum_i q_i \log\frac{q_i}{m_i},
-# \quad m = \tfrac{p + q}{2}.
+# + \tfrac12 \sum_i q_i \log\frac{q_i}{m_i}.
 # $$
 #
 # The Jensen–Shannon divergence (JSD) is zero where the two attentions are equal, and
@@ -74,7 +77,7 @@ p = parameters.check(globals(), "06-adversary")
 # %% tags=["remove-cell"]
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown
+from IPython.display import HTML, Markdown
 
 from sparseattn import charts, claims, paper, published, replication
 from sparseattn.adversaries import TRAINED, measurements
@@ -110,6 +113,11 @@ theirs = paper.table5().assign(projection="softmax")
 theirs["where"] = theirs["task"].map(label) + ", " + theirs["encoder"].map(label)
 theirs["where"] += ", " + theirs["alignment"].map(label)
 theirs = theirs[theirs["where"].isin(found["where"])].rename(columns={"value": "mean"})
+
+
+def folded(summary, shown):
+    """Return a table that opens on demand."""
+    return HTML(f"<details><summary>{summary}</summary>{shown.markup}</details>")
 
 
 def drawn(quantity, title, **options):
@@ -150,7 +158,7 @@ charts.show(
 # %% tags=["hide-input"]
 wide = found.pivot_table(["mean", "low", "high"], BY, "quantity", sort=False)
 wide.columns = [f"{quantity}_{end}" for end, quantity in wide.columns]
-table(
+wide = table(
     wide.reset_index(),
     "Divergence and change of accuracy, means with the ends of their intervals.",
     columns={
@@ -166,6 +174,7 @@ table(
     },
     formats=dict.fromkeys([name for name in wide if "accuracy" in name], "+.3f"),
 )
+folded("Divergence and cost, number by number", wide)
 
 # %% [markdown]
 # ## The price of divergence
@@ -196,8 +205,8 @@ Markdown("Give `pressures` more than one value to see the curve.") if shown.empt
         titles=("JSD, nats", "Change of accuracy"),
     ),
     name="trade-off",
-    caption="Frozen adversaries at several pressures λ_adv (written beside the points): the more "
-    "attention diverges, the more accuracy it costs? With 95 % intervals of both.",
+    caption="What divergence costs frozen adversaries, at several pressures λ_adv (written beside "
+    "the points), with 95 % intervals of both.",
     description="Points joined by lines in a panel for each task and classifier: divergence "
     "against change of accuracy as the pressure grows, under softmax and sparsemax.",
 )
@@ -211,14 +220,15 @@ Markdown("Give `pressures` more than one value to see the curve.") if shown.empt
 # %% tags=["hide-input"]
 from sparseattn.tasks import load_task
 
-first = next(one for one in kept if one.spec.variant == "frozen" and one.spec.pressure == PRESSURE)
-alike = [one for one in kept if one.spec.base == first.spec.base and one.spec.pressure == PRESSURE]
-document = load_task(p.task, p.task_options).test.sample(1)
-words = load_task(p.task, p.task_options).words(document.ids[0])
-reading = pd.DataFrame({"token": words, "base": first.traces["base_attention"][0, : len(words)]})
-for one in alike:
-    if one.spec.variant != "uniform":
-        reading[label(one.spec.variant)] = one.traces["attention"][0, : len(words)]
+alike = [one for one in kept if one.spec.base == kept[0].spec.base]
+alike = {one.spec.variant: one for one in alike if one.spec.pressure == PRESSURE}
+opened = load_task(p.task, p.task_options)
+document = opened.test.sample(1)
+words = opened.words(document.ids[0])
+reading = pd.DataFrame({"token": words})
+reading["base"] = kept[0].traces["base_attention"][0, : len(words)]
+for variant in ("reseeded", *TRAINED):
+    reading[label(variant)] = alike[variant].traces["attention"][0, : len(words)]
 known = document.evidence is not None
 charts.show(
     charts.tokens(
@@ -227,8 +237,8 @@ charts.show(
         truth="known" if known else None,
     ),
     name="document",
-    caption=f"The attention of four classifiers on one document ({first.spec.base.label}). Each "
-    "column is shaded relative to its own largest weight.",
+    caption=f"The attention of the base ({frame['where'].iloc[0]}, {frame['sparsity'].iloc[0]}) "
+    "and of three others on one document. Each column is shaded relative to its largest weight.",
     description="A row for each token and a column each for the base, another seed, the frozen and "
     "the retrained adversary; darker cells have more attention.",
 )
@@ -267,8 +277,9 @@ parts = at_default.assign(
 parts = ordered(
     summarise(parts, BY, ["jsd", "jsd_ceiling", "share_disjoint", "share_ceiling"])
 ).pivot_table("mean", BY, "quantity", sort=False)
-table(
-    parts.reset_index(),
+parts = parts.reset_index()
+listing = table(
+    parts,
     "The divergence, the most there could be against this base, and the share of it that comes "
     "from tokens which only one of the two attentions weighs. Means over documents.",
     columns={
@@ -281,6 +292,20 @@ table(
         "share_disjoint": "from zeros",
     },
     formats={"share_disjoint": ".0%", "share_ceiling": ".0%", "jsd": ".3f", "jsd_ceiling": ".3f"},
+)
+folded("Ceilings and zeros, number by number", listing)
+
+# %% tags=["hide-input"]
+trained = parts[parts["adversary"].isin(TRAINED)]
+zeros = trained[trained["sparsity"] != "softmax"]["share_disjoint"].dropna()
+Markdown(
+    f"The adversaries reach {trained['share_ceiling'].min():.0%} to "
+    f"{trained['share_ceiling'].max():.0%} of what their base allows."
+    + (
+        f" Under sparse projections {zeros.min():.0%} to {zeros.max():.0%} of that are from zeros."
+        if len(zeros)
+        else ""
+    )
 )
 
 # %% tags=["hide-input"]
@@ -315,8 +340,16 @@ Markdown(
 
 # %% tags=["hide-input"]
 replicated = replication.replicate(pd.DataFrame(), pd.DataFrame(), frame)
-against = contradictions(replicated).query("number == 6")
-table(against, "The figures on it.", columns={"paper": "the paper's", "here": "ours"})
+changes = found[found["quantity"] == "accuracy_change"].groupby("adversary")["mean"]
+spans = {
+    name: f"{part.min():+.3f} to {part.max():+.3f}".replace("-", "−") for name, part in changes
+}
+Markdown(
+    f"*The paper's figures.* {contradictions(replicated).set_index('number').loc[6, 'paper']}\n\n"
+    f"*Ours.* Accuracy changes by {spans['frozen']} with frozen parameters and by "
+    f"{spans['unfrozen']} retrained. Where a frozen adversary keeps the predictions too, the "
+    "base's own encoder has spread the information already, and nothing need be moved."
+)
 
 # %% [markdown]
 # **Does importance move along?** If another attention came with another importance of the inputs,
