@@ -73,13 +73,15 @@ p = parameters.check(globals(), "06-adversary")
 # (the paper's Table 5). For scale, two comparisons that no adversary takes part in: the same
 # classifier trained from **another seed**, and the base with **uniform attention**, the same weight
 # on every token.
+#
+# Tasks without a mark are published with this book; *live* is what this page computes itself.
 
 # %% tags=["remove-cell"]
 import numpy as np
 import pandas as pd
-from IPython.display import HTML, Markdown
+from IPython.display import Markdown
 
-from sparseattn import charts, claims, paper, published, replication
+from sparseattn import charts, claims, origins, paper, published, replication
 from sparseattn.adversaries import TRAINED, measurements
 from sparseattn.adversary import CEILING, PRESSURE, even_ceiling
 from sparseattn.appearance import label
@@ -87,19 +89,18 @@ from sparseattn.contradictions import contradictions
 from sparseattn.statistics import summarise
 from sparseattn.tables import table
 
-recorded = published.adversary_runs(p.tasks)
 kept = p.adversaries()
 live = measurements(kept)
-frames = [live, measurements(recorded)] if recorded else [live]
-frame = pd.concat(frames, ignore_index=True)
-frame["where"] = frame["task"].map(label) + ", " + frame["classifier"]
+recorded = {label(task): published.adversaries([task]) for task in p.tasks}
+frame = origins.joined(recorded, live)
+frame["where"] = frame["origin"] + ": " + frame["classifier"]
 at_default = frame[frame["pressure"] == PRESSURE]
 
 # %% [markdown]
 # ## How far, and at what cost
 
 # %% tags=["hide-input"]
-BY = ["where", "task", "encoder", "alignment", "sparsity", "projection", "adversary"]
+BY = ["where", "origin", "sparsity", "projection", "adversary"]
 ORDER = ["reseeded", "uniform", "frozen", "unfrozen"]
 
 
@@ -109,23 +110,17 @@ def ordered(rows):
 
 
 found = ordered(summarise(at_default, BY, ["jsd", "accuracy_change", "tau_gradient"]))
-theirs = paper.table5().assign(projection="softmax")
-theirs["where"] = theirs["task"].map(label) + ", " + theirs["encoder"].map(label)
-theirs["where"] += ", " + theirs["alignment"].map(label)
-theirs = theirs[theirs["where"].isin(found["where"])].rename(columns={"value": "mean"})
-
-
-def folded(summary, shown):
-    """Return a table that opens on demand."""
-    return HTML(f"<details><summary>{summary}</summary>{shown.markup}</details>")
+theirs = origins.reported(paper.table5().assign(projection="softmax"), at_default)
+if theirs is not None:
+    theirs = theirs.assign(where=theirs["origin"] + ": " + theirs["classifier"])
+    theirs = theirs[theirs["where"].isin(found["where"])]
 
 
 def drawn(quantity, title, **options):
     """Draw one quantity of adversaries and comparisons, the paper's beside ours."""
-    reported = theirs[theirs["quantity"] == quantity]
     return charts.paper_versus_here(
         found[found["quantity"] == quantity],
-        reported if len(reported) else None,
+        None if theirs is None else theirs[theirs["quantity"] == quantity],
         group="adversary",
         colour="projection",
         panel="where",
@@ -158,7 +153,7 @@ charts.show(
 # %% tags=["hide-input"]
 wide = found.pivot_table(["mean", "low", "high"], BY, "quantity", sort=False)
 wide.columns = [f"{quantity}_{end}" for end, quantity in wide.columns]
-wide = table(
+table(
     wide.reset_index(),
     "Divergence and change of accuracy, means with the ends of their intervals.",
     columns={
@@ -173,8 +168,8 @@ wide = table(
         "accuracy_change_high": "high ",
     },
     formats=dict.fromkeys([name for name in wide if "accuracy" in name], "+.3f"),
+    fold="Divergence and cost, number by number",
 )
-folded("Divergence and cost, number by number", wide)
 
 # %% [markdown]
 # ## The price of divergence
@@ -237,7 +232,7 @@ charts.show(
         truth="known" if known else None,
     ),
     name="document",
-    caption=f"The attention of the base ({frame['where'].iloc[0]}, {frame['sparsity'].iloc[0]}) "
+    caption=f"The attention of the base ({live['classifier'].iloc[0]}, {live['sparsity'].iloc[0]}) "
     "and of three others on one document. Each column is shaded relative to its largest weight.",
     description="A row for each token and a column each for the base, another seed, the frozen and "
     "the retrained adversary; darker cells have more attention.",
@@ -278,7 +273,7 @@ parts = ordered(
     summarise(parts, BY, ["jsd", "jsd_ceiling", "share_disjoint", "share_ceiling"])
 ).pivot_table("mean", BY, "quantity", sort=False)
 parts = parts.reset_index()
-listing = table(
+table(
     parts,
     "The divergence, the most there could be against this base, and the share of it that comes "
     "from tokens which only one of the two attentions weighs. Means over documents.",
@@ -292,8 +287,8 @@ listing = table(
         "share_disjoint": "from zeros",
     },
     formats={"share_disjoint": ".0%", "share_ceiling": ".0%", "jsd": ".3f", "jsd_ceiling": ".3f"},
+    fold="Ceilings and zeros, number by number",
 )
-folded("Ceilings and zeros, number by number", listing)
 
 # %% tags=["hide-input"]
 trained = parts[parts["adversary"].isin(TRAINED)]
@@ -309,18 +304,18 @@ Markdown(
 )
 
 # %% tags=["hide-input"]
-documents = frame.drop_duplicates(["task", "document"])
+documents = frame.drop_duplicates(["origin", "document"])
 even = documents.assign(even=even_ceiling(documents["length"].to_numpy()))
-even = even.groupby("task", sort=False)["even"].mean()
+even = even.groupby(["task", "origin"], sort=False)["even"].mean()
 reported = paper.table5().query("quantity == 'jsd' and encoder == 'transformer'")
 lines = [
-    f"{label(name)}: at most {value:.2f} against uniform attention"
+    f"{origin}: at most {value:.2f} against uniform attention"
     + "".join(
         f"; the paper's Transformer, {row['adversary'].replace('unfrozen', 'retrained')}, "
         f"{row['value']:.2f}"
         for row in reported[reported["task"] == name].to_dict("records")
     )
-    for name, value in even.items()
+    for (name, origin), value in even.items()
 ]
 Markdown(
     "All weight on one token, against the same weight on every token, gives on the documents of\n\n"
@@ -339,7 +334,8 @@ Markdown(
 # move anything.
 
 # %% tags=["hide-input"]
-replicated = replication.replicate(pd.DataFrame(), pd.DataFrame(), frame)
+others = pd.concat([*recorded.values()]) if any(map(len, recorded.values())) else live
+replicated = replication.replicate(pd.DataFrame(), pd.DataFrame(), others)
 changes = found[found["quantity"] == "accuracy_change"].groupby("adversary")["mean"]
 spans = {
     name: f"{part.min():+.3f} to {part.max():+.3f}".replace("-", "−") for name, part in changes
@@ -417,13 +413,13 @@ shown
 # %% tags=["hide-input"]
 nothing = pd.DataFrame()
 judged = [
-    claims.verdicts(nothing, part).query("number == 6").assign(task=label(name))
-    for name, part in frame.groupby("task", sort=False)
+    claims.verdicts(nothing, part).query("number == 6").assign(origin=origin)
+    for origin, part in frame.groupby("origin", sort=False)
 ]
 table(
     pd.concat(judged),
     "The claim, task by task, by the rule stated.",
-    columns={"task": "task", "verdict": "verdict", "sentence": "numbers", "rule": "rule"},
+    columns={"origin": "task", "verdict": "verdict", "sentence": "numbers", "rule": "rule"},
 )
 
 # %% tags=["hide-input"]
@@ -436,4 +432,4 @@ print("without zeros no disjoint part:", bool(np.allclose(flat["jsd_disjoint"], 
 # %% tags=["remove-input"]
 from sparseattn.provenance import Provenance
 
-Provenance("06-adversary", p, [*recorded, *kept])
+Provenance("06-adversary", p, [*published.adversary_runs(p.tasks), *kept])

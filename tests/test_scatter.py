@@ -51,3 +51,19 @@ def test_the_diagonal_is_one():
 def test_a_point_says_which_it_is():
     fields = [tip["field"] for tip in drawn().spec["layer"][0]["encoding"]["tooltip"]]
     assert fields == ["classifier", "sparsity", "attention", "importance"]
+
+
+def test_what_one_quantity_costs_of_another():
+    frame = pd.DataFrame({"jsd": [0.6, 0.2, 0.4], "change": [-0.1, 0.0, -0.02]})
+    for name in ("jsd", "change"):
+        frame = frame.assign(**{f"{name}_low": frame[name] - 0.01, f"{name}_high": frame[name]})
+    frame = frame.assign(pressure=[10.0, 0.1, 1.0], projection="softmax", task="SST")
+    for panel in (None, "task"):
+        chart = charts.trade_off(
+            frame, x="jsd", y="change", order="pressure", panel=panel, titles=("x", "y")
+        )
+        shown = charts.show(chart, name="a-chart", caption="A caption.", description="In words.")
+        alt.Chart.from_dict(shown.spec)
+        assert marks(shown.spec) == ["line", "rule", "rule", "point", "text"]
+        (rows,) = shown.spec["datasets"].values()
+        assert [row["pressure"] for row in rows] == [0.1, 1.0, 10.0]  # joined in this order

@@ -30,7 +30,7 @@ from .errors import UserError
 from .figures import AnyChart, Figure, show
 from .kendall import kendall_tau
 from .projections import project
-from .scatter import against
+from .scatter import against, trade_off
 
 __all__ = [
     "Figure",
@@ -276,55 +276,6 @@ def over_lambda(
     chart = alt.layer(*layers).properties(height=plot_height(rows, panel))
     drawn: Literal["dots"] | None = "dots" if null else None
     return finish(chart, colour, rows, panel, paper=paper is not None, null=drawn)
-
-
-def trade_off(
-    frame: pd.DataFrame,
-    *,
-    x: str,
-    y: str,
-    order: str,
-    colour: str = "projection",
-    panel: str | None = None,
-    titles: tuple[str, str],
-) -> AnyChart:
-    """Draw what one quantity costs of another, a point a setting, joined in the settings' order.
-
-    Parameters
-    ----------
-    frame
-        Columns `x`, `y`, `order`, `colour`, `panel`, and the ends of the intervals of both,
-        ``{x}_low``, ``{x}_high``, ``{y}_low``, ``{y}_high``.
-    order
-        The setting, a number; it is written beside each point.
-    titles
-        What `x` and `y` are, with their units.
-    """
-    ends = [f"{name}_{end}" for name in (x, y) for end in ("low", "high")]
-    rows = tidy(frame.sort_values(order), [x, y, order, colour, *ends], panel)
-    scales = [scale_over(rows, [name, f"{name}_low", f"{name}_high"]) for name in (x, y)]
-
-    def across(field: str) -> alt.X:
-        return alt.X(f"{field}:Q", title=titles[0], scale=scales[0])
-
-    def up(field: str) -> alt.Y:
-        return alt.Y(f"{field}:Q", title=titles[1], scale=scales[1])
-
-    base = alt.Chart(rows).encode(
-        color=colour_by(colour, rows), tooltip=[*map(tip, (order, colour, x, y, *ends))]
-    )
-    chart = alt.layer(
-        base.mark_line(strokeWidth=1.5, opacity=0.7).encode(
-            x=across(x), y=up(y), order=f"{order}:Q"
-        ),
-        base.mark_rule(opacity=0.5).encode(x=across(ends[0]), x2=ends[1], y=up(y)),
-        base.mark_rule(opacity=0.5).encode(x=across(x), y=up(ends[2]), y2=ends[3]),
-        base.mark_point(filled=True, opacity=1).encode(x=across(x), y=up(y)),
-        base.mark_text(align="left", dx=7, dy=-7, fontSize=11).encode(
-            x=across(x), y=up(y), text=alt.Text(f"{order}:Q", format="~g")
-        ),
-    ).properties(height=260)
-    return finish(chart, colour, rows, panel)
 
 
 def projections(

@@ -135,8 +135,8 @@ def unique(measurements: pd.DataFrame) -> pd.DataFrame:
     """Return measurements with canonical names, a run that occurs under two names kept once."""
     named = [name for name in measurements.index.names if name is not None]
     frame = measurements.reset_index(level=named) if named else measurements
-    alpha = ["alpha"] if "alpha" in frame else []
-    return canonical(frame).drop_duplicates([*CELL, *alpha, "seed", "document"])
+    more = [name for name in ("alpha", "adversary", "pressure") if name in frame]
+    return canonical(frame).drop_duplicates([*CELL, *more, "seed", "document"])
 
 
 def _read(name: str) -> pd.DataFrame:
