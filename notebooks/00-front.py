@@ -135,6 +135,9 @@ claims_table(verdicts, report.notebooks())
 # - {doc}`05-agreement`: attention against importance.
 # - {doc}`06-adversary`: other attention, the same predictions.
 # - {doc}`07-paper`: every figure of the paper beside ours, on the paper's tasks.
+# - {doc}`10-deviations`: what is done otherwise here, and how much that changes.
+# - {doc}`11-ledger`: every run behind the book; {doc}`12-reproducibility`: all one needs to repeat
+#   it.
 # - {doc}`../measures`: every measure, with an example to check by hand.
 #
 # ## Run it again

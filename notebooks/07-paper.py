@@ -29,7 +29,7 @@ p = parameters.check(globals(), "07-paper")
 # %% tags=["remove-output", "hide-input"]
 from IPython.display import Markdown
 
-from sparseattn import charts, claims, paper, published, replication, report
+from sparseattn import charts, claims, links, paper, published, replication, report
 from sparseattn.appearance import label
 from sparseattn.cells import classifier_names
 from sparseattn.contradictions import contradictions
@@ -112,13 +112,14 @@ def listed(item, only="", what="", **columns):
     """Return one item's figures as a table that opens on demand."""
     rows = replicated[(replicated["item"] == item) & replicated["quantity"].str.contains(only)]
     rows = rows.assign(quantity=rows["quantity"].str.replace("_", " "))
-    rows = rows.dropna(axis="columns", how="all")
+    where = [links.behind_figure(row) for row in rows.to_dict("records")]
+    rows = rows.dropna(axis="columns", how="all").assign(where=where)
     names = {"task": "task", "classifier": "classifier", "projection": "projection", "lam": "λ"}
     names |= {"measure": "by", "adversary": "parameters"} | columns | {"paper": "paper"}
     names |= {"here": "here", "low": "low", "high": "high", "runs": "runs", "verdict": "verdict"}
     names = {name: title for name, title in names.items() if name in rows}
-    caption = f"{item}{what}, the paper's and ours."
-    return table(rows, caption, columns=names, fold=f"{item}{what}, number by number")
+    fold, caption = f"{item}{what}, number by number", f"{item}{what}, the paper's and ours."
+    return table(rows, caption, columns=names, links={"runs": "where"}, fold=fold)
 
 
 # %% [markdown]

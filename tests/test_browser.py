@@ -143,6 +143,93 @@ def test_without_a_script_a_picture_stays(browser: object, site: str) -> None:
     context.close()
 
 
+def _shown(visit: Visit) -> list[str]:
+    rows = visit.page.locator(".ledger-runs tbody tr[id]:visible")
+    return [str(row.get_attribute("id")) for row in rows.all()]
+
+
+def _column(visit: Visit, heading: str) -> list[str]:
+    heads = visit.page.locator(".ledger-runs thead th").all_inner_texts()
+    place = next(i for i, text in enumerate(heads) if text.startswith(heading))
+    cells = visit.page.locator(f".ledger-runs tbody tr[id] > :nth-child({place + 1}):visible")
+    return cells.all_inner_texts()
+
+
+def test_ledger_filters_by_keyboard_and_the_address_follows(visit: Visit) -> None:
+    visit.open(_page("ledger"))
+    every = _shown(visit)
+    menu = visit.page.locator(".ledger select[name=encoder]")
+    menu.focus()
+    visit.page.keyboard.press("ArrowDown")  # the first encoder there is
+    chosen = menu.input_value()
+    some = _shown(visit)
+    assert chosen
+    assert 0 < len(some) < len(every)
+    count = visit.page.locator(".ledger-count").inner_text()
+    assert count == f"{len(some)} of {len(every)} runs."
+    rows = visit.page.locator(".ledger-runs tbody tr[id]:visible")
+    assert {row.get_attribute("data-encoder") for row in rows.all()} == {chosen}
+    assert visit.page.evaluate("location.hash") == f"#encoder={chosen}"
+    visit.page.locator(".ledger input[name=words]").fill(some[0])
+    assert _shown(visit) == [some[0]]
+    visit.page.locator(".ledger [type=reset]").press("Enter")
+    visit.page.wait_for_function("!location.hash")
+    assert _shown(visit) == every
+
+
+def test_ledger_sorts_by_keyboard(visit: Visit) -> None:
+    visit.open(_page("ledger"))
+    heading = visit.page.locator(".ledger-runs thead th", has_text="Accuracy")
+    heading.locator("button").focus()
+    visit.page.keyboard.press("Enter")
+    assert heading.get_attribute("aria-sort") == "ascending"
+    rising = [float(text) for text in _column(visit, "Accuracy")]
+    assert rising == sorted(rising)
+    assert rising[0] < rising[-1]
+    visit.page.keyboard.press("Space")
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert [float(text) for text in _column(visit, "Accuracy")] == rising[::-1]
+    assert visit.page.locator(".ledger-runs [aria-sort]").count() == 1
+
+
+def test_a_number_leads_to_its_runs_and_a_run_to_its_pages(visit: Visit) -> None:
+    visit.open(_page("07-paper"))
+    visit.page.locator("summary", has_text="Table 1, number by number").click()
+    link = visit.page.locator("details[open] td a").first
+    runs = int(link.inner_text())
+    link.click()
+    visit.page.wait_for_selector(".ledger-choice:not([hidden])")
+    assert len(_shown(visit)) == runs
+    run = _shown(visit)[0]
+    visit.page.goto(f"{visit.site}/{_page('ledger')}#{run}")
+    facts = visit.page.locator(".ledger-more dl")
+    facts.wait_for()
+    assert f"recompute {run}" in facts.inner_text()
+    assert facts.locator("a", has_text="07-paper").count() == 1
+    assert visit.errors == []
+
+
+def test_ledger_downloads_what_it_shows(visit: Visit) -> None:
+    visit.open(_page("ledger") + "#seed=0")
+    shown = _shown(visit)
+    with visit.page.expect_download() as download:
+        visit.page.locator(".ledger [data-get=csv]").click()
+    rows = list(csv.DictReader(Path(download.value.path()).read_text("utf-8").splitlines()))
+    assert [row["key"] for row in rows] == shown
+    assert {row["seed"] for row in rows} == {"0"}
+
+
+def test_ledger_is_whole_without_a_script(browser: object, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False)  # type: ignore[attr-defined]
+    page = context.new_page()
+    page.goto(f"{site}/{_page('ledger')}")
+    rows = page.locator(".ledger-runs tbody tr")
+    assert page.locator(".ledger-count").inner_text() == f"{rows.count()} runs."
+    assert rows.last.is_visible()
+    assert not page.locator(".ledger-choice").is_visible()
+    context.close()
+
+
 def test_search_finds_a_term(visit: Visit) -> None:
     visit.page.goto(f"{visit.site}/search.html?q=dispersion")
     visit.page.wait_for_selector("#search-results li", timeout=15_000)

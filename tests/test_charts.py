@@ -62,7 +62,15 @@ def documents(count: int = 400) -> pd.DataFrame:
     )
 
 
+AMOUNTS = pd.DataFrame(
+    {
+        "task": ["sst", "sst", "imdb", "imdb"],
+        "stage": ["training", "scoring"] * 2,
+        "hours": [3.0, 1.0, 5.0, 0.5],
+    }
+)
 KINDS = {
+    "amounts": lambda: charts.amounts(AMOUNTS, value="hours", colour="stage", title="Hours"),
     "learning_curves": lambda: charts.learning_curves(CURVES),
     "paper_versus_here": lambda: charts.paper_versus_here(OURS, PAPER),
     "paper_versus_here panels": lambda: charts.paper_versus_here(
@@ -98,6 +106,14 @@ def test_specification_is_valid_and_drawable(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_twice(kind: str) -> None:
     assert figure(KINDS[kind]())._repr_html_() == figure(KINDS[kind]())._repr_html_()
+
+
+def test_amounts_are_drawn_whole_and_from_zero() -> None:
+    drawn = figure(KINDS["amounts"]())
+    assert rows(KINDS["amounts"]())["hours"].sum() == AMOUNTS["hours"].sum()
+    encoding = drawn.spec["encoding"]
+    assert isinstance(encoding, dict)
+    assert encoding["x"]["stack"] == "zero"
 
 
 def test_a_projection_has_its_colour_in_every_kind() -> None:

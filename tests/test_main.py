@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from sparseattn import __main__ as command
-from sparseattn import report, sweeps, yamls
+from sparseattn import report, sweeps, variants, yamls
 from sparseattn.errors import UserError
 from sparseattn.runs import Store
 
@@ -41,7 +41,17 @@ def test_help_lists_the_commands_at_once():
         [sys.executable, "-X", "importtime", "-m", "sparseattn", "--help"],
         capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": src},
     )  # fmt: skip
-    for name in ["sweep", "compute", "ledger", "verify", "tasks", "run", "book", "bench"]:
+    for name in [
+        "sweep",
+        "compute",
+        "ledger",
+        "verify",
+        "tasks",
+        "run",
+        "book",
+        "bench",
+        "deviations",
+    ]:
         assert f"  {name} " in shown.stdout
     for costly in ("torch", "pandas", "scipy", "altair"):
         assert f"| {costly}\n" not in shown.stderr
@@ -206,6 +216,25 @@ def test_a_sweep_can_go_to_a_cluster(run, monkeypatch):
     (specs, _, cluster, jobs), options = sent[0]
     assert (len(specs), cluster, jobs) == (1, "slurm", 9)
     assert options == {"timeout_min": 240, "mem_gb": 8, "slurm_partition": "gpu"}
+
+
+def test_deviations_keep_their_runs_apart(run, store, monkeypatch, tmp_path):
+    """Two runs of one classifier and seed in a store could not be published from it."""
+    asked, kept = [], []
+
+    def ensure(specs, where, *_, **__):
+        asked.append((where.root, specs))
+        return [f"run of {spec.encoder}" for spec in specs]
+
+    monkeypatch.setattr(sweeps, "ensure", ensure)
+    monkeypatch.setattr(variants, "record", lambda made: kept.extend(made) or 1)
+    code, told, _ = run("deviations", "--seeds", "0,4", "--jobs", "1")
+    assert code == 0
+    assert [root for root, _ in asked] == [store.root, store.root / "variants"]
+    assert {spec.seed for _, specs in asked for spec in specs} == {0, 4}
+    assert [name for name, _ in kept[:4]] == [variants.OURS] * 4
+    assert all(name != variants.OURS for name, _ in kept[4:])
+    assert told == f"1 summaries added, {len(kept) - 1} were there already.\n"
 
 
 def test_yaml_numbers_as_people_write_them():

@@ -138,6 +138,15 @@ class TestRoundTrip:
 
 
 class TestAdding:
+    def test_a_task_file_without_the_vocabulary_s_size_is_completed(self, real, tmp_path):
+        publishing.publish(real, tmp_path)
+        (whole,) = published.tasks(tmp_path).values()
+        assert whole["vocabulary"] == len(tiny.task().vocabulary)
+        old = {name: value for name, value in whole.items() if name != "vocabulary"}
+        file = resultfiles.write_json(tmp_path / "planted" / resultfiles.TASK, old)
+        assert publishing.publish(real[:1], tmp_path) == [file]
+        assert published.tasks(tmp_path)["planted"] == whole
+
     def test_batches_join_and_publishing_again_changes_nothing(self, real, tmp_path):
         assert publishing.publish(real[:1], tmp_path)
         before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}

@@ -64,6 +64,8 @@ def test_execution_uses_the_parameters_and_records_its_origin(executed):
     assert origin["parameters"] == {"lams": [0.5]}
     assert "parameters" in origin["modules"]
     assert "training" not in origin["modules"]  # what the page does not import, it owes nothing
+    assert 0 < origin["seconds"] < 600
+    assert origin["runs"] == []
     assert "jupytext" not in notebook.metadata
     assert "papermill" not in json.dumps(notebook.metadata)
 

@@ -157,6 +157,12 @@ def test_a_run_holds_what_was_observed(made, task):
     assert len(run.curve) == 2
 
 
+def test_a_run_is_found_by_its_key(made, task):
+    run = made.find(tiny.spec(), task)
+    assert made.get(run.key).manifest == run.manifest
+    assert made.get("0" * 16) is None
+
+
 def test_measurements_are_those_of_the_traces(made, task):
     run = made.find(tiny.spec(), task)
     table = run.measurements()

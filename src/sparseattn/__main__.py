@@ -346,6 +346,34 @@ def recompute(key: Annotated[str, typer.Argument(help="Of a published run.")]) -
 
 
 @app.command()
+def deviations(
+    task: Annotated[str, typer.Option(help="sst, newsgroups, imdb.")] = "sst",
+    seeds: Annotated[str, typer.Option(help="0,1,2")] = "0,1,2",
+    jobs: JobsOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Train with the paper's settings where ours depart; add what that changes to book/results.
+
+    Their runs are kept in a folder of the store of their own: publish takes one run of a
+    classifier and seed.
+    """
+    from . import paths, variants
+    from .runs import Store
+    from .sweeps import ensure
+
+    wanted = variants.specs(task, _listed("seeds", seeds))
+    made = []
+    with _failing_plainly():
+        for ours in (True, False):
+            part = [(name, spec) for name, spec in wanted if (name == variants.OURS) == ours]
+            store = _store() if ours else Store(paths.store() / "variants")
+            runs = ensure([spec for _, spec in part], store, jobs, progress=not quiet)
+            made += [(name, run) for (name, _), run in zip(part, runs, strict=True)]
+    new = variants.record(made)
+    print(f"{new} summaries added, {len(made) - new} were there already.")
+
+
+@app.command()
 def paper(as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False) -> None:
     """Print every figure of the paper beside ours; exit with 1 when one is missing."""
     from . import replication

@@ -76,6 +76,7 @@ TITLES = {
     "norm": "Influence by",
     "null": "by chance",
     "sparsity": "Projection",
+    "stage": "Stage",
 }
 
 _SPARE = (BLUE, OCHRE, GREEN, PURPLE)

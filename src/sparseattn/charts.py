@@ -35,6 +35,7 @@ from .scatter import against, trade_off
 __all__ = [
     "Figure",
     "against",
+    "amounts",
     "distribution",
     "learning_curves",
     "over_lambda",
@@ -137,6 +138,36 @@ def paper_versus_here(
     chart = alt.layer(*layers).properties(height=height_of(rows, group, colour))
     drawn: Literal["stroke"] | None = "stroke" if null else None
     return finish(chart, colour, rows, panel, paper=paper is not None, null=drawn)
+
+
+def amounts(
+    frame: pd.DataFrame, *, value: str, group: str = "task", colour: str, title: str
+) -> AnyChart:
+    """Draw amounts that add up: a bar a group, a part of it a colour.
+
+    Parameters
+    ----------
+    frame
+        Columns `value` (not negative), `group` and `colour`.
+    title
+        What `value` is, with its unit.
+    """
+    rows = tidy(frame, [group, colour, value], None)
+    order = list(colours(colour, rows[colour]))
+    rows["place"] = rows[colour].map(order.index)
+    chart = (
+        alt.Chart(rows)
+        .mark_bar(height=16)
+        .encode(
+            x=alt.X(f"{value}:Q", title=title, stack="zero"),
+            y=alt.Y(f"{group}:N", title=None, sort=list(dict.fromkeys(rows[group]))),
+            color=colour_by(colour, rows),
+            order="place:Q",
+            tooltip=[tip(group), tip(colour), tip(value, ",.3~f")],
+        )
+        .properties(height=20 + 32 * int(rows[group].nunique()))
+    )
+    return finish(chart, colour, rows, None)
 
 
 def distribution(

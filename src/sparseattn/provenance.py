@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from . import links
 from .parameters import Parameters, declared
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ class Provenance:
             if name.startswith("sparseattn.")
         )
         return {"text/html": self._html(), "text/plain": f"Provenance of {self.notebook}"}, {
-            "sparseattn": {"modules": ["__init__", *modules]}
+            "sparseattn": {
+                "modules": ["__init__", *modules],
+                "runs": [run.key for run in self.runs],
+            }
         }
 
     def _html(self) -> str:
@@ -60,7 +64,8 @@ class Provenance:
             fresh = sum(run.seconds_ago < self.parameters.seconds for run in live)
             rows["Runs"] = (
                 f"{len(self.runs)}: {fresh} computed for this page, {len(live) - fresh} "
-                f"already in the run store, {len(self.runs) - len(live)} published"
+                f"already in the run store, {len(self.runs) - len(live)} published "
+                f"(<a href='{links.to_runs(page=self.notebook)}'>in the ledger</a>)"
             )
             tasks = {run.manifest["task"]["name"]: run.manifest["task"] for run in self.runs}
             rows["Data"] = "; ".join(
@@ -79,7 +84,7 @@ class Provenance:
         if not self.runs:
             return ""
         rows = "".join(
-            f"<tr><td><code>{run.key}</code></td>"
+            f"<tr><td><a href='{links.to_run(run.key)}'><code>{run.key}</code></a></td>"
             f"<td>{html.escape(run.manifest['task']['name'])}</td>"
             f"<td>{html.escape(run.label)}</td>"
             f"<td>{run.spec.seed}</td><td>{run.manifest['accuracy']:.3f}</td>"

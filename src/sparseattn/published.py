@@ -154,28 +154,29 @@ def ledger(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd
         ``commit``, and ``fingerprint`` of the data.
         ``state`` is ``current``, or ``outdated`` when the stages have newer versions now.
     """
-    rows = []
-    for run in runs(tasks, folder):
-        manifest = run.manifest
-        current = manifest["versions"] == run.spec.versions()
-        rows.append(
-            {
-                **run.spec.model_dump(),
-                **cells.cell(run),
-                **manifest["seconds"],
-                **{name: manifest[name] for name in ("accuracy", "auc", "best_epoch", "device")},
-                **{f"dev_{name}": manifest["dev"][name] for name in ("accuracy", "auc")},
-                **{name: manifest["hardware"][name] for name in ("processor", "gpu")},
-                "cpu_seconds": manifest.get("cpu_seconds"),
-                "commit": manifest["code"]["commit"],
-                "date": manifest["date"],
-                "versions": " ".join(f"{name}={n}" for name, n in manifest["versions"].items()),
-                "fingerprint": manifest["task"]["fingerprint"],
-                "state": "current" if current else "outdated",
-            }
-        )
+    rows = [entry(run) for run in runs(tasks, folder)]
     frame = pd.DataFrame(rows, columns=list(LEDGER))
     return frame.astype(dict.fromkeys(("lam", "accuracy", "auc", "cpu_seconds"), "float64"))
+
+
+def entry(run: Run) -> dict[str, Any]:
+    """Return a run's row in the ledger, see `ledger`; all of its settings are in it, too."""
+    manifest = run.manifest
+    current = manifest["versions"] == run.spec.versions()
+    return {
+        **run.spec.model_dump(),
+        **cells.cell(run),
+        **manifest["seconds"],
+        **{name: manifest[name] for name in ("accuracy", "auc", "best_epoch", "device")},
+        **{f"dev_{name}": manifest["dev"][name] for name in ("accuracy", "auc")},
+        **{name: manifest["hardware"][name] for name in ("processor", "gpu")},
+        "cpu_seconds": manifest.get("cpu_seconds"),
+        "commit": manifest["code"]["commit"],
+        "date": manifest["date"],
+        "versions": " ".join(f"{name}={n}" for name, n in manifest["versions"].items()),
+        "fingerprint": manifest["task"]["fingerprint"],
+        "state": "current" if current else "outdated",
+    }
 
 
 def tasks(folder: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -184,8 +185,9 @@ def tasks(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict
-        ``name``, ``fingerprint``, ``splits`` and ``deviations`` as of `sparseattn.tasks.Task`,
-        and ``documents``: eight digits that identify each observed document, in the order of the
+        ``name``, ``fingerprint``, ``splits`` and ``deviations`` as of `sparseattn.tasks.Task`;
+        ``vocabulary``, how many words and markers have a vector (not in files of old); and
+        ``documents``: eight digits that identify each observed document, in the order of the
         measurements, to those who have the data.
     """
     folder = paths.results() if folder is None else folder

@@ -288,12 +288,16 @@ def _described(new: Sequence[Run], folder: Path) -> dict[Path, dict[str, Any]]:
         name, fingerprint = run.manifest["task"]["name"], run.manifest["task"]["fingerprint"]
         count = len(run.measurements())
         task = known.get(name)
-        if task is None or (task["fingerprint"] == fingerprint and len(task["documents"]) < count):
+        # A file written before there was a vocabulary's size in it is completed.
+        poor = task is not None and (len(task["documents"]) < count or "vocabulary" not in task)
+        if task is None or (task["fingerprint"] == fingerprint and poor):
+            count = max(count, len(task["documents"]) if task else 0)
             loaded = load_task(run.spec.task, run.spec.task_options)
             documents = loaded.test.sample(count)
             task = {
                 "name": name,
                 "fingerprint": loaded.fingerprint,
+                "vocabulary": len(loaded.vocabulary),
                 "splits": loaded.summary(),
                 "deviations": list(loaded.deviations),
                 # The last digits, for by the first ones the documents were chosen.

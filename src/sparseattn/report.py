@@ -11,7 +11,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,7 @@ def execute(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=output.parent) as folder:
         start, end = Path(folder) / "source.ipynb", Path(folder) / "executed.ipynb"
         jupytext.write(source, start)
+        begun = time.monotonic()
         try:
             executed = papermill.execute_notebook(
                 start,
@@ -112,7 +115,7 @@ def execute(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
             if error.ename == "UserError":
                 raise UserError(f"{where}: {error.evalue}") from None
             raise RuntimeError(f"{where}.\n{error}") from None
-        _record_origin(executed, notebook, values)
+        _record_origin(executed, notebook, values, time.monotonic() - begun)
         nbformat.write(executed, end)
         os.replace(end, output)
     return output
@@ -207,8 +210,8 @@ def pair(notebook: str) -> Path:
 def is_current(notebook: str, values: Mapping[str, Any], executed: Path) -> bool:
     """Tell whether an executed notebook still is what executing it again would give.
 
-    True when parameters, notebook source, every module it had imported, the requirements and
-    the data it may have read are the same as when it ran.
+    True when parameters, notebook source, every module it had imported, the requirements, the
+    data and, of a page on the build, the pages before it are the same as when it ran.
     """
     try:
         origin = json.loads(executed.read_text(encoding="utf-8"))["metadata"][METADATA]
@@ -230,6 +233,10 @@ def _inputs(notebook: str, values: Mapping[str, Any], modules: list[str]) -> dic
     if "published" in modules:  # each record holds the checksum of its measurements
         for record in sorted(paths.results().rglob("*.json")):
             files[f"results/{record.parent.name}/{record.name}"] = record
+    if "builds" in modules:  # what it says of the pages before it
+        for earlier in notebooks():
+            if earlier < notebook:
+                files[f"executed/{earlier}"] = executed_notebook(earlier)
     task = str(values.get("task", "planted"))
     if Path(task).is_file():
         files["task"] = Path(task)
@@ -248,18 +255,23 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
 
 
-def _record_origin(executed: Any, notebook: str, values: Mapping[str, Any]) -> None:
+def _record_origin(executed: Any, notebook: str, values: Mapping[str, Any], seconds: float) -> None:
     """Put an executed notebook's origin into it, and take out papermill's paths and times."""
     modules: list[str] = []
+    runs: list[str] = []
     for cell in executed.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
-        for result in cell.get("outputs", []):  # the provenance cell lists what was imported
-            modules = result.get("metadata", {}).get(METADATA, {}).get("modules", modules)
+        for result in cell.get("outputs", []):  # the provenance cell lists what was used
+            used = result.get("metadata", {}).get(METADATA, {})
+            modules, runs = used.get("modules", modules), used.get("runs", runs)
     executed.metadata.pop("papermill", None)
     executed.metadata[METADATA] = {
         "parameters": dict(values),
         "modules": modules,
+        "runs": runs,
+        "seconds": round(seconds, 2),
+        "date": datetime.now(UTC).isoformat(),
         "inputs": _inputs(notebook, values, modules),
     }
 

@@ -181,6 +181,13 @@ class Storage(ABC, Generic[SpecT, KeptT]):
             except DamagedRunError:
                 return None
 
+    def get(self, key: str) -> KeptT | None:
+        """Return the stored result of a key, or None when there is none, or only a damaged one."""
+        try:
+            return self._load(key)
+        except DamagedRunError:
+            return None
+
     def compute(
         self, spec: SpecT, task: Task | None = None, progress: Progress | None = None
     ) -> KeptT:

@@ -60,6 +60,7 @@ def table(
     columns: Mapping[str, str] | None = None,
     formats: Mapping[str, str] | None = None,
     fold: str | None = None,
+    links: Mapping[str, str] | None = None,
 ) -> Table:
     """Return a frame as a table.
 
@@ -76,6 +77,9 @@ def table(
         whole.
     fold
         What stands for a table that opens on demand; None shows it at once.
+    links
+        Of a column that is shown, the column of the addresses its values lead to; a missing
+        address leads nowhere.
 
     Returns
     -------
@@ -89,7 +93,8 @@ def table(
         When a column is not in the frame.
     """
     shown = dict(columns) if columns else {name: TITLES.get(name, name) for name in frame.columns}
-    missing = [name for name in shown if name not in frame]
+    leading = dict(links) if links else {}
+    missing = [name for name in (*shown, *leading.values()) if name not in frame]
     if missing:
         raise UserError(
             f"The table '{caption}' lacks the columns {', '.join(missing)}; "
@@ -105,11 +110,14 @@ def table(
     body = "".join(
         "<tr>"
         + "".join(
-            _cell(value, places[name], numeric[name], shown[name])
-            for name, value in zip(shown, row, strict=True)
+            _linked(
+                _cell(row[name], places[name], numeric[name], title),
+                row.get(leading.get(name, "")),
+            )
+            for name, title in shown.items()
         )
         + "</tr>"
-        for row in frame[list(shown)].itertuples(index=False, name=None)
+        for row in frame[[*shown, *leading.values()]].to_dict("records")
     )
     kind = "dataframe cards" if 'class="sentence"' in body else "dataframe"
     # Focusable, so that a keyboard can scroll it.
@@ -179,6 +187,14 @@ def _right(numeric: bool) -> str:
 def _decimals(column: pd.Series) -> str:
     whole = pd.api.types.is_numeric_dtype(column) and (column.dropna() % 1 == 0).all()
     return ",.0f" if whole else ",.2f"
+
+
+def _linked(cell: str, address: object) -> str:
+    """Make a cell's content a link."""
+    if not isinstance(address, str):
+        return cell
+    start, _, content = cell.removesuffix("</td>").partition(">")
+    return f'{start}><a href="{escape(address)}">{content}</a></td>'
 
 
 def _text(value: object, form: str) -> str:
