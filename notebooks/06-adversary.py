@@ -109,7 +109,9 @@ def ordered(rows):
     return rows.sort_values("adversary", key=lambda names: names.map(ORDER.index), kind="stable")
 
 
-found = ordered(summarise(at_default, BY, ["jsd", "accuracy_change", "tau_gradient"]))
+found = ordered(summarise(at_default, BY, ["jsd", "accuracy_change"]))
+# Each seed is once the base and once the other, so their mean change is zero by construction.
+found = found[(found["adversary"] != "reseeded") | (found["quantity"] == "jsd")]
 theirs = origins.reported(paper.table5().assign(projection="softmax"), at_default)
 if theirs is not None:
     theirs = theirs.assign(where=theirs["origin"] + ": " + theirs["classifier"])
@@ -146,8 +148,8 @@ charts.show(
     name="cost",
     caption="What that does to accuracy: accuracy on the test split less the base's on the same "
     "documents, with 95 % intervals.",
-    description="Points with intervals, panels and rows as before: the change of accuracy against "
-    "the base classifier.",
+    description="Points with intervals in a panel for each task and classifier, a row each for "
+    "uniform attention, frozen and retrained adversary: the change of accuracy against the base.",
 )
 
 # %% tags=["hide-input"]
@@ -384,22 +386,26 @@ charts.show(
 # %% tags=["hide-input"]
 compared = replicated[(replicated["item"] == "Table 5") & replicated["here"].notna()]
 if len(compared):
+    compared = compared.assign(
+        quantity=compared["quantity"].replace("jsd", "JSD").str.replace("_", " "),
+        where=compared["task"].map(label) + ", " + compared["encoder"].map(label),
+    )
+    words = ", ".join(f"{n} {word}" for word, n in compared["verdict"].value_counts().items())
     shown = table(
-        compared.assign(quantity=compared["quantity"].str.replace("_", " ")),
+        compared,
         "The paper's Table 5 and ours, under softmax (the paper does not say which projection); "
         "same: our interval lies within the tolerance of the paper's number.",
         columns={
-            "task": "task",
-            "encoder": "encoder",
+            "where": "classifier",
             "adversary": "adversary",
             "quantity": "of what",
             "paper": "paper",
             "here": "here",
             "low": "low",
             "high": "high",
-            "runs": "seeds",
             "verdict": "verdict",
         },
+        fold=f"Of {len(compared)} figures: {words}",
     )
 else:
     shown = Markdown(
@@ -418,14 +424,21 @@ judged = [
 ]
 table(
     pd.concat(judged),
-    "The claim, task by task, by the rule stated.",
-    columns={"origin": "task", "verdict": "verdict", "sentence": "numbers", "rule": "rule"},
+    "The claim, task by task.",
+    columns={"origin": "task", "verdict": "verdict", "sentence": "numbers"},
 )
 
 # %% tags=["hide-input"]
+Markdown(f"*Rule.* {judged[0]['rule'].iloc[0]}")
+
+# %% tags=["hide-input"]
 # NBVAL_CHECK_OUTPUT
-print("no divergence above ln 2:", bool((frame["jsd"] <= CEILING + 1e-6).all()))
-print("none above its base's ceiling:", bool((frame["jsd"] <= frame["jsd_ceiling"] + 1e-5).all()))
+ROUNDED = 1 + 1e-4  # of published numbers
+print("no divergence above ln 2:", bool((frame["jsd"] <= CEILING * ROUNDED).all()))
+print(
+    "none above its base's ceiling:",
+    bool((frame["jsd"] <= frame["jsd_ceiling"] * ROUNDED + 1e-5).all()),
+)
 flat = frame[(frame["adversary"] == "uniform") & (frame["projection"] == "softmax")]
 print("without zeros no disjoint part:", bool(np.allclose(flat["jsd_disjoint"], 0, atol=1e-6)))
 
