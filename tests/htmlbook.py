@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 OTHERS = {"_static", "mathjax"}  # pages of the theme's own scripts
 OURS = ("genindex.html", "search.html")  # that no reader's path leads to by a link
@@ -32,6 +32,7 @@ class Html(HTMLParser):
     raw: str = ""  # all text outside code and scripts
     meta: dict[str, str] = field(default_factory=dict)
     ids: Counter[str] = field(default_factory=Counter)
+    choices: dict[str, set[str]] = field(default_factory=dict)  # data of tables' rows, by name
     links: list[str] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
 
@@ -56,6 +57,11 @@ class Html(HTMLParser):
             self.meta[given.get("name") or given.get("property", "")] = given.get("content", "")
             if given.get("http-equiv", "").lower() == "refresh":
                 self.links.append(given["content"].partition("url=")[2])
+        if tag == "tr":
+            for name, value in given.items():
+                if name.startswith("data-"):
+                    values = self.choices.setdefault(name.removeprefix("data-"), set())
+                    values.update(value.split("|"))
         if tag == "article":
             self._articles += 1
         if tag == "h1":
@@ -157,6 +163,11 @@ def _missing(book: Path, read: dict[str, Html], page: str, link: str) -> list[st
     target, fragment = _target(page, link)
     if target.startswith(("..", "/")) or not (book / target).is_file():
         return [f"{page}: {link} does not exist"]
+    if "=" in fragment:  # not a place, but a choice among the rows of a table
+        choices = read[target].choices
+        if all(value in choices.get(name, ()) for name, value in parse_qsl(fragment)):
+            return []
+        return [f"{page}: {link} chooses what no row has"]
     if fragment and target in read and fragment not in read[target].ids:
         return [f"{page}: {link} has no such place"]
     return []

@@ -21,8 +21,10 @@ GOOD = f"""{HEAD}<body><h1>print</h1><article><h1>One</h1>
 <p id="here">Text, <code>{{doc}}</code></p>
 <a href="#here">here</a><a href="b.html#there">there</a><a href="https://example.org">away</a>
 <a href="data.csv">data</a><img alt="" src="card.png"><script src="s.js?v=1"></script>
+<a href="#task=sst&amp;seed=1">chosen</a>
+<table><tr data-task="sst" data-seed="0|1"></tr></table>
 <svg><title>not the page's</title></svg></article></body></html>"""
-OTHER = f'{HEAD}<body><article><h1>B</h1><p id="there"><br></p></article></body></html>'
+OTHER = f"""{HEAD}<body><article><h1>B</h1><p id="there"><br></p></article></body></html>"""
 
 built = pytest.mark.skipif(not (BOOK / "index.html").is_file(), reason="run 'make book' first")
 
@@ -55,6 +57,7 @@ def test_a_whole_book_has_no_problem(book):
         ("Text, ", "See {doc}`b`", "index.html: shows the markup {doc}"),
         ("#here", "#gone", "index.html: #gone has no such place"),
         ("b.html#there", "b.html#gone", "index.html: b.html#gone has no such place"),
+        ("seed=1", "seed=2", "index.html: #task=sst&seed=2 chooses what no row has"),
         ("data.csv", "gone.csv", "index.html: gone.csv does not exist"),
         ("data.csv", "../data.csv", "index.html: ../data.csv does not exist"),
         ("data.csv", "/data.csv", "index.html: /data.csv does not exist"),

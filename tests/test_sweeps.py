@@ -177,7 +177,7 @@ def test_an_interrupted_sweep_keeps_what_is_done_and_goes_on(tmp_path):
             assert time.monotonic() - started < 60
             time.sleep(0.05)
         os.kill(process.pid, signal.SIGINT)
-        told, _ = process.communicate(timeout=20)  # the runs under way would take hours
+        told, _ = process.communicate(timeout=120)  # the runs under way would take hours
     finally:
         process.kill()
         process.wait()
