@@ -144,12 +144,15 @@ def test_a_killed_process_is_a_failed_run_and_no_more(tmp_path, monkeypatch):
 
 
 SWEEP = """
+import signal
 import sys
 import tiny
 from sparseattn.runs import Store
 from sparseattn.sweeps import ensure
 
 if __name__ == "__main__":
+    # A shell starts what runs in its background with Ctrl-C ignored, tests and their children too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     wanted = [tiny.spec(seed=0), *(tiny.spec(seed=s, epochs=10**6, patience=10**6) for s in (1, 2))]
     try:
         ensure(wanted, Store(sys.argv[1]), jobs=2, progress=False)
