@@ -44,9 +44,10 @@ p = parameters.check(globals(), "09-speed")
 # floating-point operations in one large matrix product, the best this processor does.
 
 # %% tags=["remove-cell"]
+import pandas as pd
 from IPython.display import Markdown
 
-from sparseattn import charts, estimate, timecharts, timings
+from sparseattn import charts, estimate, pagetimes, timecharts, timings
 from sparseattn.appearance import label
 from sparseattn.tables import table
 
@@ -411,6 +412,32 @@ Markdown(
 )
 
 # %% [markdown]
+# ## The pages
+#
+# A page should be usable at once: its text is there before any script, every chart has a static
+# picture, and charts are drawn one after another from the book's own copy of Vega.
+
+# %% tags=["hide-input"]
+visited = pagetimes.read()
+table(
+    pd.DataFrame(visited["pages"]),
+    "Seconds from asking for a page until its first text, its first chart and its last chart are "
+    "drawn, and how much is loaded: Chromium with an empty cache, medians of visits. "
+    f"{visited['machine']['processor']}, {visited['machine']['cores']} cores; "
+    f"{visited['machine']['load']} processes wanted a core beforehand.",
+    columns={
+        "page": "page",
+        "charts": "charts",
+        "first_text": "first text (s)",
+        "first_chart": "first chart (s)",
+        "all_charts": "all charts (s)",
+        "megabytes": "MB",
+    },
+    formats=dict.fromkeys(("first_text", "first_chart", "all_charts", "megabytes"), ".2f"),
+    fold="Every page",
+) if visited else nothing
+
+# %% [markdown]
 # ## What would change our mind
 #
 # - **Another processor.** The ratios rest on how fast it multiplies large matrices against many
@@ -455,6 +482,15 @@ hours = f"{grid['hours']:.1f} of {timings.GRID_HOURS:.0f} hours"
 within = "fits into" if grid["hours"] <= timings.GRID_HOURS else "exceeds"
 known = "The grid" if not grid["unknown"] else "What is known of the grid"
 said.append(f"{known} {within} one night on two cores ({hours}).")
+front = next(
+    (row for row in (visited or {"pages": []})["pages"] if "00-front" in row["page"]), None
+)
+if front is not None:
+    met = "met" if front["first_chart"] <= pagetimes.FIRST_CHART else "missed"
+    said.append(
+        f"The front page's first chart is drawn after {front['first_chart']:.1f} s, goal "
+        f"{pagetimes.FIRST_CHART:.0f} s, {met}."
+    )
 Markdown("\n".join(f"- {one}" for one in said))
 
 # %% tags=["hide-input"]

@@ -1,66 +1,19 @@
-"""A built book served on this machine, and a headless Chromium that watches every page of it."""
+"""A page of the built book under watch: what it complains of, asks of others, loads."""
 
-import functools
 import os
-import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import axe_playwright_python
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from sparseattn import paths
+from sparseattn.browser import pages
 
 BOOK = Path(os.environ.get("SPARSEATTN_HTML") or paths.root() / "_build" / "html")
-PAGES = sorted(
-    str(page.relative_to(BOOK))
-    for page in BOOK.rglob("*.html")
-    if not {"_static", "mathjax"} & set(page.relative_to(BOOK).parts)
-    and page.name not in ("genindex.html", "search.html", "index.html")
-)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-FLAGS = ("--disable-gpu", "--disable-background-networking", "--no-first-run")
-
-
-def executable() -> str | None:
-    """Return the path of a Chromium on this machine: ``SPARSEATTN_CHROMIUM``, or one on PATH."""
-    named = os.environ.get("SPARSEATTN_CHROMIUM")
-    return named or next((path for name in BROWSERS if (path := shutil.which(name))), None)
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Serve a folder on a free port of this machine; yields its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-@contextmanager
-def chromium(path: str) -> Iterator[Browser]:
-    """Start a browser with a fresh profile; without its sandbox, which root cannot have."""
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *sandbox])
-        try:
-            yield browser
-        finally:
-            browser.close()
+PAGES = pages(BOOK)
 
 
 @dataclass

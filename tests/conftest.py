@@ -9,7 +9,9 @@ from jaxtyping import install_import_hook
 
 install_import_hook("sparseattn", "beartype.beartype")
 
-from browser import BOOK, PAGES, Visit, chromium, executable, served, visiting  # noqa: E402
+from browser import BOOK, PAGES, Visit, visiting  # noqa: E402
+
+from sparseattn.browser import chromium, executable, served  # noqa: E402
 
 
 def _lacking(what: str) -> NoReturn:

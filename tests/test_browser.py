@@ -6,7 +6,9 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from browser import PAGES, Visit, executable, serious, visiting
+from browser import PAGES, Visit, serious, visiting
+
+from sparseattn.browser import executable
 
 MEGABYTE = 1_000_000
 

@@ -3,9 +3,9 @@ import json
 import nbformat
 import pandas as pd
 import pytest
-from browser import served
 
 from sparseattn import changes
+from sparseattn.browser import served
 from sparseattn.errors import UserError
 from sparseattn.tables import claims_table, table
 

@@ -393,11 +393,18 @@ def bench(
     publish: Annotated[
         bool, typer.Option("--publish", help="Add the measurement to book/results.")
     ] = False,
+    pages: Annotated[
+        bool, typer.Option("--pages", help="The built book's pages in Chromium instead.")
+    ] = False,
 ) -> None:
-    """Time what is costly against what one would use instead."""
+    """Time what is costly against what one would use instead; or how soon pages can be used."""
     from . import bench as benchmark
+    from . import pagetimes
 
-    benchmark.main(quick, threads, publish)
+    if pages:
+        pagetimes.main(publish)
+    else:
+        benchmark.main(quick, threads, publish)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

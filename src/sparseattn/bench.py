@@ -5,7 +5,6 @@ distances to the floor, of growth and of memory; the same numbers in ``_build/be
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -85,20 +84,6 @@ def floors(repetitions: int) -> list[dict[str, Any]]:
     ]
 
 
-def _named() -> dict[str, Any]:
-    """Name the machine, the code and the time."""
-    hardware = machine.hardware()
-    return {
-        **{name: hardware[name] for name in ("processor", "cores", "system")},
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        # How many processes wanted a core, this one included: times are worth less above `cores`.
-        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
-        "commit": machine.code()["commit"],
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-    }
-
-
 def main(quick: bool = False, threads: int | None = None, publish: bool = False) -> dict[str, Any]:
     """Run the benchmark, print it, and write ``_build/bench.json``.
 
@@ -141,7 +126,8 @@ def main(quick: bool = False, threads: int | None = None, publish: bool = False)
 
 def _measure(quick: bool) -> dict[str, Any]:
     start, repetitions = time.perf_counter(), 2 if quick else 5
-    named = _named()
+    named = machine.measured_on()
+    named |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
     print(", ".join(f"{name} {value}" for name, value in named.items()), flush=True)
     print(f"\n{'ours':>9} {'peer':>9} {'faster':>8} {'differ':>8}  (seconds; medians in turns)")
     rows = []

@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import subprocess
+import time
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,6 +31,23 @@ def hardware() -> dict[str, object]:
         "memory_gb": round(memory, 1),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def measured_on() -> dict[str, object]:
+    """Name the machine, the code and the time of a measurement of speed.
+
+    Returns
+    -------
+    dict
+        ``processor``, ``cores``, ``system``, ``commit``, ``date``, and ``load``: how many processes
+        wanted a core in the last minute (None where unknown). Times are worth less above ``cores``.
+    """
+    return {
+        **{name: hardware()[name] for name in ("processor", "cores", "system")},
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "commit": code()["commit"],
+        "date": time.strftime("%Y-%m-%d %H:%M"),
     }
 
 

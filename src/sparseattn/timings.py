@@ -38,7 +38,7 @@ def publish(report: Report, folder: Path | None = None) -> Path:
     threads = report["machine"]["threads"]
     others = [one for one in read(folder) if one["machine"]["threads"] != threads]
     reports = sorted([*others, report], key=lambda one: int(one["machine"]["threads"]))
-    return write_json(folder / FILE, {"measurements": _rounded(reports)})
+    return write_json(folder / FILE, {"measurements": rounded(reports)})
 
 
 def read(folder: Path | None = None) -> list[dict[str, Any]]:
@@ -47,12 +47,12 @@ def read(folder: Path | None = None) -> list[dict[str, Any]]:
     return list(read_json(file, ["measurements"])["measurements"]) if file.is_file() else []
 
 
-def _rounded(value: Any) -> Any:
-    """Keep four digits of each number: a time is not known better."""
+def rounded(value: Any) -> Any:
+    """Keep four digits of each number in lists and dictionaries: a time is not known better."""
     if isinstance(value, dict):
-        return {name: _rounded(one) for name, one in value.items()}
+        return {name: rounded(one) for name, one in value.items()}
     if isinstance(value, list):
-        return [_rounded(one) for one in value]
+        return [rounded(one) for one in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 

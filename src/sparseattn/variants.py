@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from . import paper, paths
+from .appearance import label
 from .errors import UserError, validate
 from .published import TOLERANCE
 from .resultfiles import read_json, write_json
@@ -21,6 +22,7 @@ from .runs import Run, Spec
 from .statistics import mean_interval
 
 OURS = "as here"
+PAPERS_RATES = "the paper's rates"
 FILE = "deviations.json"
 LONG = 40
 """Epochs allowed at the paper's learning rates, which are lower than ours."""
@@ -53,7 +55,7 @@ def variants() -> dict[str, dict[str, dict[str, Any]]]:
         OURS: {encoder: {} for encoder in each},
         "random vectors": {encoder: {"vectors": "random"} for encoder in each},
         "the task's own vectors": {encoder: {"vectors": "task"} for encoder in each},
-        "the paper's rates": {
+        PAPERS_RATES: {
             encoder: {"learning_rate": float(stated[encoder]), "epochs": LONG} for encoder in each
         },
     }
@@ -196,6 +198,49 @@ def effects(summaries: pd.DataFrame) -> pd.DataFrame:
         )
     columns = ["variant", "task", "encoder", "quantity", "ours", "variant_value", "difference"]
     return pd.DataFrame(rows, columns=[*columns, "low", "high", "seeds"])
+
+
+def levels(summaries: pd.DataFrame) -> pd.DataFrame:
+    """Return the quantities under each variant, `OURS` included.
+
+    Parameters
+    ----------
+    summaries
+        Of `read`.
+
+    Returns
+    -------
+    DataFrame
+        One row a variant, task, encoder and quantity: the ``mean`` over seeds with its 95 %
+        interval ``low``, ``high``, Student's, and how many ``seeds``.
+    """
+    cell = ["variant", "task", "encoder", "quantity"]
+    long = summaries.melt(["variant", "task", "encoder"], list(QUANTITIES), var_name="quantity")
+    rows = []
+    for names, part in long.groupby(cell, sort=False):
+        found = mean_interval(part["value"].to_numpy(dtype=np.float64))
+        ends = {"mean": found.value, "low": found.low, "high": found.high, "seeds": found.points}
+        rows.append(dict(zip(cell, names, strict=True)) | ends)
+    return pd.DataFrame(rows, columns=[*cell, "mean", "low", "high", "seeds"])
+
+
+def in_words(effects: pd.DataFrame, variant: str, quantity: str) -> str:
+    """Say what a variant does to a quantity, in each task and encoder; empty where not measured.
+
+    Parameters
+    ----------
+    effects
+        Of `effects`.
+    variant, quantity
+        One of `variants`, one of `QUANTITIES`.
+    """
+    rows = effects[(effects["variant"] == variant) & (effects["quantity"] == quantity)]
+    return "; ".join(
+        f"{label(row['task'])}, {label(row['encoder'])}: from {row['ours']:.2f} to "
+        f"{row['variant_value']:.2f} (by {row['difference']:+.2f}, 95 % interval "
+        f"{row['low']:+.2f} to {row['high']:+.2f}, {row['seeds']} seeds)"
+        for row in rows.to_dict("records")
+    ).replace("-", "−")
 
 
 def _default(file: Path | None) -> Path:
