@@ -195,8 +195,21 @@ shown
 # of $W_{hh}$, in the order it wants, is made once. Where torch has two threads, the two directions
 # run side by side, for a step is too small to be cut in two.
 #
-# A Transformer's positions all shift when a token goes, so every variant runs; only
-# the embeddings' projection is shared, and the softmax needs no mask.
+# A Transformer's later positions all shift when a token goes. But its first layer reads each token
+# at two positions at most: its own, as $u_k$, and the one before, as $s_k$. Scores, their
+# exponentials and values are computed once for these, and variant $i$ adds up
+#
+# $$
+# \text{attention}^{(i)}(q) = \frac{\sum_{k<i} e^{q \cdot u_k} v(u_k)
+#   + \sum_{k>i} e^{q \cdot s_k} v(s_k)}{\sum_{k<i} e^{q \cdot u_k}
+#   + \sum_{k>i} e^{q \cdot s_k}}:
+# $$
+#
+# a sum over a prefix and one over a suffix, which neighbouring variants share but for a few terms.
+# From there on each variant runs. With one head a layer needs two products where it was trained
+# with four: $q \cdot k = x\, W_q^\top W_k\, y$ but for what cancels in the softmax, and
+# $W_o \sum_k \alpha_k W_v y_k = \sum_k \alpha_k (W_o W_v) y_k$. On long documents each one's
+# attention is a product of its own, through a faster library than torch's batched one.
 #
 # ### Leave-one-out of hidden states
 #

@@ -8,7 +8,7 @@ import torch
 
 from sparseattn.comparisons import classifier_of, document
 from sparseattn.deletion import logits_without_each
-from sparseattn.halves import at_once, flushes_denormals, halves
+from sparseattn.halves import flushes_denormals, halves
 from sparseattn.influence import influence, jacobian_influence
 
 CPU = torch.device("cpu")
@@ -31,21 +31,28 @@ def test_with_threads_both_are_worked_on_at_once(threads, given):
         both_there.wait()
         return piece, torch.get_num_threads(), torch.is_grad_enabled()
 
-    assert at_once(CPU) == 2
     share = given // 2
-    assert halves(work, "a", "b", CPU) == (("a", share, False), ("b", share, False))
+    with halves(CPU) as both:
+        assert both.at_once == 2
+        assert both(work, "a", "b") == (("a", share, False), ("b", share, False))
+        assert both(work, "c", "d") == (("c", share, False), ("d", share, False))
     assert torch.get_num_threads() == given
 
 
 def test_with_one_thread_nothing_is_divided(threads):
     threads(1)
-    assert at_once(CPU) == 1
-    assert halves(lambda _: threading.get_ident(), 1, 2, CPU) == (threading.get_ident(),) * 2
+    with halves(CPU) as both:
+        assert both.at_once == 1
+        assert both(lambda _: threading.get_ident(), 1, 2) == (threading.get_ident(),) * 2
+        assert both(lambda _: torch.is_grad_enabled(), 1, 2) == (False, False)
 
 
-def test_a_gpu_is_given_its_work_by_one_thread(threads):
+@pytest.mark.parametrize("undivided", [(torch.device("cuda"), True), (CPU, False)])
+def test_a_gpu_is_given_its_work_by_one_thread(threads, undivided):
     threads(2)
-    assert at_once(torch.device("cuda")) == 1
+    with halves(*undivided) as both:
+        assert both.at_once == 1
+        assert torch.get_num_threads() == 2
 
 
 @pytest.mark.parametrize("flush", [True, False])
@@ -54,7 +61,8 @@ def test_denormals_are_flushed_as_by_the_caller(threads, flush):
     before = flushes_denormals()
     try:
         torch.set_flush_denormal(flush)
-        assert halves(lambda _: flushes_denormals(), 1, 2, CPU) == (flush, flush)
+        with halves(CPU) as both:
+            assert both(lambda _: flushes_denormals(), 1, 2) == (flush, flush)
     finally:
         torch.set_flush_denormal(before)
 
@@ -67,8 +75,8 @@ def test_a_failure_is_the_callers(threads, bad):
         if piece == bad:
             raise ValueError(piece)
 
-    with pytest.raises(ValueError, match=bad):
-        halves(work, "a", "b", CPU)
+    with pytest.raises(ValueError, match=bad), halves(CPU) as both:
+        both(work, "a", "b")
     assert torch.get_num_threads() == 2
 
 

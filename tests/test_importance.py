@@ -18,6 +18,7 @@ from sparseattn.importance import (
 )
 from sparseattn.model import Classifier, ModelSettings, collate
 from sparseattn.tasks import BEGIN, END
+from sparseattn.transformer_deletion import LONG
 
 ENCODERS = ("none", "bilstm", "transformer")
 ALIGNMENTS = ("additive", "dot")
@@ -105,6 +106,34 @@ def test_leaving_out_is_a_whole_pass_without(encoder, alignment, projection):
                     atol=tolerance * np.abs(expected).max(),
                 )
                 assert (without[row, len(expected) :] == 0).all()
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 3, LONG - 3, LONG])
+@pytest.mark.parametrize("at_once", [1, 2, 5, 1000])
+def test_a_transformers_variants_share_whatever_the_chunk(tokens, at_once):
+    (ids,) = documents(tokens)
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+        classifier = make("transformer", dtype=dtype)
+        memory = at_once * 8 * len(ids) * classifier.encoder.size * dtype.itemsize
+        _, without = logits_without_each(classifier, [ids], memory=memory)
+        slow = without_each_input(classifier, ids)
+        np.testing.assert_allclose(without[0], slow, atol=tolerance * np.abs(slow).max())
+
+
+@pytest.mark.parametrize("factor", [3, 10, 100])
+def test_a_transformers_variants_share_however_sharp_its_attention(factor):
+    """Each query's attention is nearly one key's, and one variant lacks that."""
+    (ids,) = documents(40)
+    for dtype in (torch.float64, torch.float32):
+        classifier = make("transformer", dtype=dtype)
+        with torch.no_grad():
+            classifier.encoder.layers[0].qkv.weight[: 2 * classifier.encoder.size] *= factor
+        _, without = logits_without_each(classifier, [ids])
+        slow = without_each_input(classifier, ids)
+        # A score's rounding grows with it, in the slow way as well.
+        tolerance = (1e-12 if dtype == torch.float64 else 1e-5) * factor**2
+        assert np.isfinite(without).all()
+        np.testing.assert_allclose(without[0], slow, atol=tolerance * np.abs(slow).max())
 
 
 @pytest.mark.parametrize("extra", [-1, 0, 1])

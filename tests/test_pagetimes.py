@@ -8,8 +8,8 @@ from sparseattn import pagetimes, paths
 from sparseattn.browser import executable, pages
 from sparseattn.errors import UserError
 
-PLAIN = "<!doctype html><link rel="icon" href="data:,"><title>Plain</title><p>Only text.</p>"
-DRAWN = """<!doctype html><link rel="icon" href="data:,"><title>Drawn</title><p>Text.</p>
+PLAIN = "<!doctype html><link rel='icon' href='data:,'><title>Plain</title><p>Only text.</p>"
+DRAWN = """<!doctype html><link rel='icon' href='data:,'><title>Drawn</title><p>Text.</p>
 <figure class="chart"></figure><figure class="chart"></figure>
 <script>
   const figures = document.querySelectorAll("figure");

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .errors import UserError, nearest
-from .halves import halves
+from .halves import Halves, halves
 from .kernels import (
     Steps,
     chunks,
@@ -22,14 +22,13 @@ from .kernels import (
 )
 from .model import (
     AdditiveAlignment,
-    Batch,
     BiLSTM,
     Classifier,
     DotAlignment,
-    SelfAttentionLayer,
-    Transformer,
+    NoEncoder,
     collate,
 )
+from .transformer_deletion import transformer_logits
 
 Logits = Float[np.ndarray, " documents"]
 LogitsWithout = Float[np.ndarray, "documents tokens"]
@@ -82,11 +81,16 @@ def logits_without_each(
     longest = max((len(one) - 2 for one in ids), default=0)
     full = classifier.decoder.bias.detach().expand(len(ids)).to("cpu", copy=True)
     without = torch.zeros(len(ids), longest, dtype=dtype)
-    encoder = {BiLSTM: _bilstm_logits, Transformer: _transformer_logits}
-    with torch.no_grad():
-        if of == "inputs" and type(classifier.encoder) in encoder:
+    again = of == "inputs" and not isinstance(classifier.encoder, NoEncoder)
+    divide = again and isinstance(classifier.encoder, BiLSTM)
+    with torch.no_grad(), halves(device, divide) as both:
+        if again:
             for (row,) in chunks(ids, lambda _: bound, bound):  # one at a time
-                logits = encoder[type(classifier.encoder)](classifier, ids[row].to(device), bound)
+                document = ids[row].to(device)
+                if divide:
+                    logits = _bilstm_logits(classifier, document, both)
+                else:
+                    logits = transformer_logits(classifier, document, bound)
                 full[row], without[row, : len(logits) - 1] = logits[0], logits[1:]
         else:
             for rows in chunks(ids, lambda time: 8 * time * time * dtype.itemsize, bound):
@@ -121,7 +125,7 @@ def _logits(classifier: Classifier, scores: Tensor, values: Tensor, tokens: Tens
     return (weights * values).sum(dim=-1) + classifier.decoder.bias
 
 
-def _bilstm_logits(classifier: Classifier, ids: Tensor, memory: int) -> Tensor:
+def _bilstm_logits(classifier: Classifier, ids: Tensor, both: Halves) -> Tensor:
     """Return (1 + n,) logits of a document, whole and without each token.
 
     Without token i, the forward states before i and the backward states after i are the whole
@@ -133,7 +137,7 @@ def _bilstm_logits(classifier: Classifier, ids: Tensor, memory: int) -> Tensor:
     matrix, bias, score = _alignment(classifier)
     count, half = len(ids) - 2, encoder.size // 2
     readings = (encoder.forwards, embedded), (encoder.backwards, embedded.flip(0))
-    forwards, backwards = halves(lambda reading: lstm_steps(*reading), *readings, ids.device)
+    forwards, backwards = both(lambda reading: lstm_steps(*reading), *readings)
 
     def seen(direction: tuple[nn.LSTM, Steps, Steps, slice, slice]) -> tuple[Tensor, Tensor]:
         """Return scores and values, (variants, positions) each, right beyond the missing token."""
@@ -151,17 +155,16 @@ def _bilstm_logits(classifier: Classifier, ids: Tensor, memory: int) -> Tensor:
         return scores.t(), values.t()
 
     first, second = slice(half), slice(half, None)
-    both = halves(
+    found = both(
         seen,
         (encoder.forwards, forwards, backwards, first, second),
         (encoder.backwards, backwards, forwards, second, first),
-        ids.device,
     )
     after = torch.ones(count + 1, count, dtype=torch.bool, device=ids.device).triu()
     scores, values = (
         # Row 0 is the whole document; rows 1… and all columns of the second run right to left.
         torch.where(after, one, torch.cat([two[:1], two[1:].flip(0)]).flip(1))
-        for one, two in zip(*both, strict=True)
+        for one, two in zip(*found, strict=True)
     )
     tokens = torch.ones(1, count, dtype=torch.bool, device=ids.device)
     return _logits(classifier, scores[None], values[None], tokens)[0]
@@ -183,13 +186,16 @@ def _variants(lstm: nn.LSTM, steps: Steps) -> Iterator[tuple[int, Tensor]]:
     summed, last = steps.summed, len(steps.summed) - 1
     run = recurrence(lstm_weights(lstm)[1], BLOCK)
     hidden, cell = steps.hidden_before[1:2], steps.cell_before[1:2]
+    count = 0
     for start in range(1, last, BLOCK):
         stop = min(start + BLOCK, last)
-        count = stop - start
-        step = torch.arange(count, device=summed.device)
-        skipping = step[:, None] + (step[:, None] > step)  # counted from start − 1
-        one_hot = torch.eye(count + 1, dtype=summed.dtype, device=summed.device)
-        inputs = torch.cat([one_hot[1:, None].expand(-1, start, -1), one_hot[skipping]], dim=1)
+        if stop - start != count:  # the first block, and the last where it is shorter
+            count = stop - start
+            step = torch.arange(count, device=summed.device)
+            one_hot = torch.eye(count + 1, dtype=summed.dtype, device=summed.device)
+            skipping = one_hot[step[:, None] + (step[:, None] > step)]  # counted from start − 1
+            going_on = one_hot[1:, None]
+        inputs = torch.cat([going_on.expand(-1, start, -1), skipping], dim=1)
         before = start - 1
         hidden = torch.cat([hidden, steps.hidden_before[before].expand(count, -1)])
         cell = torch.cat([cell, steps.cell_before[before].expand(count, -1)])
@@ -211,41 +217,3 @@ def _alignment(classifier: Classifier) -> tuple[Tensor, Tensor, Callable[[Tensor
         return 2 * alignment.inner.weight, 2 * alignment.inner.bias, score
     matrix = cast(DotAlignment, alignment).weight.weight
     return matrix, matrix.new_zeros(1), lambda sums: sums.squeeze(-1) / math.sqrt(matrix.shape[1])
-
-
-def _run_layer(layer: SelfAttentionLayer, states: Tensor) -> Tensor:
-    """Run a layer on documents of one length; the sums of `SelfAttentionLayer`, but faster."""
-    query, key, value = _linear(layer.qkv, states).chunk(3, dim=-1)
-    weights = torch.softmax(query @ key.transpose(1, 2) / math.sqrt(query.shape[-1]), dim=-1)
-    states = layer.norm1(states + _linear(layer.out, weights @ value))
-    expanded = _linear(layer.expand, states).relu_()
-    return layer.norm2(states + _linear(layer.contract, expanded))
-
-
-def _linear(layer: nn.Linear, states: Tensor) -> Tensor:
-    return product(states, layer.weight.t(), layer.bias)
-
-
-def _transformer_logits(classifier: Classifier, ids: Tensor, memory: int) -> Tensor:
-    """Return (1 + n,) logits of a document, whole and without each token.
-
-    Deleting a token moves all later ones to another position, so each variant is run; only the
-    embeddings' projection is shared.
-    """
-    encoder = cast(Transformer, classifier.encoder)
-    projected = encoder.project(classifier.embedding(ids))
-    time = torch.arange(len(ids), device=ids.device)
-    logits = [classifier(Batch(ids[None], time.new_tensor([len(ids)]))).logit]
-    positions = encoder.positions(len(ids) - 1, projected)
-    inner = (time[:-1] > 0) & (time[:-1] < len(ids) - 2)
-    step = max(1, memory // (8 * len(ids) * encoder.size * projected.element_size()))
-    for removed in torch.split(time[1:-1], step):
-        kept = time[:-1] + (time[:-1] >= removed[:, None])
-        states = projected[kept] + positions
-        for layer in encoder.layers:
-            states = _run_layer(cast(SelfAttentionLayer, layer), states)
-        weights = classifier.projection(
-            classifier.alignment(states), inner.expand(len(removed), -1)
-        )
-        logits.append(classifier.decode(weights, states))
-    return torch.cat(logits)

@@ -1,7 +1,8 @@
 """Two halves of a document's work at once, such as the two directions of a BiLSTM."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -10,24 +11,58 @@ First = TypeVar("First")
 Result = TypeVar("Result")
 
 
-def halves(
-    work: Callable[[First], Result], one: First, other: First, device: torch.device
-) -> tuple[Result, Result]:
-    """Do two pieces of work without gradients, side by side where torch has threads for it.
+class Halves:
+    """Does two pieces of work, which have no gradients, one after the other.
+
+    ``at_once`` pieces are worked on at a time: so many share the memory.
+    """
+
+    at_once = 1
+
+    def __call__(
+        self, work: Callable[[First], Result], one: First, other: First
+    ) -> tuple[Result, Result]:
+        """Return ``work(one)`` and ``work(other)``, neither of which may depend on the other."""
+        with torch.no_grad():
+            return work(one), work(other)
+
+
+class SideBySide(Halves):
+    """The same, one piece here and one in another thread."""
+
+    at_once = 2
+
+    def __init__(self, pool: ThreadPoolExecutor, flushed: bool) -> None:
+        self.pool, self.flushed = pool, flushed
+
+    def _alone(self, work: Callable[[First], Result], piece: First) -> Result:
+        torch.set_flush_denormal(self.flushed)
+        with torch.no_grad():
+            return work(piece)
+
+    def __call__(
+        self, work: Callable[[First], Result], one: First, other: First
+    ) -> tuple[Result, Result]:
+        """Return both results; a failure of either is the caller's."""
+        elsewhere = self.pool.submit(self._alone, work, other)
+        return self._alone(work, one), elsewhere.result()
+
+
+@contextmanager
+def halves(device: torch.device, divide: bool = True) -> Iterator[Halves]:
+    """Provide a way to do two pieces of work, side by side where torch has threads for it.
 
     Parameters
     ----------
-    work
-        Applied to each piece; must not depend on what it does to the other.
-    one, other
-        The pieces.
     device
         Where the tensors are. Only a CPU's work is divided: a GPU queues it anyway.
+    divide
+        False leaves torch all its threads, and takes pieces in turn.
 
-    Returns
-    -------
-    tuple
-        Both results.
+    Yields
+    ------
+    Halves
+        Meanwhile torch has half of its threads here and half beside, where work is divided.
 
     Notes
     -----
@@ -36,31 +71,22 @@ def halves(
     release Python's lock, so these are plain threads, each with half of torch's own. Torch keeps
     gradient mode, denormal flushing and its number of threads for each thread: the new one is
     given the caller's. With one torch thread, as runs are made, nothing is divided.
+
+    Enter it once for all documents. After each operation on several threads OpenMP's own wait
+    actively for the next one, some milliseconds long, on the core that the other half needs.
     """
-    flushed = flushes_denormals()
-
-    def alone(piece: First) -> Result:
-        torch.set_flush_denormal(flushed)
-        with torch.no_grad():
-            return work(piece)
-
-    if at_once(device) == 1:
-        return alone(one), alone(other)
     threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1 or not divide:
+        yield Halves()
+        return
     share = threads // 2
     torch.set_num_threads(share)
     try:
         # Set in the new thread too: oneDNN asks OpenMP, which knows a number for each thread.
         with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(share,)) as pool:
-            elsewhere = pool.submit(alone, other)
-            return alone(one), elsewhere.result()
+            yield SideBySide(pool, flushes_denormals())
     finally:
         torch.set_num_threads(threads)
-
-
-def at_once(device: torch.device) -> int:
-    """Return how many pieces `halves` works on at a time, 1 or 2: so many share the memory."""
-    return 2 if device.type == "cpu" and torch.get_num_threads() > 1 else 1
 
 
 def flushes_denormals() -> bool:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from .halves import halves
 from .kernels import directions, memory_bound
 from .lstm_adjoints import bilstm_norms
 from .model import BiLSTM, Classifier, Transformer
@@ -73,11 +74,12 @@ def _each(classifier: Classifier, ids: Ids, memory: int | None, whole: bool) -> 
     encoder = classifier.encoder
     bound = memory_bound(memory, classifier.device)
     result = []
-    for document in ids:
-        with torch.no_grad():
+    divide = isinstance(encoder, BiLSTM)
+    with torch.no_grad(), halves(classifier.device, divide) as both:
+        for document in ids:
             embedded = classifier.embedding(document.to(classifier.device))
             if isinstance(encoder, BiLSTM):
-                norms = bilstm_norms(encoder, embedded, whole, bound)
+                norms = bilstm_norms(encoder, embedded, whole, bound, both)
             elif isinstance(encoder, Transformer):
                 norms = transformer_norms(encoder, embedded, whole, bound)
             else:

@@ -5,24 +5,25 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .halves import at_once, halves
+from .halves import Halves
 from .kernels import Steps, directions, lstm_steps, lstm_weights, product
 from .model import BiLSTM
 
 
-def bilstm_norms(encoder: BiLSTM, embedded: Tensor, whole: bool, memory: int) -> Tensor:
+def bilstm_norms(
+    encoder: BiLSTM, embedded: Tensor, whole: bool, memory: int, both: Halves
+) -> Tensor:
     """Return influences (n, n) of X_i on h_p, or norms of the whole Jacobians.
 
     The forward half of h_p depends on the inputs i ≤ p, the backward half on i ≥ p. At i = p both
     halves contribute: their gradients of ‖h_p‖ are added before the norm is taken, while the rows
     of a Jacobian stay side by side.
     """
-    device = embedded.device
     readings = (encoder.forwards, embedded), (encoder.backwards, embedded.flip(0))
-    steps = halves(lambda reading: lstm_steps(*reading), *readings, device)
+    steps = both(lambda reading: lstm_steps(*reading), *readings)
     towards = directions(torch.cat([steps[0].hidden, steps[1].hidden.flip(0)], dim=-1))
     forwards, backwards = towards.chunk(2, dim=-1)
-    memory //= at_once(device)
+    memory //= both.at_once
 
     def direction(given: tuple[nn.LSTM, Steps, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the norms at all inputs, and the gradients at each position's own."""
@@ -30,15 +31,14 @@ def bilstm_norms(encoder: BiLSTM, embedded: Tensor, whole: bool, memory: int) ->
         slopes, (into, _, _) = _slopes(passed), lstm_weights(lstm)
         cell = start * slopes.cell
         gates = torch.cat([(slopes.gates * cell[:, None]).flatten(1), start * slopes.output], dim=1)
-        every = torch.eye(start.shape[1], dtype=start.dtype, device=device)
+        every = torch.eye(start.shape[1], dtype=start.dtype, device=start.device)
         adjoints = every.expand(len(start), -1, -1) if whole else start[:, None]
         return _norms(lstm, passed, slopes, adjoints, memory), gates @ into
 
-    (norms, own), (norms_back, own_back) = halves(
+    (norms, own), (norms_back, own_back) = both(
         direction,
         (encoder.forwards, steps[0], forwards),
         (encoder.backwards, steps[1], backwards.flip(0)),
-        device,
     )
     total = torch.hypot(norms, norms_back.flip(0, 1))
     if not whole:
