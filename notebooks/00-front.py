@@ -42,7 +42,7 @@ p = parameters.check(globals(), "00-front")
 # %% tags=["remove-cell"]
 import pandas as pd
 
-from sparseattn import charts, claims, paper, published, report
+from sparseattn import charts, claims, origins, paper, published, report
 from sparseattn.appearance import label
 from sparseattn.cells import measurements
 from sparseattn.headline import headline, shares
@@ -54,7 +54,7 @@ recorded = published.runs()
 counted = pd.Series([run.manifest["task"]["name"] for run in recorded], dtype=str).value_counts()
 frames = {label(task): published.measurements([task]) for task in counted.index}
 live = measurements(runs)
-frames[f"{label(live['task'].iloc[0])} (computed in this build)"] = live
+frames[f"{label(live['task'].iloc[0])} {origins.LIVE}"] = live
 adversaries = {label(task): published.adversaries([task]) for task in counted.index}
 verdicts = {
     source: claims.verdicts(frame, adversaries.get(source)) for source, frame in frames.items()
@@ -124,7 +124,8 @@ claims_table(verdicts, report.notebooks())
 
 # %% [markdown]
 # Each verdict follows a rule stated on the page that judges the claim; *not measured here* means
-# that this build holds no data on it.
+# that this build holds no data on it. *Live* is what this build computed itself, the rest is
+# published with it.
 #
 # ## Read on
 #

@@ -139,7 +139,7 @@ table(
     formats={"lam": ".1f", "temperature": ".1f", "largest": ".3f", "difference": ".0e"},
 )
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
 print("non-zero weights over λ:", identity["nonzero"].tolist())
 print("both solutions agree to 1e-5:", bool((identity["difference"] < 1e-5).all()))

@@ -74,7 +74,8 @@ p = parameters.check(globals(), "06-adversary")
 # classifier trained from **another seed**, and the base with **uniform attention**, the same weight
 # on every token.
 #
-# Tasks without a mark are published with this book; *live* is what this page computes itself.
+# Tasks marked *(live)* are computed when this page is built. The others are published with this
+# book.
 
 # %% tags=["remove-cell"]
 import numpy as np
@@ -85,6 +86,7 @@ from sparseattn import charts, claims, origins, paper, published, replication
 from sparseattn.adversaries import TRAINED, measurements
 from sparseattn.adversary import CEILING, PRESSURE, even_ceiling
 from sparseattn.appearance import label
+from sparseattn.cells import classifier_names, projection_name
 from sparseattn.contradictions import contradictions
 from sparseattn.statistics import summarise
 from sparseattn.tables import table
@@ -96,8 +98,20 @@ frame = origins.joined(recorded, live)
 frame["where"] = frame["origin"] + ": " + frame["classifier"]
 at_default = frame[frame["pressure"] == PRESSURE]
 
+
+def span(values, form):
+    """Write the least and the greatest of some values."""
+    places = int(form[-2])
+    ends = [f"{np.round(end, places) + 0.0:{form}}" for end in (values.min(), values.max())]
+    return " to ".join(dict.fromkeys(ends)).replace("-", "−")
+
+
 # %% [markdown]
 # ## How far, and at what cost
+#
+# Look first for how far right the adversaries lie: near $\ln 2$ they attend to quite other tokens
+# than the base. Compare them with *another seed* and with *uniform attention*, which nobody trained
+# to differ. The second chart shows the cost: left of zero, accuracy is lost.
 
 # %% tags=["hide-input"]
 BY = ["where", "origin", "sparsity", "projection", "adversary"]
@@ -136,7 +150,8 @@ charts.show(
     name="divergence",
     caption="How far attention is from the base's: of a classifier trained from another seed, of "
     "uniform attention, and of the two adversaries. Means over the test split, with 95 % intervals "
-    "over documents and seeds.",
+    "over documents and seeds (one seed: over documents only). Two seeds make wide intervals; what "
+    "reaches beyond the axis is cut there.",
     description="Points with intervals in a panel for each task and classifier, a row each for "
     "another seed, uniform attention, frozen and retrained adversary: the Jensen–Shannon "
     "divergence from the base's attention, under softmax and sparsemax.",
@@ -147,29 +162,47 @@ charts.show(
     drawn("accuracy_change", "Change of accuracy"),
     name="cost",
     caption="What that does to accuracy: accuracy on the test split less the base's on the same "
-    "documents, with 95 % intervals.",
+    "documents, with 95 % intervals over documents and seeds (one seed: over documents only).",
     description="Points with intervals in a panel for each task and classifier, a row each for "
     "uniform attention, frozen and retrained adversary: the change of accuracy against the base.",
 )
 
 # %% tags=["hide-input"]
+spans = {
+    (quantity, name): span(part, "+.3f" if quantity == "accuracy_change" else ".2f")
+    for (quantity, name), part in found.groupby(["quantity", "adversary"])["mean"]
+}
+told = [
+    f"- **{label(name).capitalize()}**: divergence {spans['jsd', name]} nats"
+    + (f", change of accuracy {spans['accuracy_change', name]}" if name != "reseeded" else "")
+    for name in ORDER
+    if ("jsd", name) in spans
+]
+Markdown(
+    "Over tasks, classifiers and projections:\n\n" + "\n".join(told) + "\n\nThe most that a "
+    f"divergence can be is {CEILING:.2f} nats."
+)
+
+# %% tags=["hide-input"]
 wide = found.pivot_table(["mean", "low", "high"], BY, "quantity", sort=False)
 wide.columns = [f"{quantity}_{end}" for end, quantity in wide.columns]
+signed = [name for name in wide if "accuracy" in name]
+wide[signed] = wide[signed].round(3)
 table(
     wide.reset_index(),
-    "Divergence and change of accuracy, means with the ends of their intervals.",
+    "Divergence (JSD, in nats) and change of accuracy, means with the ends of their intervals.",
     columns={
         "where": "classifier",
         "sparsity": "projection",
         "adversary": "against",
-        "jsd_mean": "JSD",
+        "jsd_mean": "JSD, nats",
         "jsd_low": "low",
         "jsd_high": "high",
-        "accuracy_change_mean": "accuracy",
+        "accuracy_change_mean": "change of accuracy",
         "accuracy_change_low": "low ",
         "accuracy_change_high": "high ",
     },
-    formats=dict.fromkeys([name for name in wide if "accuracy" in name], "+.3f"),
+    formats=dict.fromkeys(signed, "+.3f"),
     fold="Divergence and cost, number by number",
 )
 
@@ -177,7 +210,8 @@ table(
 # ## The price of divergence
 #
 # One pressure is one point; what matters is the curve. Frozen adversaries cost little to train, so
-# they are trained at several.
+# they are trained at several pressures $\lambda_{adv}$. A curve that runs level to the right is
+# divergence for free; one that drops pays for it in accuracy.
 
 # %% tags=["hide-input"]
 CURVE = [name for name in BY if name != "adversary"]
@@ -191,6 +225,7 @@ sides = [
     for name in ("jsd", "accuracy_change")
 ]
 shown = sides[0].merge(sides[1], on=[*CURVE, "pressure"])
+pressed = sorted(shown["pressure"].unique())
 Markdown("Give `pressures` more than one value to see the curve.") if shown.empty else charts.show(
     charts.trade_off(
         shown,
@@ -202,8 +237,9 @@ Markdown("Give `pressures` more than one value to see the curve.") if shown.empt
         titles=("JSD, nats", "Change of accuracy"),
     ),
     name="trade-off",
-    caption="What divergence costs frozen adversaries, at several pressures λ_adv (written beside "
-    "the points), with 95 % intervals of both.",
+    caption="What divergence costs frozen adversaries, with 95 % intervals of both. The larger a "
+    f"point, the higher the pressure: {' < '.join(f'{one:g}' for one in pressed)}; the number "
+    "stands beside the largest.",
     description="Points joined by lines in a panel for each task and classifier: divergence "
     "against change of accuracy as the pressure grows, under softmax and sparsemax.",
 )
@@ -277,14 +313,14 @@ parts = ordered(
 parts = parts.reset_index()
 table(
     parts,
-    "The divergence, the most there could be against this base, and the share of it that comes "
-    "from tokens which only one of the two attentions weighs. Means over documents.",
+    "The divergence in nats, the most there could be against this base, and the share of it that "
+    "comes from tokens which only one of the two attentions weighs. Means over documents.",
     columns={
         "where": "classifier",
         "sparsity": "projection",
         "adversary": "against",
-        "jsd": "JSD",
-        "jsd_ceiling": "at most",
+        "jsd": "JSD, nats",
+        "jsd_ceiling": "at most, nats",
         "share_ceiling": "of the most",
         "share_disjoint": "from zeros",
     },
@@ -310,20 +346,19 @@ documents = frame.drop_duplicates(["origin", "document"])
 even = documents.assign(even=even_ceiling(documents["length"].to_numpy()))
 even = even.groupby(["task", "origin"], sort=False)["even"].mean()
 reported = paper.table5().query("quantity == 'jsd' and encoder == 'transformer'")
-lines = [
-    f"{origin}: at most {value:.2f} against uniform attention"
-    + "".join(
-        f"; the paper's Transformer, {row['adversary'].replace('unfrozen', 'retrained')}, "
-        f"{row['value']:.2f}"
+lines = []
+for (name, origin), value in even.items():
+    of_paper = " and ".join(
+        f"{row['value']:.2f} nats {label(row['adversary'])}"
         for row in reported[reported["task"] == name].to_dict("records")
     )
-    for (name, origin), value in even.items()
-]
+    told = f" The paper's Transformer has {of_paper}." if of_paper else ""
+    lines.append(f"- {origin}: at most {value:.2f} nats.{told}")
 Markdown(
-    "All weight on one token, against the same weight on every token, gives on the documents of\n\n"
-    + "\n".join(f"- {line}" for line in lines)
-    + "\n\nA divergence close to this number says that the base's attention was nearly uniform, "
-    "so that there was little to contradict."
+    "How far can any attention be from uniform attention? The farthest has all its weight on one "
+    "token. Its divergence depends on the length alone; its mean over the documents of each task "
+    "is:\n\n" + "\n".join(lines) + "\n\nA divergence close to this number says that the base's "
+    "attention was nearly uniform, so that there was little to contradict."
 )
 
 # %% [markdown]
@@ -338,15 +373,12 @@ Markdown(
 # %% tags=["hide-input"]
 others = pd.concat([*recorded.values()]) if any(map(len, recorded.values())) else live
 replicated = replication.replicate(pd.DataFrame(), pd.DataFrame(), others)
-changes = found[found["quantity"] == "accuracy_change"].groupby("adversary")["mean"]
-spans = {
-    name: f"{part.min():+.3f} to {part.max():+.3f}".replace("-", "−") for name, part in changes
-}
 Markdown(
     f"*The paper's figures.* {contradictions(replicated).set_index('number').loc[6, 'paper']}\n\n"
-    f"*Ours.* Accuracy changes by {spans['frozen']} with frozen parameters and by "
-    f"{spans['unfrozen']} retrained. Where a frozen adversary keeps the predictions too, the "
-    "base's own encoder has spread the information already, and nothing need be moved."
+    f"*Ours.* Accuracy changes by {spans['accuracy_change', 'frozen']} with frozen parameters and "
+    f"by {spans['accuracy_change', 'unfrozen']} retrained. Where a frozen adversary keeps the "
+    "predictions too, the base's own encoder has spread the information already, and nothing need "
+    "be moved."
 )
 
 # %% [markdown]
@@ -374,7 +406,8 @@ charts.show(
     ),
     name="importance",
     caption=f"Agreement with the base under {first_projection}: of the attentions, and of the "
-    "gradient importances of the inputs; 95 % intervals over documents and seeds.",
+    "gradient importances of the inputs; 95 % intervals over documents and seeds, cut at the ends "
+    "of the axis.",
     description="Points with intervals in a panel for each task and classifier: tau-b between "
     "adversary and base, of attention and of gradient importance, for another seed, the frozen and "
     "the retrained adversary.",
@@ -387,14 +420,16 @@ charts.show(
 compared = replicated[(replicated["item"] == "Table 5") & replicated["here"].notna()]
 if len(compared):
     compared = compared.assign(
-        quantity=compared["quantity"].replace("jsd", "JSD").str.replace("_", " "),
+        quantity=compared["quantity"].replace("jsd", "JSD, nats").str.replace("_", " "),
         where=compared["task"].map(label) + ", " + compared["encoder"].map(label),
     )
     words = ", ".join(f"{n} {word}" for word, n in compared["verdict"].value_counts().items())
     shown = table(
         compared,
-        "The paper's Table 5 and ours, under softmax (the paper does not say which projection); "
-        "same: our interval lies within the tolerance of the paper's number.",
+        "The paper's Table 5 and ours, under softmax (the paper does not say which projection), "
+        "with our 95 % intervals. Same: the whole interval lies within "
+        f"±{replication.TOLERANCE:g} nats (accuracy: ±{replication.ACCURACY_TOLERANCE:g}) of the "
+        "paper's number; different: all of it lies outside; undecided: part of it does.",
         columns={
             "where": "classifier",
             "adversary": "adversary",
@@ -415,23 +450,80 @@ shown
 
 # %% [markdown]
 # ## Verdict
+#
+# The claim is judged *cell by cell*. A cell is one task, one classifier, one projection and one
+# kind of adversary, frozen or retrained.
 
 # %% tags=["hide-input"]
-nothing = pd.DataFrame()
-judged = [
-    claims.verdicts(nothing, part).query("number == 6").assign(origin=origin)
-    for origin, part in frame.groupby("origin", sort=False)
-]
+OUTCOMES = ["supported", "contradicted", "undecided"]
+claim = next(one for one in claims.CLAIMS if one.number == 6)
+judged = {origin: claim.judge(part) for origin, part in frame.groupby("origin", sort=False)}
 table(
-    pd.concat(judged),
-    "The claim, task by task.",
-    columns={"origin": "task", "verdict": "verdict", "sentence": "numbers"},
+    pd.DataFrame(
+        {"origin": origin, "verdict": one.outcome}
+        | {word: (one.cells["verdict"] == word).sum() for word in OUTCOMES}
+        for origin, one in judged.items()
+        if len(one.cells)
+    ),
+    "The claim, task by task, and how many cells speak for it, against it, or for neither.",
+    columns={
+        "origin": "task",
+        "verdict": "verdict",
+        "supported": "cells for",
+        "contradicted": "cells against",
+        "undecided": "cells for neither",
+    },
 )
 
 # %% tags=["hide-input"]
-Markdown(f"*Rule.* {judged[0]['rule'].iloc[0]}")
+changes = paper.table5().query("quantity == 'accuracy_change'").groupby("adversary")["value"]
+theirs = {name: span(part, "+.2f") for name, part in changes}
+Markdown(
+    f"*In the paper's Table 5*, accuracy changes by {theirs['frozen']} with frozen parameters and "
+    f"by {theirs['unfrozen']} retrained. Here, cell by cell:"
+)
 
 # %% tags=["hide-input"]
+by_cell = pd.concat(
+    [
+        one.cells.assign(
+            origin=origin,
+            classifier=classifier_names(one.cells),
+            sparsity=[projection_name(row) for row in one.cells.itertuples()],
+        )
+        for origin, one in judged.items()
+        if len(one.cells)
+    ]
+)
+SIGNED = ["value", "low", "high"]
+by_cell[SIGNED] = by_cell[SIGNED].round(3)
+table(
+    by_cell,
+    "What each cell says of the claim. The interval is that of the change of accuracy; −0.000 is "
+    "just below zero. Supported: as the claim has it, that is, diverging at no cost when "
+    "retrained, at a cost when frozen.",
+    columns={
+        "origin": "task",
+        "classifier": "classifier",
+        "sparsity": "projection",
+        "adversary": "parameters",
+        "jsd": "divergence, nats",
+        "value": "change of accuracy",
+        "low": "low",
+        "high": "high",
+        "seeds": "seeds",
+        "verdict": "verdict",
+    },
+    formats=dict.fromkeys(SIGNED, "+.3f"),
+)
+
+# %% tags=["hide-input"]
+Markdown(
+    f"*Rule.* {claim.rule} A cell is against the claim only if wider intervals, which allow for "
+    "the number of cells, still say so; one such cell contradicts it."
+)
+
+# %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
 ROUNDED = 1 + 1e-4  # of published numbers
 print("no divergence above ln 2:", bool((frame["jsd"] <= CEILING * ROUNDED).all()))

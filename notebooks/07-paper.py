@@ -14,7 +14,7 @@
 # **Claim by claim: what does the paper report, what do the same experiments give here, and does
 # the claim stand?**
 #
-# Every figure of the paper's Tables 1, 2, 3, 5 and 6 and of its Figures 2 and 3 is put beside ours,
+# Every number in the paper's Tables 1, 2, 3, 5 and 6 and in its Figures 2 and 3 is put beside ours,
 # from the measurements published with this book; Figures 1 and 4 draw numbers of Table 6. Hollow
 # marks are the paper's, filled ones ours.
 
@@ -59,18 +59,19 @@ absent = [
 ]
 measured = replicated["here"].notna().sum()
 Markdown(
-    f"Of the paper's {len(replicated)} figures on {', '.join(map(label, p.tasks))}, {measured} "
+    f"Of the paper's {len(replicated)} numbers on {', '.join(map(label, p.tasks))}, {measured} "
     f"have a value here, from {len(ledger)} published runs. "
     + (f"**Not measured yet**: {', '.join(absent)}." if absent else "None is missing.")
 )
 
 # %% tags=["hide-input"]
 table(
-    progress,
-    "The paper's tables and figures, how much of each was measured here, and what came of it.",
+    progress.assign(runs=progress["runs"].where(progress["runs"] > 0)),  # counts need no run
+    "The paper's tables and figures: how many numbers each has, how many of them were measured "
+    "here, and what came of it.",
     columns={
         "item": "in the paper",
-        "figures": "figures",
+        "figures": "numbers",
         "measured": "measured here",
         "runs": "fewest runs behind one",
         "same": "same",
@@ -81,7 +82,7 @@ table(
 
 # %% tags=["hide-input"]
 Markdown(
-    "A figure is the *same* when the whole 95 % interval of ours lies within "
+    "A number is the *same* when the whole 95 % interval of ours lies within "
     f"±{replication.TOLERANCE} of the paper's number (accuracies: "
     f"±{replication.ACCURACY_TOLERANCE}; numbers of documents: "
     f"±{replication.SIZE_TOLERANCE:.0%}), *different* when all of the interval lies outside, else "
@@ -118,7 +119,8 @@ def listed(item, only="", what="", **columns):
     names |= {"measure": "by", "adversary": "parameters"} | columns | {"paper": "paper"}
     names |= {"here": "here", "low": "low", "high": "high", "runs": "runs", "verdict": "verdict"}
     names = {name: title for name, title in names.items() if name in rows}
-    fold, caption = f"{item}{what}, number by number", f"{item}{what}, the paper's and ours."
+    fold = f"The paper's {item}{what}, number by number"
+    caption = f"The paper's {item}{what}, and ours."
     return table(rows, caption, columns=names, links={"runs": "where"}, fold=fold)
 
 
@@ -337,7 +339,8 @@ table(
 #   again is part of the uncertainty.
 # - **The learning rate.** The paper's are lower than ours, and agreement depends on them: see
 #   below, {doc}`05-agreement` and, for all settings, {doc}`10-deviations`.
-# - **Our data are not the paper's to the document.** Where the preparation departs from it:
+#
+# **Our data** are not the paper's document for document. Where the preparation departs from it:
 
 # %% tags=["hide-input"]
 departures = [
@@ -350,14 +353,26 @@ Markdown("\n".join(departures) or "Stated here once runs are published.")
 
 # %% tags=["hide-input"]
 effects = variants.effects(variants.read().query("task in @p.tasks"))
-RATES = variants.PAPERS_RATES
-said = variants.in_words(effects, RATES, "tau_inputs_gradient")
-Markdown(
-    "The same classifiers under softmax, trained at the paper's learning rates in place of ours: "
-    f"τ-b of attention with the gradients of inputs goes, {said}; with those of hidden states, "
-    f"{variants.in_words(effects, RATES, 'tau_hidden_gradient')}; accuracy, "
-    f"{variants.in_words(effects, RATES, 'accuracy')}."
-) if said else Markdown("What the paper's learning rates change is not measured on these tasks.")
+effects = effects.query("variant == @variants.PAPERS_RATES")
+effects = effects.assign(shown=effects["quantity"].map(variants.QUANTITIES))
+table(
+    effects,
+    "The paper's classifiers under softmax, trained at our learning rates and at the paper's: "
+    "means over seeds, the difference paired by seed, and its 95 % interval.",
+    columns={
+        "task": "task",
+        "encoder": "encoder",
+        "shown": "quantity",
+        "ours": "ours",
+        "variant_value": "the paper's",
+        "difference": "difference",
+        "low": "low",
+        "high": "high",
+        "seeds": "seeds",
+    },
+    formats=dict.fromkeys(("ours", "variant_value", "difference", "low", "high"), ".2f"),
+    fold="What the paper's learning rates change",
+) if len(effects) else Markdown("What the paper's rates change is not measured on these tasks.")
 
 # %% [markdown]
 # ## Verdict
@@ -365,7 +380,7 @@ Markdown(
 # %% tags=["hide-input"]
 claims_table({"all tasks": verdicts}, report.notebooks())
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
 sources = (paper.table1, paper.table2, paper.table5, paper.table6, paper.figure2, paper.figure3)
 print("figures of the paper:", {one.__name__: len(one()) for one in sources})

@@ -145,7 +145,7 @@ Markdown(
     "judged on the other pages, from all documents."
 )
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
 seen = [
     document

@@ -81,7 +81,7 @@ def threaded(rows):
 def where(one):
     """Say on what a measurement was made."""
     by = one["machine"]
-    busy = "" if by.get("load") is None else f"; {by['load']} processes wanted a core beforehand"
+    busy = "" if by.get("load") is None else f"; load average beforehand {by['load']}"
     return (
         f"- **{by['threads']} thread{'s' * (by['threads'] > 1)}**: {by['processor']}, "
         f"{by['cores']} cores, {by['system']}, torch {by['torch']}, {by['date']}, "
@@ -118,7 +118,9 @@ shown
 table(
     compared.assign(
         ratio=compared["peer"] / compared["ours"],
-        pair=compared["what"] + ", against " + compared["against"],
+        pair=(compared["what"] + ", against " + compared["against"])
+        .str.replace("bilstm", label("bilstm"))
+        .str.replace("transformer", label("transformer")),
     ),
     "Every comparison. Difference of the results: relative to the largest value; none where the "
     "peer computes another quantity.",
@@ -131,6 +133,7 @@ table(
         "difference": "difference",
     },
     formats={"ours": ".3f", "peer": ".3f", "ratio": ".1f", "difference": ".0e"},
+    fold="Every comparison, number by number",
 ) if reports else nothing
 
 # %% [markdown]
@@ -437,7 +440,7 @@ table(
     "Seconds from asking for a page until its first text, its first chart and its last chart are "
     "drawn, and how much is loaded: Chromium with an empty cache, medians of visits. "
     f"{visited['machine']['processor']}, {visited['machine']['cores']} cores; "
-    f"{visited['machine']['load']} processes wanted a core beforehand.",
+    f"load average beforehand {visited['machine']['load']}.",
     columns={
         "page": "page",
         "charts": "charts",
@@ -520,7 +523,7 @@ table(
     formats={"ratio": ".1f", "goal": ".0f"},
 ) if reports else nothing
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
 from sparseattn import comparisons, peers
 from sparseattn.deletion import logits_without_each

@@ -260,7 +260,7 @@ NOT_MEASURED if measured.empty else table(
     formats={name: ".3f" for name in ("mean", "min", "max")},
 )
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
 names = set(variants.variants()) - {variants.OURS}
 asked = {name for one in deviations.departures() for name in one.variants}

@@ -169,7 +169,7 @@ table(
 # A run whose key is right and whose numbers are not: `recompute` would find it. What the table
 # itself can show is checked here, and the tests of the book fail when it does not hold:
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
 made_here, made_before = (frame[recorded[frame.index] == kind] for kind in (False, True))
 print("every key names one run:", frame["key"].is_unique)

@@ -55,6 +55,7 @@ frame = ledger.everything("12-reproducibility")
 frame = frame[(frame["origin"] != "published") | frame["task"].isin(p.tasks)]
 trained = frame["adversary"] == links.NO_ADVERSARY
 recorded = frame[trained & (frame["origin"] == "published")]
+diverged = frame[~trained & (frame["origin"] == "published")]
 NO_BUILD = Markdown("No other page was executed: this one was made alone, not with the book.")
 NO_RUNS = Markdown("No run is published yet.")
 
@@ -240,7 +241,7 @@ NO_RUNS if splits.empty else table(
         "task": "task",
         "split": "split",
         "documents": "documents",
-        "positive_share": "label 1",
+        "positive_share": "share of label 1",
         "tokens_mean": "tokens, mean",
         "tokens_max": "tokens, most",
         "unknown_share": "unknown words",
@@ -281,7 +282,8 @@ results = {
     f"process a run. This build: {hardware['processor']}, {hardware['cores']} cores, "
     f"{hardware['memory_gb']} GB.",
     "runtime": f"{span(models['seconds'])} seconds a run, by classifier and task (table above); "
-    f"{recorded['seconds'].sum() / 3600:,.1f} hours in all, by stage in "
+    f"{recorded['seconds'].sum() / 3600:,.1f} hours in all, and "
+    f"{diverged['seconds'].sum() / 3600:,.1f} for the adversaries, by stage in "
     f"{to('11-ledger', 'the ledger')}. Energy was not measured.",
     "parameters": f"{span(models['rest'])} besides the embedding, which has "
     f"{default.embedding_size} numbers a word: {span(models['embedding'].dropna())} (table above).",
@@ -295,9 +297,11 @@ results = {
 tried = variants.read()
 more = len(set(tried["key"]) - set(recorded["key"]))
 rates = sorted({*recorded["learning_rate"], *tried["learning_rate"]})
+epochs = recorded.groupby("task", sort=False)["epochs"].max().astype(int)
+most = ", ".join(f"{label(task)} {count}" for task, count in epochs.items()) or "none yet"
 searches = {
     "trials": f"{len(recorded)} published runs, trained once and evaluated once each; "
-    f"{more} more, with other settings, in "
+    f"{len(diverged)} adversaries of such runs; {more} runs more, with other settings, in "
     f"{to('10-deviations', 'Where we depart from the paper')}. Before, a few trials by hand on the "
     "dev split of SST, "
     "to choose a learning rate and the scale of the word vectors, were not kept.",
@@ -306,8 +310,8 @@ searches = {
     f"{', '.join(f'{rate:g}' for rate in rates) or 'none'}; initial vectors: "
     f"{', '.join(sorted({*recorded['vectors'], *tried['vectors']})) or 'none'}.",
     "best": f"One setting for all runs of an encoder: batches of {default.batch_size}, weight "
-    f"decay {default.weight_decay:g}, hidden size {default.hidden_size}, at most "
-    f"{default.epochs} epochs, patience {default.patience}. Every run's own settings are in "
+    f"decay {default.weight_decay:g}, hidden size {default.hidden_size}, patience "
+    f"{default.patience}; epochs at most, by task: {most}. Every run's own settings are in "
     f"{to('11-ledger', 'the ledger')}.",
     "choice": "By hand, by ROC-AUC on the dev split of SST; the paper's values where it states "
     "them and they could be met. The epoch is the one with the highest ROC-AUC on dev. The test "
@@ -349,7 +353,7 @@ HTML(f'<p>The checklist itself: <a href="{checklist.SOURCE}">{checklist.SOURCE}<
 # another; where it does not, `sparseattn recompute KEY` says in which quantity. A run that is
 # published twice, from two machines, must agree within a tolerance or is refused.
 
-# %% tags=["hide-input"]
+# %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
 loose = packages.loc[packages["pinned"].isna(), "package"].tolist()
 print("packages without a pinned version:", loose)
@@ -383,7 +387,7 @@ Markdown(
     f"{len(answers)} of {len(answers)} items of the checklist have an answer. "
     f"{len(packages) - differ} of {len(packages)} packages are those asked for. "
     f"{current} of {len(recorded)} published runs were made by the stages as they are now, and can "
-    f"be made again under the same key. Of the paper's {len(figures)} figures, "
+    f"be made again under the same key. Of the paper's {len(figures)} numbers, "
     f"{len(figures) - without} have a value here."
 )
 

@@ -59,6 +59,15 @@ def test_factors_are_those_planted():
     assert (found["mean"] <= found["high"]).all()
 
 
+def test_a_classifier_under_one_projection_is_left_out():
+    """Its level is its own, and would pass for an effect of the projection."""
+    frame = measurements(0.2, 0.5, 0.9)
+    alone = frame[frame["projection"] == "sparsemax"].assign(alignment="dot")
+    quantities = [name for name in frame if "effective" in name]
+    alone[quantities] *= 100
+    pd.testing.assert_frame_equal(shares(pd.concat([frame, alone])), shares(frame))
+
+
 def test_wide_intervals_do_not_say_no():
     assert headline(measurements(0.2, 1.0, 1.0, spread=8), VERDICTS).startswith("**Undecided.**")
 

@@ -113,14 +113,6 @@ class TestEffects:
             apart = rows.loc[(variant, quantity), "mean"] - rows.loc[(OURS, quantity), "mean"]
             assert row["difference"] == pytest.approx(apart)
 
-    def test_in_words_tells_both_ends_and_the_interval(self):
-        frame = variants.effects(summaries(-np.array([0.1, 0.2, 0.3])))
-        (row,) = frame[frame["quantity"] == "tau_inputs_gradient"].to_dict("records")
-        told = variants.in_words(frame, row["variant"], "tau_inputs_gradient")
-        assert "(by −0.20, 95 % interval −0.45 to +0.05, 3 seeds)" in told
-        assert "-" not in told
-        assert variants.in_words(frame, "no such variant", "tau_inputs_gradient") == ""
-
     def test_a_seed_of_one_side_only_is_left_out(self):
         frame = summaries([0.1, 0.2, 0.4])
         alone = frame[(frame["variant"] == OURS) & (frame["seed"] == 2)].index

@@ -19,11 +19,22 @@
 
   const mode = () => (document.documentElement.dataset.theme === "dark" ? "dark" : "light");
 
+  /* A colour, or all those of a specification, as the theme draws them. */
+  function shaded(text, theme) {
+    if (theme === "dark")
+      for (const [colour, brighter] of Object.entries(window.sparseattnBrighter)) text = text.replaceAll(colour, brighter);
+    return text;
+  }
+
   /* The specification as drawn at a width: small multiples share it, one column on a phone. */
-  function fitted(spec, width, spare = 0) {
-    const copy = structuredClone(spec);
+  function fitted(spec, width, theme, spare = 0) {
+    const copy = JSON.parse(shaded(JSON.stringify(spec), theme));
     if (copy.spec) {
-      copy.columns = width < 560 ? 1 : copy.columns || 1;
+      if (width < 560 && copy.columns > 1) { // panels one below another: each with its own axis in view
+        copy.columns = 1;
+        copy.resolve = { ...copy.resolve, axis: { x: "independent" } };
+      }
+      copy.columns ||= 1;
       copy.spec.width = Math.max(Math.floor((width + spare) / copy.columns) - 100, 120);
     } else {
       copy.width = width;
@@ -77,16 +88,18 @@
     if (entry.view) { entry.state = readState(entry.view, entry.spec); entry.view.finalize(); }
     const legend = entry.spec.usermeta && entry.spec.usermeta.legend;
     const options = { noLegend: Boolean(legend), narrow: width < 480 };
-    let view = await embed(live, fitted(entry.spec, width), mode(), options);
+    let view = await embed(live, fitted(entry.spec, width, mode()), mode(), options);
     if (entry.spec.spec) { // how much the axes take of small multiples is known only once drawn
       const spare = width - live.querySelector("svg").width.baseVal.value;
       view.finalize();
-      view = await embed(live, fitted(entry.spec, width, spare), mode(), options);
+      view = await embed(live, fitted(entry.spec, width, mode(), spare), mode(), options);
     }
     if (turn !== entry.turn) return view.finalize();
     entry.view = view;
     entry.width = width;
     await apply(view, entry.state);
+    for (const swatch of figure.querySelectorAll(".chart-swatch"))
+      swatch.style.background = shaded(swatch.dataset.colour, mode());
     figure.dataset.drawn = mode();
   }
 
@@ -108,7 +121,7 @@
       button.setAttribute("aria-pressed", "false");
       button.dataset.value = item.value;
       swatch.className = "chart-swatch";
-      swatch.style.background = item.colour;
+      swatch.dataset.colour = item.colour;
       button.append(swatch, item.value);
       button.addEventListener("click", async () => {
         const pressed = button.getAttribute("aria-pressed") !== "true";
@@ -147,7 +160,7 @@
     const target = document.createElement("div");
     target.className = "chart-offstage";
     document.body.append(target);
-    const spec = fitted(entry.spec, 720);
+    const spec = fitted(entry.spec, 720, "light");
     for (const param of spec.params || []) delete param.bind;
     const view = await embed(target, spec, "light", {});
     await apply(view, readState(entry.view, entry.spec));
@@ -167,14 +180,23 @@
     done();
   }
 
-  /* What scrolls inside itself must be reachable by keyboard. */
+  /* What scrolls inside itself must be reachable by keyboard, and look as if there were more. */
   function markScrollers() {
     const scrollers = ".cell_output .output, div.highlight pre, .table-scroll, .pst-scrollable-table-container, div.math, mjx-container[display], .bd-main table";
     for (const box of document.querySelectorAll(scrollers)) {
+      const wide = innerWidth <= 600 && box.matches(".table-scroll") && box.scrollWidth > box.clientWidth + 1;
+      if (wide) box.querySelector("table").classList.add("cards");
       const scrolls = box.scrollWidth > box.clientWidth + 1;
       if (scrolls && box.tabIndex < 0) box.tabIndex = 0;
+      fade(box);
+      if (scrolls && !box.dataset.scrolls) {
+        box.dataset.scrolls = "true";
+        box.addEventListener("scroll", () => fade(box), { passive: true });
+      }
     }
   }
+
+  const fade = (box) => box.classList.toggle("more", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
 
   /* Sphinx calls a bibliography a list, and its entries something else. */
   function mendLists() {
@@ -188,6 +210,7 @@
       if (window.MathJax && window.MathJax.startup.promise) window.MathJax.startup.promise.then(markScrollers);
     });
     markScrollers();
+    addEventListener("toggle", markScrollers, true);
     mendLists();
     if (!found.length) return;
     await loadVega();

@@ -381,7 +381,7 @@ def projections(
             alt.Tooltip("tau", title="τ-b with the scores", format=".2f"),
         ],
     )
-    # The counts stand top right, where scores in descending order leave room.
+    # The counts stand above the plot, clear of its bars.
     counts = base.transform_filter("datum.index == 0").mark_text(align="right", fontWeight=600)
     lines = [
         counts.transform_filter(f"datum.projection == '{name}'")
@@ -391,7 +391,7 @@ def projections(
         )
         .encode(
             x=alt.value(alt.ExprRef("width")),
-            y=alt.value(10 + 18 * row),
+            y=alt.value(18 * (row - len(order)) + 4),
             text="line:N",
         )
         for row, name in enumerate(order)

@@ -301,8 +301,9 @@ NEARER = (
     "gives, that is, dispersion is nearer to noise than to a single input."
 )
 TREND = (
-    "In each series (task, encoder, alignment), the interval of the rank correlation over runs "
-    "lies {side} zero; supported when that is so somewhere and the opposite nowhere."
+    "A series (a task, encoder and alignment, over λ) is for the claim when the interval of its "
+    "rank correlation over runs lies {side} zero, and against it when on the other side. "
+    "Supported: some are for, none against; contradicted: some against, none for; else undecided."
 )
 CLAIMS: tuple[Claim, ...] = (
     Claim(

@@ -58,7 +58,10 @@ def grouped(rows: pd.DataFrame, group: str, colour: str) -> alt.Chart:
     """Put groups from top to bottom in the frame's order; within each, one line a colour."""
     order = list(colours(colour, rows[colour]))
     groups = list(dict.fromkeys(rows[group]))
-    axis = alt.Axis(labelFontWeight=600, labelExpr=_WRAPPED)
+    # Vega sets a label's first line at the middle of its row; two or three lines begin higher.
+    lines = f"length({_WRAPPED.replace('datum.label', 'datum.value')})"
+    raised = {"condition": {"test": f"{lines} > 1", "value": -7}, "value": 0}
+    axis = alt.Axis(labelFontWeight=600, labelExpr=_WRAPPED, labelOffset=raised)
     return alt.Chart(rows).encode(
         y=alt.Y(f"{group}:N", title=None, sort=groups, axis=axis),
         yOffset=alt.YOffset(f"{colour}:N", sort=order, scale=alt.Scale(domain=order)),
@@ -150,6 +153,7 @@ def finish(
         panels = list(dict.fromkeys(rows[panel]))
         drawn = filtered.facet(
             facet=alt.Facet(f"{panel}:N", title=None, sort=panels),
-            columns=min(2, len(panels)),
+            spacing=24,  # an axis's last number and the next one's first stand side by side
+            columns=2 if len(panels) not in (1, 3) else 1,  # Vega draws an axis below a gap, too
         ).add_params(parameter)
     return drawn.properties(usermeta=usermeta)

@@ -18,7 +18,7 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
-from .appearance import theme
+from .appearance import BRIGHTER, theme
 from .errors import UserError
 
 AnyChart: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart
@@ -194,8 +194,12 @@ def write_scripts(folder: str | Path) -> None:
         vl_version=VEGA_LITE,
     )
     themes = json.dumps({mode: theme(mode) for mode in ("light", "dark")})
+    brighter = json.dumps(BRIGHTER)
     # Inside a function: the bundle declares names, such as _, that the theme's scripts declare too.
-    script = f"(function(){{{bundle}\n}})();\nwindow.sparseattnThemes={themes};\n"
+    script = (
+        f"(function(){{{bundle}\n}})();\n"
+        f"window.sparseattnThemes={themes};window.sparseattnBrighter={brighter};\n"
+    )
     (folder / "vega.js").write_text(script, encoding="utf-8")
     try:
         package = distribution("sphinx-mathjax-offline")

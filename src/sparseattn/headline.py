@@ -83,10 +83,15 @@ def shares(measurements: pd.DataFrame) -> pd.DataFrame:
 
 def _changes(measurements: pd.DataFrame) -> pd.DataFrame | None:
     """Return the mean change of each log exp(H), by quantity; None without both projections."""
-    if not {"softmax", "sparsemax"} <= set(measurements["projection"]):
+    classifier = ["task", "encoder", "alignment", "seed"]
+    logs = measurements[measurements["projection"].isin(["softmax", "sparsemax"])]
+    # Only classifiers trained under both: the level of another would pass for an effect.
+    trained = logs.groupby(classifier, dropna=False)["projection"].transform("nunique")
+    logs = logs[trained == 2]
+    if logs.empty:
         return None
-    logs = measurements.assign(every=0, **{name: np.log(measurements[name]) for name in _NAMES})
-    keys = ["every", "task", "encoder", "alignment", "seed", "document"]
+    logs = logs.assign(every=0, **{name: np.log(logs[name]) for name in _NAMES})
+    keys = ["every", *classifier, "document"]
     # Averaged over classifiers first: what is compared is a document under the two projections.
     logs = logs.groupby([*keys, "projection"], dropna=False)[list(_NAMES)].mean().reset_index()
     logs["document"] = logs["task"] + logs["document"].astype(str)

@@ -51,9 +51,9 @@ class Provenance:
         }
 
     def _html(self) -> str:
-        names = declared(self.notebook)
+        given = {name: getattr(self.parameters, name) for name in declared(self.notebook)}
         rows = {
-            "Parameters": _code({name: getattr(self.parameters, name) for name in names}),
+            "Parameters": f"<details><summary>{', '.join(given)}</summary>{_code(given)}</details>",
             "Executed": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, "
             f"{self.parameters.seconds:.1f} s on {platform.machine()}, "
             f"Python {platform.python_version()}",

@@ -78,13 +78,17 @@ def trade_off(
         Columns `x`, `y`, `order`, `colour`, `panel`, and the ends of the intervals of both,
         ``{x}_low``, ``{x}_high``, ``{y}_low``, ``{y}_high``.
     order
-        The setting, a number; it is written beside each point.
+        The setting, a number: the larger it is, the larger the point. It is written beside the
+        largest only, since points may lie close together.
     titles
         What `x` and `y` are, with their units.
     """
     ends = [f"{name}_{end}" for name in (x, y) for end in ("low", "high")]
     rows = tidy(frame.sort_values(order), [x, y, order, colour, *ends], panel)
-    scales = [scale_over(rows, [name, f"{name}_low", f"{name}_high"]) for name in (x, y)]
+    largest = float(rows[order].max())
+    scales = [
+        scale_over(rows, [name, f"{name}_low", f"{name}_high"], padding=16) for name in (x, y)
+    ]
 
     def across(field: str) -> alt.X:
         return alt.X(f"{field}:Q", title=titles[0], scale=scales[0])
@@ -93,17 +97,22 @@ def trade_off(
         return alt.Y(f"{field}:Q", title=titles[1], scale=scales[1])
 
     base = alt.Chart(rows).encode(
-        color=colour_by(colour, rows), tooltip=[*map(tip, (order, colour, x, y, *ends))]
+        color=colour_by(colour, rows),
+        tooltip=[
+            alt.Tooltip(order, title=order, format="~g"),
+            *map(tip, (colour, x, y, *ends)),
+        ],
     )
+    size = alt.Size(f"{order}:O", scale=alt.Scale(range=[25, 130]), legend=None)
     chart = alt.layer(
         base.mark_line(strokeWidth=1.5, opacity=0.7).encode(
             x=across(x), y=up(y), order=f"{order}:Q"
         ),
         base.mark_rule(opacity=0.5).encode(x=across(ends[0]), x2=ends[1], y=up(y)),
         base.mark_rule(opacity=0.5).encode(x=across(x), y=up(ends[2]), y2=ends[3]),
-        base.mark_point(filled=True, opacity=1).encode(x=across(x), y=up(y)),
-        base.mark_text(align="left", dx=7, dy=-7, fontSize=11).encode(
-            x=across(x), y=up(y), text=alt.Text(f"{order}:Q", format="~g")
-        ),
+        base.mark_point(filled=True, opacity=1).encode(x=across(x), y=up(y), size=size),
+        base.transform_filter(f"datum['{order}'] == {largest}")
+        .mark_text(align="left", dx=10, fontSize=11)
+        .encode(x=across(x), y=up(y), text=alt.Text(f"{order}:Q", format="~g")),
     ).properties(height=plot_height(rows, panel))
     return finish(chart, colour, rows, panel)

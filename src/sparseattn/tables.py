@@ -21,6 +21,7 @@ _BADGES = {
     "not measured here": "open",
 }
 
+INTERVAL = "95 % interval"
 _NAME = 40  # characters: what is longer is a sentence
 _NAMING = ("number", "seed", "lam", "alpha", "n", "k")  # numbers that say which row it is
 
@@ -85,7 +86,7 @@ def table(
     -------
     Table
         Codes appear as people write them, missing values as "–", verdicts as badges; every text
-        is escaped.
+        is escaped. Columns ``low`` and ``high`` appear as one, an interval.
 
     Raises
     ------
@@ -100,21 +101,27 @@ def table(
             f"The table '{caption}' lacks the columns {', '.join(missing)}; "
             f"there are {', '.join(map(str, frame.columns))}."
         )
+    pair = {"low", "high"} <= set(shown)  # two ends are one column: an interval
+    drawn = {name: title for name, title in shown.items() if not (pair and name == "high")}
+    if pair:
+        drawn["low"] = INTERVAL
     numeric = {name: pd.api.types.is_numeric_dtype(frame[name]) for name in shown}
     given = formats or {}
     places = {name: given.get(name) or _decimals(frame[name]) for name in shown}
     head = "".join(
         f'<th scope="col"{_right(numeric[name])}>{escape(title)}</th>'
-        for name, title in shown.items()
+        for name, title in drawn.items()
     )
     body = "".join(
         "<tr>"
         + "".join(
             _linked(
-                _cell(row[name], places[name], numeric[name], title),
+                _interval(row["low"], row["high"], places["low"])
+                if pair and name == "low"
+                else _cell(row[name], places[name], numeric[name], title),
                 row.get(leading.get(name, "")),
             )
-            for name, title in shown.items()
+            for name, title in drawn.items()
         )
         + "</tr>"
         for row in frame[[*shown, *leading.values()]].to_dict("records")
@@ -220,6 +227,12 @@ def _cell(value: object, form: str, numeric: bool, title: str) -> str:
     # Names stay on one line; sentences wrap.
     kind = "name" if len(text) <= _NAME else "sentence"
     return f'<td class="{kind}"{named}>{escape(text)}</td>'
+
+
+def _interval(low: object, high: object, form: str) -> str:
+    ends = [_text(end, form) for end in (low, high)]
+    text = "–" if "–" in ends else f"[{', '.join(ends)}]"
+    return f'<td class="number" data-title="{INTERVAL}">{text}</td>'
 
 
 def _values(

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from . import paper, paths
-from .appearance import label
 from .errors import UserError, validate
 from .published import TOLERANCE
 from .resultfiles import read_json, write_json
@@ -222,25 +221,6 @@ def levels(summaries: pd.DataFrame) -> pd.DataFrame:
         ends = {"mean": found.value, "low": found.low, "high": found.high, "seeds": found.points}
         rows.append(dict(zip(cell, names, strict=True)) | ends)
     return pd.DataFrame(rows, columns=[*cell, "mean", "low", "high", "seeds"])
-
-
-def in_words(effects: pd.DataFrame, variant: str, quantity: str) -> str:
-    """Say what a variant does to a quantity, in each task and encoder; empty where not measured.
-
-    Parameters
-    ----------
-    effects
-        Of `effects`.
-    variant, quantity
-        One of `variants`, one of `QUANTITIES`.
-    """
-    rows = effects[(effects["variant"] == variant) & (effects["quantity"] == quantity)]
-    return "; ".join(
-        f"{label(row['task'])}, {label(row['encoder'])}: from {row['ours']:.2f} to "
-        f"{row['variant_value']:.2f} (by {row['difference']:+.2f}, 95 % interval "
-        f"{row['low']:+.2f} to {row['high']:+.2f}, {row['seeds']} seeds)"
-        for row in rows.to_dict("records")
-    ).replace("-", "−")
 
 
 def _default(file: Path | None) -> Path:
