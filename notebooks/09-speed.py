@@ -394,8 +394,8 @@ shown
 # ## Runs, and the whole grid
 #
 # A run is a classifier trained, evaluated on whole splits, and observed on documents of the test
-# split: attention, gradients, leave-one-out, influence. Seconds are the processor's where a run
-# recorded them, else the wall clock's, taken while other runs were computed beside it.
+# split: attention, gradients, leave-one-out, influence. Seconds are the processor's; only where no
+# run recorded these are they the wall clock's, taken while other runs were computed beside it.
 
 # %% tags=["hide-input"]
 timed = estimate.timed_runs(store=False)
