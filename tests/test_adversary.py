@@ -1,5 +1,6 @@
 """The divergence is exact and safe at zero; adversaries freeze what they say, and see no test."""
 
+import copy
 import math
 
 import numpy as np
@@ -194,12 +195,27 @@ class TestTraining:
         again = diverge(classifier, own, task, aim("frozen", epochs=2))
         np.testing.assert_allclose(kept.curve["dev_loss"], again.curve["dev_loss"], atol=1e-4)
 
-    def test_a_flat_start_is_left(self, task):
+    @pytest.mark.parametrize("variant", ["frozen", "unfrozen"])
+    def test_a_flat_start_is_left(self, task, variant):
         # A base whose attention is the same everywhere: there the divergence has no slope.
         own = settings()
         even = uniform(fit(own, task).classifier)
-        jsd = diverge(even, own, task, aim("frozen", epochs=6)).curve["dev_jsd"]
+        jsd = diverge(even, own, task, aim(variant, epochs=6)).curve["dev_jsd"]
         assert jsd.iloc[-1] > 0.1
+
+    def test_only_a_flat_start_is_warmed_up(self, base, task, monkeypatch):
+        """Elsewhere all steps of an adversary that trains everything are after the same loss."""
+        own, trained = base
+        classifier = copy.deepcopy(trained)
+        with torch.no_grad():  # far from uniform
+            classifier.alignment.outer.weight.mul_(100)
+        one = diverge(classifier, own, task, aim("unfrozen", epochs=2)).curve
+        monkeypatch.setattr("sparseattn.adversary.FLAT", 0.0)
+        other = diverge(classifier, own, task, aim("unfrozen", epochs=2)).curve
+        pd.testing.assert_frame_equal(one.drop(columns="seconds"), other.drop(columns="seconds"))
+        monkeypatch.setattr("sparseattn.adversary.FLAT", 1.0)
+        warm = diverge(classifier, own, task, aim("unfrozen", epochs=2)).curve
+        assert not np.allclose(one["train_loss"], warm["train_loss"])
 
     @pytest.mark.parametrize("variant", ["frozen", "unfrozen"])
     def test_neither_test_split_nor_labels_are_read(self, base, task, variant):
