@@ -69,6 +69,10 @@ p = parameters.check(globals(), "06-adversary")
 #   decoder stay the base's.
 # - **Retrained**: everything is trained afresh.
 #
+# Fresh attention is nearly uniform. Where the base's is too, as a Transformer's under softmax, the
+# divergence begins at zero, where it has no slope, and nothing would move. There, and whenever only
+# attention is trained, the first few batches seek divergence alone.
+#
 # **Claim 6**: retrained, attention can be made to diverge at no cost in accuracy; frozen, it cannot
 # (the paper's Table 5). For scale, two comparisons that no adversary takes part in: the same
 # classifier trained from **another seed**, and the base with **uniform attention**, the same weight

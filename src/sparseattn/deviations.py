@@ -205,6 +205,14 @@ def _of_measures() -> tuple[Departure, ...]:
             "The share left out stands beside the means.",
         ),
         Departure(
+            "measures", "Loss of the adversary",
+            "Wiegreffe and Pinter's, which subtracts a Kullback–Leibler divergence.",
+            "Subtracts the Jensen–Shannon divergence; where attention begins as the base's, the "
+            "first batches seek divergence alone.",
+            "The other is infinite under exact zeros; and without a slope nothing would move.",
+            "Not measured: the other loss is undefined for sparse attention.",
+        ),
+        Departure(
             "statistics", "±", "The standard deviation over documents.",
             "Intervals for new documents and new seeds; both spreads beside them.",
             "They answer different questions.", "None on the means.",
