@@ -21,6 +21,7 @@ from .tasks import BEGIN, END, Documents, Task
 from .training import TrainingSettings, fit
 
 VOCABULARY = 20_000
+REST = 0.02
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,15 @@ def classifier_of(encoder: str, hidden_size: int = 128, embedding_size: int = 30
 
 
 def take_turns(functions: Mapping[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
-    """Return the median seconds of each function, all of them called in turn."""
+    """Return the median seconds of each function, all of them called in turn.
+
+    Each begins after a rest of `REST` seconds: the threads of the one before wait actively for more
+    work, some milliseconds long, and would take a core from whoever comes next.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repetitions):
         for name, function in functions.items():
+            time.sleep(REST)
             start = time.perf_counter()
             function()
             seconds[name].append(time.perf_counter() - start)
