@@ -60,7 +60,10 @@ def grouped(rows: pd.DataFrame, group: str, colour: str) -> alt.Chart:
     groups = list(dict.fromkeys(rows[group]))
     # Vega sets a label's first line at the middle of its row; two or three lines begin higher.
     lines = f"length({_WRAPPED.replace('datum.label', 'datum.value')})"
-    raised = {"condition": {"test": f"{lines} > 1", "value": -7}, "value": 0}
+    raised = {
+        "condition": [{"test": f"{lines} > {count}", "value": -7 * count} for count in (2, 1)],
+        "value": 0,
+    }
     axis = alt.Axis(labelFontWeight=600, labelExpr=_WRAPPED, labelOffset=raised)
     return alt.Chart(rows).encode(
         y=alt.Y(f"{group}:N", title=None, sort=groups, axis=axis),
