@@ -234,9 +234,7 @@ def diverge(
     targets, dev_targets = respond(base, task.train), respond(base, task.dev)
     lengths = [len(one) for one in task.train.ids]
     order = torch.Generator().manual_seed(aim.seed)
-    trainer.classifier.eval()
-    began = _distances(trainer.on_dev(), dev_targets, aim.pressure, task.dev.labels)
-    warm_up = WARM_UP if aim.variant == "frozen" or began["dev_jsd"] < FLAT else 0
+    warm_up = WARM_UP if aim.variant == "frozen" or _begins_flat(trainer, dev_targets) else 0
 
     curve: list[dict[str, float]] = []
     best, best_epoch, steps = math.inf, 0, 0
@@ -411,6 +409,11 @@ class _Unfrozen:
 
     def on_dev(self) -> Responses:
         return respond(self.classifier, self.task.dev)
+
+
+def _begins_flat(trainer: _Frozen | _Unfrozen, targets: Responses) -> bool:
+    trainer.classifier.eval()
+    return float(_apart(trainer.on_dev(), targets)[1].mean()) < FLAT
 
 
 def _loss(target: Responses, pressure: float, alone: bool, output: Output) -> Float[Tensor, ""]:
