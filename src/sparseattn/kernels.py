@@ -1,6 +1,5 @@
 """Building blocks that importance and influence share: chunks of documents, products, gates."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import NamedTuple, cast
@@ -8,7 +7,6 @@ from typing import NamedTuple, cast
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 # Bytes that one chunk of work may hold. On a CPU with 32 MB of cache 2²⁴ and 2²⁵ measured fastest,
 # for passes through the network as for influence; 2²² took up to twice as long, 2²⁸ a tenth longer.
@@ -99,7 +97,7 @@ def lstm_steps(lstm: nn.LSTM, inputs: Float[Tensor, "time input"]) -> Steps:
     r"""Run an LSTM over one document and return all that its steps computed; no gradient.
 
     The fused kernel gives h. With it known, the gates of all steps are one matrix product, and
-    only the cells remain to be summed (`_cells`):
+    only the cells remain to be summed step by step:
 
     .. math::
         (i, f, g, o)_t = (\sigma, \sigma, \tanh, \sigma)(W_{ih} x_t + W_{hh} h_{t-1} + b),\quad
@@ -112,35 +110,11 @@ def lstm_steps(lstm: nn.LSTM, inputs: Float[Tensor, "time input"]) -> Steps:
     sums = summed + product(hidden_before, recurrent.t())
     i, f, g, o = sums.chunk(4, dim=-1)
     i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
-    cell = _cells(f, i * g)
+    cell = i * g
+    for now, forget, before in zip(cell[1:], f[1:], cell[:-1], strict=True):
+        now.addcmul_(forget, before)  # in place: the next step's `before` is this step's `now`
     cell_before = torch.cat([torch.zeros_like(cell[:1]), cell[:-1]])
     return Steps(summed, i, f, g, o, cell, hidden, cell_before, hidden_before)
-
-
-def _cells(forget: Tensor, new: Tensor) -> Tensor:
-    """Return c_t = f_t c_(t−1) + new_t for all t, from c = 0; all (time, hidden).
-
-    The steps are cut into √time blocks, and all blocks take their first step at once, then their
-    second, …: c = (the block's own sum) + (the product of its f so far) · (c at its beginning).
-    There is no division, and all f ≤ 1, so nothing is lost; and of √time small operations in place
-    of time ones, two threads side by side wait less for each other.
-    """
-    time, size = new.shape
-    length = math.isqrt(max(time - 1, 0)) + 1
-    blocks = -(-time // length)
-    padding = 0, 0, 0, blocks * length - time
-    forget = pad(forget, padding, value=1.0).view(blocks, length, 1, size)
-    sums = pad(new, padding).view(blocks, length, 1, size)
-    state = torch.cat([sums, torch.zeros_like(sums)], dim=2)  # own sum; product of f
-    state[:, 0, 1] = forget[:, 0, 0]
-    for step in range(1, length):
-        state[:, step].addcmul_(forget[:, step], state[:, step - 1])
-    own, product_of_f = state.unbind(2)
-    begin = torch.zeros_like(own[:, 0])
-    for block in range(1, blocks):
-        torch.addcmul(own[block - 1, -1], product_of_f[block - 1, -1], begin[block - 1],
-                      out=begin[block])  # fmt: skip
-    return torch.addcmul(own, product_of_f, begin[:, None]).view(-1, size)[:time]
 
 
 def lstm_weights(lstm: nn.LSTM) -> tuple[Tensor, Tensor, Tensor]:
