@@ -51,11 +51,12 @@ from sparseattn.tables import claims_table, table
 
 runs = p.runs()
 recorded = published.runs()
-counted = pd.Series([run.manifest["task"]["name"] for run in recorded], dtype=str).value_counts()
-frames = {label(task): published.measurements([task]) for task in counted.index}
+known = [task for task in paper.TASKS if task in published.tasks()]
+frames = {label(task): published.measurements([task]) for task in known}
 live = measurements(runs)
-frames[f"{label(live['task'].iloc[0])} {origins.LIVE}"] = live
-adversaries = {label(task): published.adversaries([task]) for task in counted.index}
+here = f"{label(live['task'].iloc[0])} {origins.LIVE}"
+frames[here] = live
+adversaries = {label(task): published.adversaries([task]) for task in known}
 verdicts = {
     source: claims.verdicts(frame, adversaries.get(source)) for source, frame in frames.items()
 }
@@ -66,11 +67,8 @@ verdicts = {
 # %% tags=["remove-input"]
 from IPython.display import Markdown
 
-Markdown(
-    "\n\n".join(
-        f"**{source}.** {headline(frame, verdicts[source])}" for source, frame in frames.items()
-    )
-)
+answered = {source: frame for source, frame in frames.items() if source != here} or frames
+Markdown(headline(answered, {source: verdicts[source] for source in answered}))
 
 # %% tags=["remove-input"]
 narrowing = pd.concat([shares(frame).assign(source=source) for source, frame in frames.items()])
@@ -91,7 +89,7 @@ SHOWN = {
     "effective_inputs_loo": "importance of inputs (leave-one-out)",
 }
 swept = [item for item in frames.items() if len(item[1]["lam"].dropna().unique()) > 1]
-source, frame = (swept or list(frames.items()))[0]  # of the published, the one with most runs
+source, frame = (swept or list(frames.items()))[0]
 frame = frame.assign(**{f"share_{name}": frame[name] / frame["length"] for name in SHOWN})
 spread = summarise(
     frame[frame["lam"].notna()],

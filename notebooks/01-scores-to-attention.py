@@ -37,18 +37,17 @@ p = parameters.check(globals(), "01-scores-to-attention")
 # $$
 # \begin{aligned}
 # \mathrm{softmax}(a) &= \arg\min_{p \in \Delta}\; -p^\top a + \textstyle\sum_i p_i \log p_i \\
-# \mathrm{sparsegen}(a; \lambda) &= \arg\min_{p \in \Delta}\; \|p - a\|_2^2 - \lambda \|p\|_2^2,
-#   \qquad \lambda < 1 \\
+# \mathrm{sparsegen}(a; \lambda) &= \arg\min_{p \in \Delta}\; \|p - a\|_2^2 - \lambda \|p\|_2^2 \\
 # \alpha\text{-entmax}(a) &= \arg\min_{p \in \Delta}\; -p^\top a
-#   + \tfrac{1}{\alpha(\alpha - 1)} \textstyle\sum_i (p_i^{\alpha} - p_i), \qquad \alpha > 1
+#   + \tfrac{1}{\alpha(\alpha - 1)} \textstyle\sum_i (p_i^{\alpha} - p_i)
 # \end{aligned}
 # $$
 #
-# Softmax {cite:p}`vaswani2017attention` can never give a weight of exactly zero: the slope of
-# $p \log p$ is infinite there. The quadratic penalties can. *Sparsemax*
-# {cite:p}`martins2016softmax` is sparsegen {cite:p}`laha2018controllable` at $\lambda = 0$, and
-# $\alpha$-entmax {cite:p}`peters2019sparse` at $\alpha = 2$; $\alpha \to 1$ gives softmax. Larger
-# $\lambda$, like larger $\alpha$, is sparser.
+# with $\lambda < 1$ and $\alpha > 1$. Softmax {cite:p}`vaswani2017attention` can never give a
+# weight of exactly zero: the slope of $p \log p$ is infinite there. The quadratic penalties can.
+# *Sparsemax* {cite:p}`martins2016softmax` is sparsegen {cite:p}`laha2018controllable` at
+# $\lambda = 0$, and $\alpha$-entmax {cite:p}`peters2019sparse` at $\alpha = 2$;
+# $\alpha \to 1$ gives softmax. Larger $\lambda$, like larger $\alpha$, is sparser.
 #
 # Move the sliders and watch the weights leave the small scores one by one. Watch, too, how well the
 # weights still order the items as the scores do: Kendall's $\tau_b$ {cite:p}`kendall1945treatment`

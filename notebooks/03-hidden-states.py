@@ -49,10 +49,11 @@ p = parameters.check(globals(), "03-hidden-states")
 # influences on it:
 #
 # $$
+# \begin{gathered}
 # g_{h_p}(x_i) = \frac{\|\partial \|h_p\|_2/\partial X_i\|_2}
-# {\sum_k \|\partial \|h_p\|_2/\partial X_k\|_2},
-# \qquad
+# {\sum_k \|\partial \|h_p\|_2/\partial X_k\|_2}, \\
 # \frac{H(g_{h_p})}{\log n} = -\frac{1}{\log n} \sum_{i=1}^n g_{h_p}(x_i) \log g_{h_p}(x_i).
+# \end{gathered}
 # $$
 #
 # Here $H$ is the Shannon entropy. Dispersion is 0 when one input has all the influence and 1 when

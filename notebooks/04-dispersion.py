@@ -48,13 +48,11 @@ p = parameters.check(globals(), "04-dispersion")
 # deleted), and how widely it is spread, the **dispersion**:
 #
 # $$
-# g_{\hat y}(x_i) = \frac{\|\partial f/\partial X_i\|_2}{\sum_k \|\partial f/\partial X_k\|_2},
-# \qquad
-# D_{\hat y}(x_i) = \frac{|\hat y - \hat y_{-i}|}{\sum_k |\hat y - \hat y_{-k}|},
-# $$
-#
-# $$
+# \begin{gathered}
+# g_{\hat y}(x_i) = \frac{\|\partial f/\partial X_i\|_2}{\sum_k \|\partial f/\partial X_k\|_2}, \\
+# D_{\hat y}(x_i) = \frac{|\hat y - \hat y_{-i}|}{\sum_k |\hat y - \hat y_{-k}|}, \\
 # \text{dispersion} = \frac{H(g)}{\log n} = -\frac{1}{\log n} \sum_{i=1}^n g(x_i) \log g(x_i).
+# \end{gathered}
 # $$
 #
 # Dispersion is 0 when one token has all the importance and 1 when all have the same.
@@ -109,7 +107,8 @@ chance = dict.fromkeys((f"dispersion_inputs_{kind}" for kind in KINDS), "noise")
 def named(rows):
     """Name what dispersion is of, and a panel for it and the classifier."""
     kinds = rows["quantity"].str.removeprefix("dispersion_inputs_").map(KINDS)
-    return rows.assign(kind=kinds, panel=kinds.str.capitalize() + ": " + rows["classifier"])
+    titles = kinds.replace("leave-one-out", "LOO").str.replace("gradient", "Gradient")
+    return rows.assign(kind=kinds, panel=titles + ": " + rows["classifier"])
 
 
 spread = named(origins.beside_chance(summarise(cells, CELL, [*chance, "noise"]), chance))
@@ -530,6 +529,15 @@ table(
 
 # %% tags=["hide-input"]
 judged = origins.verdicts(frame, [2, 3])
+NARROW = {"supported": "No.", "contradicted": "Yes.", "undecided": "Undecided."}
+NARROW["mixed"] = "It depends on the task."
+Markdown(
+    f"**{NARROW[origins.balance(judged, 2)]}** Importance stays "
+    f"spread out under sparse attention, says claim 2: {origins.by_outcome(judged, 2)}. It spreads "
+    f"more as attention gets sparser, says claim 3: {origins.by_outcome(judged, 3)}."
+)
+
+# %% tags=["hide-input"]
 table(
     judged,
     "The two claims, task by task.",
@@ -537,8 +545,7 @@ table(
 )
 
 # %% tags=["hide-input"]
-rules = judged.drop_duplicates("number").to_dict("records")
-Markdown("\n\n".join(f"*Rule of claim {one['number']}.* {one['rule']}" for one in rules))
+Markdown(origins.rules(judged))
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT

@@ -545,6 +545,19 @@ shown
 
 # %% tags=["hide-input"]
 judged = origins.verdicts(frame, [4, 5])
+HELPS = {
+    "supported": "Sparsity does not help.",
+    "contradicted": "Sparsity helps.",
+    "undecided": "Whether sparsity helps is undecided.",
+    "mixed": "Whether sparsity helps depends on the task.",
+}
+Markdown(
+    f"**{HELPS[origins.balance(judged, 5)]}** Attention agrees more with hidden states than with "
+    f"inputs, says claim 4: {origins.by_outcome(judged, 4)}. The sparser it is, the less it agrees "
+    f"with inputs, says claim 5: {origins.by_outcome(judged, 5)}."
+)
+
+# %% tags=["hide-input"]
 table(
     judged,
     "The two claims, task by task.",
@@ -552,8 +565,7 @@ table(
 )
 
 # %% tags=["hide-input"]
-rules = judged.drop_duplicates("number").to_dict("records")
-Markdown("\n\n".join(f"*Rule of claim {one['number']}.* {one['rule']}" for one in rules))
+Markdown(origins.rules(judged))
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT

@@ -40,6 +40,9 @@ ledger = published.ledger(p.tasks)
 adversaries = published.adversaries(p.tasks)
 replicated = replication.replicate(frame, ledger, adversaries)
 replicated = replicated[replicated["task"].isin(p.tasks)]
+replicated = replicated.sort_values(
+    "task", key=lambda names: names.map(p.tasks.index), kind="stable"
+)
 replicated = replicated.assign(
     classifier=classifier_names(replicated).where(replicated["encoder"].notna()),
     measure=replicated["quantity"].str.extract("_(gradient|loo)$")[0],
@@ -96,7 +99,8 @@ def judged(number):
     """Say what a claim is, and what became of it."""
     claim = verdicts.set_index("number").loc[number]
     return Markdown(
-        f"**{claim['claim']}** {badge(claim['verdict'])}\n\n{claim['sentence']}\n\n"
+        f"**{claim['claim']}** {badge(claim['verdict'])}\n\n{claim['sentence']} "
+        f"{claim['paper']}\n\n"
         f"*Rule.* {claim['rule']}"
     )
 

@@ -49,8 +49,9 @@ NOT_MEASURED = Markdown(
 known = {name: task for name, task in published.tasks().items() if name in p.tasks}
 Markdown(
     "\n".join(
-        f"- *{label(name)}*: {' '.join(task['deviations']) or 'no known difference.'}"
+        f"- {difference}"
         for name, task in known.items()
+        for difference in task["deviations"] or [f"{label(name)}: no known difference."]
     )
     or "Stated here once runs are published."
 )

@@ -182,12 +182,13 @@ class TestAll:
     def test_sentences_hold_the_numbers_judged(self, everything):
         verdict = CLAIMS[0].judge(everything)
         assert "Mean dispersion 0.70 in 12 cells (up to 3 seeds)" in verdict.sentence
-        assert "The paper's Table 1 has 0.46 to 0.93." in verdict.sentence
+        assert verdict.paper == "The paper's Table 1 has 0.46 to 0.93."
         lower = everything.assign(influence_dispersion=everything["influence_dispersion"] - 0.1)
         assert "Mean dispersion 0.60" in CLAIMS[0].judge(lower).sentence
-        assert "above zero in 19 of 24 cells" in CLAIMS[3].judge(everything).sentence
-        for sentence in verdicts(everything)["sentence"]:
-            assert not re.search("nan|None", sentence)
+        assert "above zero in 19 of 24 cells" in CLAIMS[3].judge(everything).paper
+        for told in ("sentence", "paper"):
+            for sentence in verdicts(everything)[told]:
+                assert not re.search("nan|None", sentence)
 
     def test_one_seed_is_said(self, everything):
         one = everything[everything["seed"] == 0]

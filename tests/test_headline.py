@@ -34,6 +34,10 @@ def measurements(attention, gradient, loo, spread=0.01):
     return pd.DataFrame(rows)
 
 
+def of_one(frame):
+    return headline({"SST": frame}, {"SST": VERDICTS})
+
+
 @pytest.mark.parametrize(
     ("shares", "answer"),
     [
@@ -44,15 +48,29 @@ def measurements(attention, gradient, loo, spread=0.01):
     ],
 )
 def test_answer_follows_the_rule(shares, answer):
-    text = headline(measurements(*shares), VERDICTS)
-    assert text.startswith(f"**{answer}**")
-    assert "Of the paper's 3 claims: 1 supported, 2 undecided." in text
+    assert of_one(measurements(*shares)).startswith(f"**{answer}**")
+
+
+def test_tasks_that_answer_alike_are_named_together():
+    narrowing, not_so = measurements(0.2, 0.9, 1.0), measurements(0.3, 1.0, 1.0)
+    frames = {"A": narrowing, "B": not_so, "C": narrowing}
+    text = headline(frames, dict.fromkeys(frames, VERDICTS))
+    assert text.startswith("**Less than it seems on A and C; no on B.** On A, B and C, attention")
+    assert "over 20% to 30% as many tokens" in text
+
+
+def test_a_claim_counts_where_all_tasks_agree():
+    other = pd.DataFrame({"verdict": ["supported", "undecided", "contradicted"]})
+    frames = dict.fromkeys("AB", measurements(0.2, 1.0, 1.0))
+    text = headline(frames, {"A": VERDICTS, "B": other})
+    assert "Of the paper's 3 claims, 1 is supported throughout, 0 are contradicted" in text
+    assert "; 2 depend on the task" in text
 
 
 def test_factors_are_those_planted():
     frame = measurements(0.2, 0.5, 0.9)
-    assert "attention spreads over 20% as many tokens" in headline(frame, VERDICTS)
-    assert "over 50% (gradient) and 90% (leave-one-out)" in headline(frame, VERDICTS)
+    assert "attention under sparsemax spreads over 20% as many tokens" in of_one(frame)
+    assert "over 50% (gradient) and 90% (leave-one-out)" in of_one(frame)
     found = shares(frame).set_index("of")
     np.testing.assert_allclose(found["mean"], [0.2, 0.5, 0.9], rtol=0.02)
     assert (found["low"] <= found["mean"]).all()
@@ -69,10 +87,10 @@ def test_a_classifier_under_one_projection_is_left_out():
 
 
 def test_wide_intervals_do_not_say_no():
-    assert headline(measurements(0.2, 1.0, 1.0, spread=8), VERDICTS).startswith("**Undecided.**")
+    assert of_one(measurements(0.2, 1.0, 1.0, spread=8)).startswith("**Undecided.**")
 
 
 def test_without_both_projections_there_is_no_answer():
     frame = measurements(0.2, 1.0, 1.0).query("projection == 'softmax'")
-    assert "no answer to give" in headline(frame, VERDICTS)
+    assert "no answer to give" in of_one(frame)
     assert shares(frame).empty

@@ -62,6 +62,27 @@ def test_claims_are_judged_on_each_origin_by_itself():
     first = judged[judged["number"] == 1].set_index("origin")["verdict"]
     assert first.to_dict() == {"SST": "supported", "Planted (live)": "contradicted"}
     assert list(judged["number"]) == [1, 1, 2, 2]
+    assert origins.by_outcome(judged, 1) == "supported on SST; contradicted on Planted (live)"
+    assert origins.balance(judged, 1) == "mixed"
+    told = origins.rules(judged)
+    for number, start in ((1, "The paper's Table 1 has"), (2, "The paper's Figure 2 has")):
+        assert f"*Claim {number} in the paper.* {start}" in told
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (["supported", "undecided"], "supported"),
+        (["contradicted", "not measured here"], "contradicted"),
+        (["supported", "undecided", "contradicted"], "mixed"),
+        (["undecided", "not measured here"], "undecided"),
+    ],
+)
+def test_balance(found, expected):
+    judged = pd.DataFrame({"number": 5, "verdict": found})
+    assert origins.balance(judged, 5) == expected
+    others = pd.DataFrame({"number": 4, "verdict": ["supported", "contradicted"]})
+    assert origins.balance(pd.concat([others, judged]), 5) == expected
 
 
 def test_without_lambda_leaves_something_of_each_origin():

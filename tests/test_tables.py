@@ -50,6 +50,7 @@ def test_claims_link_only_to_pages_there_are():
             "claim": ["one", "two"],
             "verdict": ["supported", "not measured here"],
             "sentence": ["s", "t"],
+            "paper": ["p", ""],
             "page": ["agreement", "adversary"],
         }
     )

@@ -226,14 +226,14 @@
     const redraw = () => found.forEach((figure) => draw(figure));
     new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
     let waiting = 0;
-    addEventListener("resize", () => {
+    new ResizeObserver(() => { // the window's width changed, or a sidebar came or went
       clearTimeout(waiting);
       waiting = setTimeout(() => {
         for (const [figure, entry] of figures)
           if (figure.querySelector(".chart-live").clientWidth !== entry.width) draw(figure);
         markScrollers();
       }, 150);
-    });
+    }).observe(document.querySelector(".bd-article"));
     document.documentElement.dataset.charts = "ready";
   }
 

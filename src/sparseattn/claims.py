@@ -26,6 +26,7 @@ import pandas as pd
 from sparseattn import paper
 from sparseattn.adversary import PRESSURE
 from sparseattn.nulls import null_dispersion
+from sparseattn.prose import span
 from sparseattn.statistics import correlate, correlation_interval, direction, summarise
 
 Outcome = Literal["supported", "contradicted", "undecided", "not measured here"]
@@ -44,15 +45,18 @@ class Verdict:
     outcome
         ``supported``, ``contradicted``, ``undecided`` or ``not measured here``.
     sentence
-        The numbers behind it, ours and the paper's, in one or two sentences.
+        The numbers behind it, in one or two sentences.
     cells
         What was judged: a row a cell (or series) and quantity, with ``value``, ``low``, ``high``
         and ``verdict``; empty when nothing was.
+    paper
+        The paper's own numbers, in one sentence; empty where it has none.
     """
 
     outcome: Outcome
     sentence: str
     cells: pd.DataFrame
+    paper: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,9 @@ class Claim:
 
 
 def verdicts(measurements: pd.DataFrame, adversaries: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Judge all claims: one row each with ``number, claim, verdict, sentence, rule, page``.
+    """Judge all claims: one row each.
+
+    Its columns are ``number, claim, verdict, sentence, paper, rule, page``.
 
     Parameters
     ----------
@@ -113,6 +119,7 @@ def verdicts(measurements: pd.DataFrame, adversaries: pd.DataFrame | None = None
                 "claim": claim.statement,
                 "verdict": verdict.outcome,
                 "sentence": verdict.sentence,
+                "paper": verdict.paper,
                 "rule": claim.rule,
                 "page": claim.page,
             }
@@ -121,12 +128,12 @@ def verdicts(measurements: pd.DataFrame, adversaries: pd.DataFrame | None = None
 
 
 def _influence_is_dispersed(measurements: pd.DataFrame) -> Verdict:
-    theirs = f"The paper's Table 1 has {_span(paper.table1()['value'])}."
+    theirs = f"The paper's Table 1 has {span(paper.table1()['value'])}."
     return _dispersed(measurements, ["influence_dispersion"], theirs)
 
 
 def _importance_is_dispersed(measurements: pd.DataFrame) -> Verdict:
-    theirs = f"The paper's Figure 2 has medians of {_span(paper.figure2()['value'])}."
+    theirs = f"The paper's Figure 2 has medians of {span(paper.figure2()['value'])}."
     if "projection" in measurements:
         measurements = measurements[measurements["projection"] != "softmax"]
     return _dispersed(measurements, _names("dispersion_inputs"), theirs)
@@ -146,16 +153,16 @@ def _dispersed(measurements: pd.DataFrame, quantities: list[str], theirs: str) -
     cells.insert(len(_cell(frame)) + 1, "value", shown["mean"])
     of_noise = pd.Series(noise).groupby(frame["task"].to_numpy()).mean()
     sentence = (
-        f"Mean dispersion {_span(cells['value'])} in {_extent(cells)}, where one input alone gives "
-        f"0 and noise {_span(of_noise)}: "
-        f"{_tally(cells, 'nearer to noise', 'nearer to one input')}. {theirs}"
+        f"Mean dispersion {span(cells['value'])} in {_extent(cells)}, where one input alone gives "
+        f"0 and noise {span(of_noise)}: "
+        f"{_tally(cells, 'nearer to noise', 'nearer to one input')}."
     )
-    return Verdict(_everywhere(cells), sentence, cells)
+    return Verdict(_everywhere(cells), sentence, cells, theirs)
 
 
 def _dispersion_grows(measurements: pd.DataFrame) -> Verdict:
     theirs = (
-        f"The paper's own Table 2 has correlations of {_span(paper.table2()['value'])}, "
+        f"The paper's own Table 2 has correlations of {span(paper.table2()['value'])}, "
         "where larger λ is sparser."
     )
     return _trend(measurements, ["dispersion_inputs_gradient"], "above", theirs)
@@ -169,10 +176,11 @@ def _agreement_falls(measurements: pd.DataFrame) -> Verdict:
             for _, one in series
         ]
     )
-    sentence = f"In the paper's Figure 3 it is {_span(theirs)}, falling in {(theirs < 0).sum()} of "
-    return _trend(
-        measurements, _names("tau_inputs"), "below", f"{sentence}{len(theirs)} series (IMDb)."
+    sentence = (
+        f"The paper's Figure 3 has correlations of {span(theirs)}, falling in "
+        f"{(theirs < 0).sum()} of {len(theirs)} series (IMDb)."
     )
+    return _trend(measurements, _names("tau_inputs"), "below", sentence)
 
 
 def _trend(
@@ -192,10 +200,10 @@ def _trend(
     cells = _with_verdict(cells.rename(columns={"correlation": "value"}), claimed)
     rise_or_fall = ("growing", "falling") if claimed == "above" else ("falling", "growing")
     sentence = (
-        f"Rank correlation with λ {_span(cells['value'])} in {len(cells)} series of "
-        f"{_span(cells['points'], 0)} runs: {_tally(cells, *rise_or_fall)}. {theirs}"
+        f"Rank correlation with λ {span(cells['value'])} in {len(cells)} series of "
+        f"{span(cells['points'], '.0f')} runs: {_tally(cells, *rise_or_fall)}."
     )
-    return Verdict(_on_balance(cells), sentence, cells)
+    return Verdict(_on_balance(cells), sentence, cells, theirs)
 
 
 def _hidden_above_inputs(measurements: pd.DataFrame) -> Verdict:
@@ -203,8 +211,8 @@ def _hidden_above_inputs(measurements: pd.DataFrame) -> Verdict:
     wide = paper.table6().pivot_table("value", paper.CELL[:4], "quantity")
     gaps = pd.concat([wide[f"tau_hidden_{kind}"] - wide[f"tau_inputs_{kind}"] for kind in KINDS])
     theirs = (
-        f"In the paper's Table 6 it is {_span(gaps)}, above zero in {(gaps > 0).sum()} of "
-        f"{len(gaps)} cells."
+        f"The paper's Table 6 has differences of {span(gaps)}, above zero in {(gaps > 0).sum()} "
+        f"of {len(gaps)} cells."
     )
     frame = _usable(measurements, _names("tau_hidden") + _names("tau_inputs"))
     if frame is None:
@@ -216,16 +224,16 @@ def _hidden_above_inputs(measurements: pd.DataFrame) -> Verdict:
     cells = _judge_cells(frame.assign(**gap), list(gap), "above")
     sentence = (
         f"τ-b with hidden states less τ-b with inputs, paired by document, is "
-        f"{_span(cells['value'])} in {_extent(cells)}: "
-        f"{_tally(cells, 'higher with hidden states', 'higher with inputs')}. {theirs}"
+        f"{span(cells['value'])} in {_extent(cells)}: "
+        f"{_tally(cells, 'higher with hidden states', 'higher with inputs')}."
     )
-    return Verdict(_everywhere(cells), sentence, cells)
+    return Verdict(_everywhere(cells), sentence, cells, theirs)
 
 
 def _diverges_at_no_cost(adversaries: pd.DataFrame) -> Verdict:
     """Judge retrained and frozen adversaries, each cell on its divergence and its cost."""
     change = paper.table5().query("quantity == 'accuracy_change'")
-    by = {name: _span(part["value"]) for name, part in change.groupby("adversary")}
+    by = {name: span(part["value"]) for name, part in change.groupby("adversary")}
     theirs = (
         f"The paper's Table 5 has a change of accuracy of {by['frozen']} with frozen parameters "
         f"and {by['unfrozen']} retrained."
@@ -243,11 +251,11 @@ def _diverges_at_no_cost(adversaries: pd.DataFrame) -> Verdict:
         words = ("at no cost", "at a cost, or not diverging")
         words = words if kind == "unfrozen" else ("at a cost", "at no cost")
         told.append(
-            f"{start}, attention diverges by {_span(part['jsd'])} nats (of at most "
-            f"{math.log(2):.2f}) and accuracy changes by {_span(part['value'], 3)} in "
+            f"{start}, attention diverges by {span(part['jsd'])} nats (of at most "
+            f"{math.log(2):.2f}) and accuracy changes by {span(part['value'], '.3f')} in "
             f"{_extent(part)}: {_tally(part, *words)}."
         )
-    return Verdict(_everywhere(cells), " ".join([*told, theirs]), cells)
+    return Verdict(_everywhere(cells), " ".join(told), cells, theirs)
 
 
 def _judge_adversaries(frame: pd.DataFrame) -> pd.DataFrame:
@@ -431,17 +439,7 @@ def _on_balance(cells: pd.DataFrame) -> Outcome:
 
 
 def _not_measured(theirs: str) -> Verdict:
-    return Verdict("not measured here", f"Not measured here. {theirs}", pd.DataFrame())
-
-
-def _span(values: pd.Series, digits: int = 2) -> str:
-    """Return ``0.46`` or ``0.46 to 0.93``, rounded."""
-    known = values.dropna().to_numpy(dtype=float)
-    if not len(known):
-        return "undefined"
-    # Adding zero turns −0.00 into 0.00; a true minus sign, as in the figures.
-    ends = [f"{np.round(end, digits) + 0.0:.{digits}f}" for end in (known.min(), known.max())]
-    return " to ".join(dict.fromkeys(end.replace("-", "−") for end in ends))
+    return Verdict("not measured here", "Not measured here.", pd.DataFrame(), theirs)
 
 
 def _extent(cells: pd.DataFrame) -> str:

@@ -7,10 +7,10 @@ column ``here``. So the same question is put to both.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from .appearance import label
+from .prose import span
 
 READING_ERROR = 0.02
 """Of a difference between two figures read off a plot, each to about 0.01."""
@@ -77,7 +77,7 @@ def _correlations(replicated: pd.DataFrame, column: str) -> str:
         return ""
     return (
         f"Of the correlations of λ with dispersion, {_count(values < 0)} are "
-        f"below zero ({_span(values)}), which means less dispersion where attention is sparser."
+        f"below zero ({span(values)}), which means less dispersion where attention is sparser."
     )
 
 
@@ -116,7 +116,7 @@ def _rising_curves(replicated: pd.DataFrame, column: str) -> str:
     named = [
         f"{label(row['encoder'])} {label(row['alignment'])}, "
         f"{label(str(row['quantity']).removeprefix('tau_inputs_'))} "
-        f"({_number(row['first'])} to {_number(row['second'])})"
+        f"({span([row['first']])} to {span([row['second']])})"
         for row in pairs[rises].to_dict("records")
     ]
     return (
@@ -135,7 +135,7 @@ def _rising_tables(replicated: pd.DataFrame, column: str) -> str:
     largest = (
         f"; most for {label(most['task'])}, {label(most['encoder'])}, "
         f"{label(str(most['quantity']).removeprefix('tau_inputs_'))}: "
-        f"{_number(most['first'])} to {_number(most['second'])}"
+        f"{span([most['first']])} to {span([most['second']])}"
         if rise.max() > 0
         else ""
     )
@@ -148,7 +148,7 @@ def _rising_tables(replicated: pd.DataFrame, column: str) -> str:
 def _redistribution(replicated: pd.DataFrame, column: str) -> str:
     rows = _of(replicated, "Table 5", column)
     rows = rows[rows["quantity"] == "accuracy_change"]
-    spans = {name: _span(part[column]) for name, part in rows.groupby("adversary")}
+    spans = {name: span(part[column]) for name, part in rows.groupby("adversary")}
     if len(spans) < 2:
         return ""
     return (
@@ -233,13 +233,3 @@ def _pairs(
 
 def _count(true: pd.Series) -> str:
     return f"all {len(true)}" if true.all() else f"{int(true.sum())} of {len(true)}"
-
-
-def _span(values: pd.Series) -> str:
-    ends = [_number(end) for end in (values.min(), values.max())]
-    return " to ".join(dict.fromkeys(ends))
-
-
-def _number(value: float) -> str:
-    # Adding zero turns −0.00 into 0.00.
-    return f"{np.round(value, 2) + 0.0:.2f}".replace("-", "−")

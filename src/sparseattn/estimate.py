@@ -6,9 +6,10 @@ import pandas as pd
 
 from . import paths, published
 from .appearance import label
+from .paper import TASKS
 from .runs import Store
 
-TASKS, ENCODERS = ("sst", "newsgroups", "imdb"), ("bilstm", "transformer")
+ENCODERS = ("bilstm", "transformer")
 ALIGNMENTS, PROJECTIONS = 2, 9
 OBSERVED = 300
 STAGES = ("train", "evaluate", "importance", "influence")

@@ -1,8 +1,11 @@
 """The report's answer in a few sentences, computed from the measurements of this build."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 
+from .prose import listed, span
 from .statistics import differences
 
 _NAMES = {
@@ -12,21 +15,22 @@ _NAMES = {
 }
 
 
-def headline(measurements: pd.DataFrame, verdicts: pd.DataFrame) -> str:
+def headline(measurements: Mapping[str, pd.DataFrame], verdicts: Mapping[str, pd.DataFrame]) -> str:
     """Return the answer as Markdown: what sparsemax does to attention, and to what matters.
 
     Parameters
     ----------
     measurements
-        One row for each run and document (:func:`sparseattn.runs.measurements`).
+        Of each task, by its name: a row for each run and document
+        (:func:`sparseattn.runs.measurements`).
     verdicts
-        From :func:`sparseattn.claims.verdicts`.
+        Of the same tasks, from :func:`sparseattn.claims.verdicts`.
 
     Returns
     -------
     str
         With c the paired change of log exp(H) from softmax to sparsemax, averaged over
-        classifiers, and intervals of 95 %, the answer is
+        classifiers, and intervals of 95 %, the answer of a task is
 
         - "undecided" when it is not certain that attention itself narrows;
         - "yes, in this respect" when an importance narrows by as much as attention, "less than it
@@ -34,24 +38,29 @@ def headline(measurements: pd.DataFrame, verdicts: pd.DataFrame) -> str:
         - "no" when none narrows, and narrowing by half as much as attention is ruled out;
         - else "undecided".
     """
-    counts = verdicts["verdict"].value_counts()
-    tally = ", ".join(
-        f"{counts[name]} {name}"
-        for name in ("supported", "contradicted", "undecided", "not measured here")
-        if name in counts
-    )
-    claims = f"Of the paper's {len(verdicts)} claims: {tally}."
-    changes = _changes(measurements)
-    if changes is None:
+    found = {task: _changes(frame) for task, frame in measurements.items()}
+    known = {task: changes for task, changes in found.items() if changes is not None}
+    claims = _tally(list(verdicts.values()))
+    if not known:
         return (
             "This build does not hold both softmax and sparsemax, so it has no answer to give. "
             f"{claims}"
         )
-    attention, gradient, loo = (f"{np.exp(changes.loc[name, 'mean']):.0%}" for name in _NAMES)
+    answers: dict[str, list[str]] = {}
+    for task, changes in known.items():
+        answers.setdefault(_answer(changes), []).append(task)
+    told = "; ".join(
+        answer if len(answers) == 1 else f"{answer} on {listed(tasks)}"
+        for answer, tasks in answers.items()
+    )
+    attention, gradient, loo = (
+        span(np.exp([changes.loc[name, "mean"] for changes in known.values()]), ".0%")
+        for name in _NAMES
+    )
     return (
-        f"**{_answer(changes)}** Under sparsemax, attention spreads over {attention} as many "
-        f"tokens as under softmax; the importance of the inputs over {gradient} (gradient) and "
-        f"{loo} (leave-one-out) as many. {claims}"
+        f"**{told[0].upper()}{told[1:]}.** On {listed(list(known))}, attention under "
+        f"sparsemax spreads over {attention} as many tokens as under softmax; the importance of "
+        f"the inputs over {gradient} (gradient) and {loo} (leave-one-out) as many. {claims}"
     )
 
 
@@ -106,8 +115,25 @@ def _answer(changes: pd.DataFrame) -> str:
     ours = changes.drop(index="attention_effective")
     narrowing = ours[ours["high"] < 0]
     if attention["high"] >= 0:
-        return "Undecided."
+        return "undecided"
     if len(narrowing):
         as_much = narrowing["mean"].min() <= attention["mean"]
-        return "Yes, in this respect." if as_much else "Less than it seems."
-    return "No." if (ours["low"] > attention["mean"] / 2).all() else "Undecided."
+        return "yes, in this respect" if as_much else "less than it seems"
+    return "no" if (ours["low"] > attention["mean"] / 2).all() else "undecided"
+
+
+def _tally(verdicts: Sequence[pd.DataFrame]) -> str:
+    """Say of how many claims the tasks speak with one voice."""
+    by_task = pd.DataFrame([one["verdict"].to_list() for one in verdicts])
+    agreed = {
+        outcome: int((by_task == outcome).all().sum()) for outcome in ("supported", "contradicted")
+    }
+    known = ", ".join(
+        f"{count} {'is' if count == 1 else 'are'} {outcome} throughout"
+        for outcome, count in agreed.items()
+    )
+    claims = by_task.shape[1]
+    return (
+        f"Of the paper's {claims} claims, {known}; {claims - sum(agreed.values())} depend on the "
+        "task, are undecided or not measured."
+    )

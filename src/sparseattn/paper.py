@@ -22,6 +22,8 @@ from sparseattn import paths
 from sparseattn.errors import UserError
 from sparseattn.statistics import compare, summarise
 
+TASKS = ("sst", "newsgroups", "imdb")
+"""Its tasks, in the order of the book's charts and tables: from short texts to long ones."""
 CELL = ["task", "encoder", "alignment", "projection", "lam"]
 COLUMNS = [*CELL, "quantity", "statistic", "value", "sd", "item", "digitised"]
 ALIGNMENT = {"bilstm": "additive", "transformer": "dot"}

@@ -23,6 +23,7 @@ _BADGES = {
 
 INTERVAL = "95 % interval"
 _NAME = 40  # characters: what is longer is a sentence
+_MANY = 8  # columns: closer together, to be seen at once
 _NAMING = ("number", "seed", "lam", "alpha", "n", "k")  # numbers that say which row it is
 
 
@@ -127,6 +128,7 @@ def table(
         for row in frame[[*shown, *leading.values()]].to_dict("records")
     )
     kind = "dataframe cards" if 'class="sentence"' in body else "dataframe"
+    kind += " dense" if len(drawn) >= _MANY else ""
     # Focusable, so that a keyboard can scroll it.
     markup = (
         f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
@@ -166,7 +168,7 @@ def claims_table(verdicts: Mapping[str, pd.DataFrame], pages: Sequence[str]) -> 
         )
         numbers = (
             f"<details><summary>numbers, {escape(named)}</summary>"
-            f"{escape(str(row['sentence']))}</details>"
+            f"{escape(str(row['sentence']))} {escape(str(row['paper']))}</details>"
         )
         rows.append(
             f'<tr><td>{row["number"]}</td><td class="sentence">{linked}{numbers}</td>{badges}</tr>'
@@ -224,9 +226,9 @@ def _cell(value: object, form: str, numeric: bool, title: str) -> str:
         return f'<td class="number"{named}>{text}</td>'
     if text in _BADGES:
         return f"<td{named}>{badge(text)}</td>"
-    # Names stay on one line; sentences wrap.
     kind = "name" if len(text) <= _NAME else "sentence"
-    return f'<td class="{kind}"{named}>{escape(text)}</td>'
+    # A cell may break between words, but not within λ = −10.
+    return f'<td class="{kind}"{named}>{escape(text).replace(" = ", "&nbsp;=&nbsp;")}</td>'
 
 
 def _interval(low: object, high: object, form: str) -> str:
