@@ -67,11 +67,13 @@ p = parameters.check(globals(), "06-adversary")
 #
 # - **Frozen**: only the attention's own parameters are trained, afresh; embedding, encoder and
 #   decoder stay the base's.
-# - **Retrained**: everything is trained afresh.
+# - **Retrained**: everything is trained afresh, at first for the base's predictions alone, by their
+#   cross-entropy {cite:p}`hinton2015distilling`.
 #
-# Fresh attention is nearly uniform. Where the base's is too, as a Transformer's under softmax, the
-# divergence begins at zero, where it has no slope, and nothing would move. There, and whenever only
-# attention is trained, the first few batches seek divergence alone.
+# For an adversary that diverges from the beginning may never learn to predict, and looks costly
+# when it was only badly trained. With the base's predictions, either adversary seeks divergence
+# alone for the first few batches: where its attention is as even as the base's, the divergence is
+# zero and without slope, and nothing would move.
 #
 # **Claim 6**: retrained, attention can be made to diverge at no cost in accuracy; frozen, it cannot
 # (the paper's Table 5). For scale, two comparisons that no adversary takes part in: the same
@@ -88,10 +90,11 @@ from IPython.display import Markdown
 
 from sparseattn import charts, claims, origins, paper, published, replication
 from sparseattn.adversaries import TRAINED, measurements
-from sparseattn.adversary import CEILING, PRESSURE, even_ceiling
+from sparseattn.adversary import PRESSURE
 from sparseattn.appearance import label
 from sparseattn.cells import classifier_names, projection_name
 from sparseattn.contradictions import contradictions
+from sparseattn.divergence import CEILING, even_ceiling
 from sparseattn.prose import span
 from sparseattn.statistics import summarise
 from sparseattn.tables import table

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sparseattn.adversary import ADVERSARY_VERSION, AdversarySettings, diverge, respond
+from sparseattn.adversary import ADVERSARY_VERSIONS, AdversarySettings, diverge, respond
 from sparseattn.importance import IMPORTANCE_VERSION
 from sparseattn.influence import INFLUENCE_VERSION, influence, jacobian_influence
 from sparseattn.model import Classifier, ModelSettings
@@ -27,7 +27,7 @@ VERSIONS = {
     "influence": INFLUENCE_VERSION,
     "observation": OBSERVATION_VERSION,
     "vectors": VECTORS_VERSION,
-    "adversary": ADVERSARY_VERSION,
+    **{f"adversary_{variant}": number for variant, number in ADVERSARY_VERSIONS.items()},
 }
 ENCODERS = ("none", "bilstm", "transformer")
 SIZES = {"embedding_size": 8, "hidden_size": 6}
@@ -60,8 +60,8 @@ def stages() -> dict[str, dict[str, float]]:
                 found["influence"][f"{encoder}_{kind.__name__}"] = _weighted(
                     np.concatenate(matrices)
                 )
-        for variant in ("frozen", "unfrozen"):
-            found["adversary"] |= _adversary(variant, task)
+        for variant in ADVERSARY_VERSIONS:
+            found[f"adversary_{variant}"] = _adversary(variant, task)
         vectors = train_vectors(task.train.ids, task.vocabulary, 8)
         found["vectors"]["dot_products"] = float((vectors @ vectors.T).norm())
     return found
@@ -74,9 +74,9 @@ def _adversary(variant: str, task: Task) -> dict[str, float]:
     fitted = diverge(base, settings, task, aim)
     attention, logit = respond(fitted.classifier, task.dev)
     return {
-        f"{variant}_dev_loss": float(fitted.curve["dev_loss"].iloc[-1]),
-        f"{variant}_attention": _weighted(attention.numpy()),
-        f"{variant}_logits": float(logit.norm()),
+        "dev_loss": float(fitted.curve["dev_loss"].iloc[-1]),
+        "attention": _weighted(attention.numpy()),
+        "logits": float(logit.norm()),
     }
 
 

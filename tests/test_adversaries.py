@@ -80,7 +80,7 @@ def test_identity_depends_on_what_the_numbers_depend_on(monkeypatch):
     assert len(keys) == 8
     (flat,), (again,) = (grid([tiny.spec()], ["uniform"], [p]) for p in (0.1, 2.0))
     assert flat.key("f") == again.key("f")  # of λ_adv a control has none
-    monkeypatch.setattr(adversaries, "ADVERSARY_VERSION", 99)
+    monkeypatch.setitem(adversaries.ADVERSARY_VERSIONS, "unfrozen", 99)
     assert one.key("f") not in keys
 
 

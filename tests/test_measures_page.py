@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.distance import jensenshannon
 
 from sparseattn import measures, paths
-from sparseattn.adversary import disjoint_part, jensen_shannon
+from sparseattn.divergence import disjoint_part, jensen_shannon
 from sparseattn.projections import project
 
 HIDDEN = np.array([0.1, -0.5, 1.2, 1.0])

@@ -15,7 +15,7 @@ from pydantic import model_validator
 from safetensors import numpy as safetensors_numpy
 
 from .adversary import (
-    ADVERSARY_VERSION,
+    ADVERSARY_VERSIONS,
     PRESSURE,
     AdversarySettings,
     diverge,
@@ -117,7 +117,8 @@ class AdversarySpec(AdversarySettings):
 
     def versions(self) -> dict[str, int]:
         """Return the versions of the stages beyond the base's training."""
-        return {"adversary": ADVERSARY_VERSION, "importance": IMPORTANCE_VERSION}
+        own = ADVERSARY_VERSIONS.get(self.variant, 1)
+        return {"adversary": own, "importance": IMPORTANCE_VERSION}
 
 
 @dataclass(eq=False)

@@ -207,9 +207,10 @@ def _of_measures() -> tuple[Departure, ...]:
         Departure(
             "measures", "Loss of the adversary",
             "Wiegreffe and Pinter's, which subtracts a Kullback–Leibler divergence.",
-            "Subtracts the Jensen–Shannon divergence; where attention begins as the base's, the "
-            "first batches seek divergence alone.",
-            "The other is infinite under exact zeros; and without a slope nothing would move.",
+            "Subtracts the Jensen–Shannon divergence; a retrained adversary first learns the "
+            "base's predictions alone, then a few batches seek divergence alone.",
+            "The other is infinite under exact zeros. Diverging from the beginning, some "
+            "adversaries never learned to predict.",
             "Not measured: the other loss is undefined for sparse attention.",
         ),
         Departure(
