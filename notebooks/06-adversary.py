@@ -71,9 +71,9 @@ p = parameters.check(globals(), "06-adversary")
 #   cross-entropy {cite:p}`hinton2015distilling`.
 #
 # For an adversary that diverges from the beginning may never learn to predict, and looks costly
-# when it was only badly trained. With the base's predictions, either adversary seeks divergence
-# alone for the first few batches: where its attention is as even as the base's, the divergence is
-# zero and without slope, and nothing would move.
+# when it was only badly trained. Once it has the base's predictions, either adversary's attention
+# alone seeks divergence for a few batches: where it is as even as the base's, the divergence is
+# zero and without slope, and nothing else would move it.
 #
 # **Claim 6**: retrained, attention can be made to diverge at no cost in accuracy; frozen, it cannot
 # (the paper's Table 5). For scale, two comparisons that no adversary takes part in: the same

@@ -16,6 +16,7 @@ from safetensors import numpy as safetensors_numpy
 
 from .adversary import (
     ADVERSARY_VERSIONS,
+    OWN_RATE,
     PRESSURE,
     AdversarySettings,
     diverge,
@@ -66,7 +67,7 @@ class AdversarySpec(AdversarySettings):
         own = {
             "epochs": base.epochs * (2 if few else 1),
             "patience": base.patience,
-            "learning_rate": base.learning_rate * (10 if few else 1),
+            "learning_rate": base.learning_rate * (OWN_RATE if few else 1),
             "seed": base.seed,
         }
         return {**own, **{name: value for name, value in values.items() if value is not None}}

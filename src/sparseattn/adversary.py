@@ -50,8 +50,15 @@ PRESSURE = 1.0
 WARM_UP = 25
 """Batches in which an adversary that has the base's predictions seeks divergence alone.
 
-Attention is then nearly uniform, if fresh, or near the base's; where the two are alike, the
-divergence begins without slope and the distance in a kink, and nothing would move.
+Where its attention is like the base's, as Transformers' under softmax are, both nearly uniform, the
+divergence begins without slope and the distance in a kink, and nothing would move. Only the
+attention's own parameters do in these batches.
+"""
+
+OWN_RATE = 10
+"""Times the learning rate of all, that of the attention's own parameters when they move alone.
+
+It is the ratio that the paper allows for them.
 """
 
 Aim = Literal["predictions", "divergence", "both"]
@@ -215,7 +222,8 @@ class _Course:
             now: Aim = "divergence" if self.warm_up else after
             self.warm_up = max(self.warm_up - 1, 0)
             loss_of = partial(_loss, target, self.aim.pressure, now)
-            total += len(index) * self.trainer.step(index, loss_of)
+            move = self.trainer.turn if now == "divergence" else self.trainer.step
+            total += len(index) * move(index, loss_of)
         self.trainer.classifier.eval()
         found, labels = self.trainer.on_dev(), self.task.dev.labels
         return {
@@ -342,6 +350,8 @@ class _Frozen:
         self.optimiser.step()
         return float(loss.detach())
 
+    turn = step
+
     def on_dev(self) -> Responses:
         return _respond(self.read_dev, self.dev, self.classifier.device)
 
@@ -354,7 +364,20 @@ class _Unfrozen:
     ) -> None:
         self.classifier = initial(settings, task, vectors).to(base.device)
         self.optimiser, self.rows = optimisers(self.classifier, settings)
+        attention = self.classifier.alignment, self.classifier.projection
+        self.own = [one for part in attention for one in part.parameters()]
+        rate = OWN_RATE * settings.learning_rate
+        self.turner = torch.optim.Adam(self.own, lr=rate, amsgrad=True, fused=True)
         self.task = task
+
+    def turn(self, index: list[int], loss_of: Loss) -> float:
+        """Take a step of the attention's own parameters."""
+        batch = collate([self.task.train.ids[i] for i in index], self.classifier.device)
+        loss = loss_of(self.classifier(batch))
+        self.turner.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss, inputs=self.own)
+        self.turner.step()
+        return float(loss.detach())
 
     def step(self, index: list[int], loss_of: Loss) -> float:
         batch = collate([self.task.train.ids[i] for i in index], self.classifier.device)

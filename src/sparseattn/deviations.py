@@ -208,7 +208,7 @@ def _of_measures() -> tuple[Departure, ...]:
             "measures", "Loss of the adversary",
             "Wiegreffe and Pinter's, which subtracts a Kullback–Leibler divergence.",
             "Subtracts the Jensen–Shannon divergence; a retrained adversary first learns the "
-            "base's predictions alone, then a few batches seek divergence alone.",
+            "base's predictions alone; then, for a few batches, attention alone seeks divergence.",
             "The other is infinite under exact zeros. Diverging from the beginning, some "
             "adversaries never learned to predict.",
             "Not measured: the other loss is undefined for sparse attention.",
