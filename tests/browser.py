@@ -76,6 +76,11 @@ def visiting(
         context.close()
 
 
+def cut(page: Page) -> list[str]:
+    """Return what does not fit: words that a chart cuts off, formulas wider than the page."""
+    return [str(words) for words in page.evaluate(_CUT)]
+
+
 def serious(page: Page) -> list[str]:
     """Return what axe-core finds seriously or critically inaccessible on a page."""
     script = Path(str(axe_playwright_python.__file__)).parent / "axe.min.js"
@@ -92,3 +97,20 @@ def serious(page: Page) -> list[str]:
 _BAD = ("error", "warning")
 _SIZES = """["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
     .reduce((sum, entry) => sum + entry.decodedBodySize, 0)"""
+
+# Resolves when formulas are set, if there are any.
+_CUT = """
+async () => {
+  if (window.MathJax) await window.MathJax.startup.promise;
+  await new Promise(requestAnimationFrame);
+  const beyond = (inner, outer) => inner.width > 0 && (inner.left < outer.left - 1.5
+    || inner.right > outer.right + 1.5 || inner.top < outer.top - 1.5
+    || inner.bottom > outer.bottom + 1.5);
+  const words = [...document.querySelectorAll("figure.chart .chart-live svg")].flatMap((svg) =>
+    [...svg.querySelectorAll("text")].filter((text) =>
+      beyond(text.getBoundingClientRect(), svg.getBoundingClientRect())));
+  const wide = [...document.querySelectorAll(".bd-article mjx-container[display]")]
+    .filter((formula) => formula.scrollWidth > formula.clientWidth + 1);
+  return [...words, ...wide].map((one) => one.textContent || one.className);
+}
+"""

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from browser import PAGES, Visit, serious, visiting
+from browser import PAGES, Visit, cut, serious, visiting
 
 from sparseattn.browser import executable
 
@@ -48,6 +48,7 @@ def test_page_is_whole(browser: object, site: str, page: str, width: int, theme:
             tab.evaluate("[...document.images].filter(i => i.complete && !i.naturalWidth).length")
             == 0
         )
+        assert cut(tab) == []
         assert serious(tab) == []
         assert visit.errors == []
         assert visit.outside == []
@@ -81,6 +82,17 @@ def test_legend_filters_by_keyboard(visit: Visit) -> None:
     visit.page.keyboard.press("Space")
     visit.page.wait_for_timeout(200)
     assert marks.count() == before
+
+
+def test_charts_take_the_room_of_a_closed_sidebar(visit: Visit) -> None:
+    visit.open(_page("agreement"))
+    chart = visit.page.locator("figure.chart .chart-live svg").first
+    narrow = chart.bounding_box()
+    visit.page.locator("button.primary-toggle").first.click()
+    visit.page.wait_for_function(
+        "width => document.querySelector('figure.chart .chart-live svg').clientWidth > width + 50",
+        arg=narrow["width"] if narrow else 0,
+    )
 
 
 def test_slider_changes_the_support(visit: Visit) -> None:

@@ -26,6 +26,9 @@
     return text;
   }
 
+  /* A long name of a panel, in two lines. */
+  const LINES = "length(datum.label) > 26 ? split(replace(datum.label, regexp(', |: '), '$&\\n'), '\\n') : datum.label";
+
   /* The specification as drawn at a width: small multiples share it, one column on a phone. */
   function fitted(spec, width, theme, spare = 0) {
     const copy = JSON.parse(shaded(JSON.stringify(spec), theme));
@@ -33,6 +36,7 @@
       if (width < 560 && copy.columns > 1) { // panels one below another: each with its own axis in view
         copy.columns = 1;
         copy.resolve = { ...copy.resolve, axis: { x: "independent" } };
+        copy.facet.header = { labelExpr: LINES };
       }
       copy.columns ||= 1;
       copy.spec.width = Math.max(Math.floor((width + spare) / copy.columns) - 100, 120);
@@ -180,8 +184,19 @@
     done();
   }
 
+  /* A formula wider than a phone is drawn smaller, down to two thirds; beyond, it scrolls. */
+  function fitFormulas() {
+    for (const formula of document.querySelectorAll(".bd-article mjx-container[display]")) {
+      formula.dataset.size ||= formula.style.fontSize || "100%";
+      formula.style.fontSize = formula.dataset.size;
+      const share = formula.clientWidth / formula.scrollWidth;
+      if (share < 1) formula.style.fontSize = parseFloat(formula.dataset.size) * Math.max(share - 0.01, 0.65) + "%";
+    }
+  }
+
   /* What scrolls inside itself must be reachable by keyboard, and look as if there were more. */
   function markScrollers() {
+    fitFormulas();
     const scrollers = ".cell_output .output, div.highlight pre, .table-scroll, .pst-scrollable-table-container, div.math, mjx-container[display], .bd-main table";
     for (const box of document.querySelectorAll(scrollers)) {
       const wide = innerWidth <= 600 && box.matches(".table-scroll") && box.scrollWidth > box.clientWidth + 1;
