@@ -195,11 +195,14 @@ if theirs is not None:
     theirs = named(theirs)
     theirs["panel"] = theirs["origin"] + ", " + theirs["measure"]
 series["panel"] = series["origin"] + ", " + series["measure"]
+drawn = series if theirs is None else pd.concat([series, theirs])
+lowest = -1 if (drawn["mean"] < 0).any() else 0  # of the points: bands reach further
 NO_LAMBDA if series.empty else charts.show(
-    charts.over_lambda(series, theirs, colour="classifier", panel="panel", domain=(-1, 1)),
+    charts.over_lambda(series, theirs, colour="classifier", panel="panel", domain=(lowest, 1)),
     name="agreement-over-lambda",
     caption="Agreement of attention with the importance of inputs as λ grows (sparser to the "
-    "right), with 95 % intervals. The paper's (its Figure 3, on IMDb) were read off its plot.",
+    "right), with 95 % intervals, cut at the ends of the axis. The paper's (its Figure 3, on IMDb) "
+    "were read off its plot.",
     description="Lines of agreement against lambda, a panel for each task and measure, one line "
     "for each classifier, the paper's dashed.",
 )

@@ -107,7 +107,7 @@ async () => {
     || inner.right > outer.right + 1.5 || inner.top < outer.top - 1.5
     || inner.bottom > outer.bottom + 1.5);
   const words = [...document.querySelectorAll("figure.chart .chart-live svg")].flatMap((svg) =>
-    [...svg.querySelectorAll("text")].filter((text) =>
+    [...svg.querySelectorAll("text")].filter((text) => text.textContent.endsWith("…") ||
       beyond(text.getBoundingClientRect(), svg.getBoundingClientRect())));
   const wide = [...document.querySelectorAll(".bd-article mjx-container[display]")]
     .filter((formula) => formula.scrollWidth > formula.clientWidth + 1);

@@ -51,7 +51,7 @@
     const config = structuredClone(window.sparseattnThemes[theme]);
     if (extra.noLegend) config.legend.disable = true;
     if (extra.narrow) {
-      config.axis.labelLimit = 96;
+      config.axis.labelLimit = 150;
       config.axis.labelFontSize = config.axis.titleFontSize = 11;
     }
     const result = await window.vegaEmbed(target, spec, {
