@@ -1,3 +1,5 @@
+import re
+
 import pandas as pd
 import pytest
 
@@ -68,3 +70,9 @@ def test_values_lead_where_they_should():
     assert ">where<" not in markup
     with pytest.raises(UserError, match="lacks the columns there"):
         table(frame, "c", columns={"n": "n"}, links={"n": "there"})
+
+
+def test_names_break_at_their_commas_alone():
+    frame = pd.DataFrame({"name": ["Transformer, scaled dot", "sparsegen λ = −10", "two words"]})
+    cells = re.findall('<td class="name"[^>]*>(.*?)</td>', table(frame, "c").markup)
+    assert cells == ["Transformer, scaled&nbsp;dot", "sparsegen λ&nbsp;=&nbsp;−10", "two words"]

@@ -1,5 +1,6 @@
 """Tables and verdict badges of a page, as HTML: text escaped, the same at every execution."""
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from numbers import Real
@@ -227,8 +228,10 @@ def _cell(value: object, form: str, numeric: bool, title: str) -> str:
     if text in _BADGES:
         return f"<td{named}>{badge(text)}</td>"
     kind = "name" if len(text) <= _NAME else "sentence"
-    # A cell may break between words, but not within λ = −10.
-    return f'<td class="{kind}"{named}>{escape(text).replace(" = ", "&nbsp;=&nbsp;")}</td>'
+    shown = escape(text).replace(" = ", "&nbsp;=&nbsp;")
+    if kind == "name" and ", " in shown:  # breaks there: "Transformer, | scaled dot"
+        shown = re.sub(r"(?<!,) ", "&nbsp;", shown)
+    return f'<td class="{kind}"{named}>{shown}</td>'
 
 
 def _interval(low: object, high: object, form: str) -> str:
