@@ -95,7 +95,7 @@ from sparseattn.appearance import label
 from sparseattn.cells import classifier_names, projection_name
 from sparseattn.contradictions import contradictions
 from sparseattn.divergence import CEILING, even_ceiling
-from sparseattn.prose import span
+from sparseattn.prose import listed, span
 from sparseattn.statistics import summarise
 from sparseattn.tables import table
 
@@ -183,6 +183,15 @@ Markdown(
     "Over tasks, classifiers and projections:\n\n" + "\n".join(told) + "\n\nThe most that a "
     f"divergence can be is {CEILING:.2f} nats."
 )
+
+# %% tags=["remove-input"]
+older = [
+    f"{label(one.spec.task)} ({one.spec.label}, seed {one.spec.seed})"
+    for one in published.adversary_runs(p.tasks)
+    if one.manifest["versions"] != one.spec.versions()
+]
+EARLIER = "Made by an earlier version of the recipe, for both aims from the beginning:"
+Markdown(f"{EARLIER} {listed(older)}.") if older else None
 
 # %% tags=["hide-input"]
 wide = found.pivot_table(["mean", "low", "high"], BY, "quantity", sort=False)
