@@ -106,9 +106,9 @@ async () => {
   const beyond = (inner, outer) => inner.width > 0 && (inner.left < outer.left - 1.5
     || inner.right > outer.right + 1.5 || inner.top < outer.top - 1.5
     || inner.bottom > outer.bottom + 1.5);
-  const words = [...document.querySelectorAll("figure.chart .chart-live svg")].flatMap((svg) =>
-    [...svg.querySelectorAll("text")].filter((text) => text.textContent.endsWith("…") ||
-      beyond(text.getBoundingClientRect(), svg.getBoundingClientRect())));
+  const words = [...document.querySelectorAll("figure.chart .chart-live")].flatMap((frame) =>
+    [...frame.querySelectorAll("svg text")].filter((text) => text.textContent.endsWith("…") ||
+      beyond(text.getBoundingClientRect(), frame.getBoundingClientRect())));
   const wide = [...document.querySelectorAll(".bd-article mjx-container[display]")]
     .filter((formula) => formula.scrollWidth > formula.clientWidth + 1);
   return [...words, ...wide].map((one) => one.textContent || one.className);

@@ -26,8 +26,8 @@
     return text;
   }
 
-  /* A long name of a panel, in two lines. */
-  const LINES = "length(datum.label) > 26 ? split(replace(datum.label, regexp(', |: '), '$&\\n'), '\\n') : datum.label";
+  /* A long name of a panel, in two lines: after a comma or colon, or else between words. */
+  const LINES = "length(datum.label) > 26 ? split(replace(datum.label, test(regexp(', |: '), datum.label) ? regexp(', |: ') : regexp('^.{12,}? '), '$&\\n'), '\\n') : datum.label";
 
   /* The specification as drawn at a width: small multiples share it, one column on a phone. */
   function fitted(spec, width, theme, spare = 0) {
