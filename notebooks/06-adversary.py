@@ -67,13 +67,14 @@ p = parameters.check(globals(), "06-adversary")
 #
 # - **Frozen**: only the attention's own parameters are trained, afresh; embedding, encoder and
 #   decoder stay the base's.
-# - **Retrained**: everything is trained afresh, at first for the base's predictions alone, by their
-#   cross-entropy {cite:p}`hinton2015distilling`.
+# - **Retrained**: everything is trained afresh, at first for the base's predictions alone
+#   {cite:p}`hinton2015distilling`. Cross-entropy stands for their distance in training, whose slope
+#   vanishes where a prediction is sure and wrong; the epoch is chosen by the loss above.
 #
-# For an adversary that diverges from the beginning may never learn to predict, and looks costly
-# when it was only badly trained. Once it has the base's predictions, either adversary's attention
-# alone seeks divergence for a few batches: where it is as even as the base's, the divergence is
-# zero and without slope, and nothing else would move it.
+# For an adversary that diverges from the beginning, or keeps predictions by their distance, may
+# never learn them, and looks costly when it was only badly trained. Once it has the base's
+# predictions, either adversary's attention alone seeks divergence for a few batches: where it is as
+# even as the base's, the divergence is zero and without slope, and nothing else would move it.
 #
 # **Claim 6**: retrained, attention can be made to diverge at no cost in accuracy; frozen, it cannot
 # (the paper's Table 5). For scale, two comparisons that no adversary takes part in: the same
@@ -191,9 +192,8 @@ older = [
     if one.manifest["versions"] != one.spec.versions()
 ]
 Markdown(
-    f"Made by an earlier version of the recipe, for both aims from the beginning: {listed(older)}. "
-    "Made again by the present one, it lost more accuracy, on held-out documents as well; that one "
-    "is not published, and a verdict that rests on this cell is to be read with that in mind."
+    "Made by an earlier version of the recipe, which may cost more accuracy than need be: "
+    f"{listed(older)}."
 ) if older else None
 
 # %% tags=["hide-input"]

@@ -1,5 +1,7 @@
 """Adversaries move only what they may, keep predictions in view, see neither test nor labels."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,8 @@ from scipy.spatial.distance import jensenshannon
 
 from sparseattn.adversary import (
     AdversarySettings,
+    _cross_entropy,
+    _distance,
     diverge,
     hold_against,
     respond,
@@ -130,6 +134,19 @@ class TestTraining:
         assert first["dev_distance"].min() < first["dev_distance"].iloc[0]
         assert fitted.best_epoch > len(first)
         assert set(diverge(classifier, own, task, aim("frozen")).curve["aim"]) == {"both"}
+
+    @pytest.mark.parametrize("logit", [-20.0, -3.0, 0.0, 3.0, 20.0])
+    def test_what_stands_for_the_distance(self, logit):
+        """Cross-entropy pulls where a sure and wrong prediction leaves the distance flat."""
+        before = torch.tensor([5.0], dtype=torch.float64)
+        slopes = []
+        for gap in (_distance, _cross_entropy):
+            own = torch.tensor([logit], dtype=torch.float64, requires_grad=True)
+            (slope,) = torch.autograd.grad(gap(own, before).sum(), own)
+            slopes.append(float(slope))
+        p, q = (1 / (1 + math.exp(-one)) for one in (logit, 5.0))
+        assert slopes == pytest.approx([math.copysign(p * (1 - p), p - q), p - q])
+        assert _cross_entropy(before, before) <= _cross_entropy(before + logit, before)
 
     def test_each_part_ends_when_it_no_longer_falls(self, base, task):
         own, classifier = base

@@ -207,11 +207,14 @@ def _of_measures() -> tuple[Departure, ...]:
         Departure(
             "measures", "Loss of the adversary",
             "Wiegreffe and Pinter's, which subtracts a Kullback–Leibler divergence.",
-            "Subtracts the Jensen–Shannon divergence; a retrained adversary first learns the "
-            "base's predictions alone; then, for a few batches, attention alone seeks divergence.",
-            "The other is infinite under exact zeros. Diverging from the beginning, some "
-            "adversaries never learned to predict.",
-            "Not measured: the other loss is undefined for sparse attention.",
+            "Subtracts the Jensen–Shannon divergence; a retrained adversary learns the base's "
+            "predictions first, and keeps them by cross-entropy; then, for a few batches, "
+            "attention alone seeks divergence. Epochs are chosen by distance less divergence.",
+            "The other is infinite under exact zeros. Diverging from the beginning, or by the "
+            "distance of predictions, some adversaries never learned to predict.",
+            "IMDb's BiLSTM, dev split, distance less divergence: −.615 by cross-entropy, −.529 "
+            "by the distance (seed 0; a frozen one: −.590 by either). Wiegreffe and Pinter's "
+            "loss is not measured: it is undefined for sparse attention.",
         ),
         Departure(
             "statistics", "±", "The standard deviation over documents.",
