@@ -119,6 +119,9 @@ def adversary(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="At most [default: the base's; frozen, twice].")
     ] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Epochs after the last fall [default: the base's].")
+    ] = None,
     learning_rate: Annotated[
         float | None, typer.Option(help="[default: the base's; frozen, tenfold]")
     ] = None,
@@ -143,6 +146,7 @@ def adversary(
         _listed("variants", variants),
         [PRESSURE] if pressures is None else _listed("pressures", pressures),
         epochs=epochs,
+        patience=patience,
         learning_rate=learning_rate,
     )
     with _failing_plainly():
