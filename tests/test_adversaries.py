@@ -232,16 +232,19 @@ TINY = [
 ]  # fmt: skip
 
 
-def test_command_finds_and_computes(run, monkeypatch):
+def test_command_finds_and_computes(run, store, monkeypatch):
     arguments = [*TINY, "--variants", "frozen,uniform", "--jobs", "1", "--quiet"]
     monkeypatch.setattr(adversary, "diverge", None)  # both are there
     code, told, _ = run(*arguments)
     assert code == 0
     assert len(told.splitlines()) == 2
     assert "bilstm, additive, softmax, frozen λ_adv=1, seed 0: JSD 0." in told
-    code, told, _ = run(*TINY, "--variants", "frozen", "--pressures", "0.5", "--epochs", "1")
+    own = ["--pressures", "0.5", "--epochs", "1", "--patience", "7", "--learning-rate", "0.25"]
+    code, told, _ = run(*TINY, "--variants", "frozen", *own)
     assert code == 0
     assert "λ_adv=0.5" in told
+    kept = Adversaries(store.root).get(told.split()[0])
+    assert (kept.spec.epochs, kept.spec.patience, kept.spec.learning_rate) == (1, 7, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +254,7 @@ def test_command_finds_and_computes(run, monkeypatch):
         (["--pressures", "-1"], "'pressure' was -1"),
         (["--pressures", "much"], "'pressure' was 'much'"),
         (["--epochs", "0"], "--epochs"),
+        (["--patience", "0"], "--patience"),
         (["--learning-rate", "-1"], "'learning_rate' was -1"),
         (["--encoders", "bilstn"], "Did you mean 'bilstm'?"),
         (["--lams", ".5"], "belong to sparsegen"),
