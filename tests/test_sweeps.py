@@ -1,5 +1,7 @@
 import multiprocessing
 import os
+import platform
+import resource
 import signal
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+import torch
 
 from sparseattn import runfiles, workers
 from sparseattn.cluster import Computation, submit
@@ -108,6 +111,18 @@ def test_a_single_missing_run_is_computed_here(tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "context", None)
     (run,) = ensure(specs([0]), Store(tmp_path), jobs=4, progress=False)
     assert run.spec.seed == 0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of the GNU C library")
+def test_memory_that_is_freed_stays_with_the_process_that_computes(tmp_path):
+    ensure(specs([0]), Store(tmp_path), jobs=1, progress=False)
+    size = 2**24  # floats, 16,384 pages
+    torch.ones(size)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.ones(size)
+    fetched = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    assert fetched < 3 * 16_384  # the heap may still grow once; without, all ten are fetched
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

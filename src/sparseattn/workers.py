@@ -1,5 +1,6 @@
 """Computing runs one by one here, or in parallel processes."""
 
+import ctypes
 import multiprocessing
 import os
 import pickle
@@ -21,15 +22,11 @@ from .progress import Progress
 from .storage import Kept, Storage, Wanted
 from .tasks import Task
 
-# Each process computes with one thread (see `sparseattn.observation.reproducible`), and keeps
-# the memory it has freed: handing large tensors back to the system and fetching them anew costs
-# up to two thirds of the time.
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MALLOC_MMAP_THRESHOLD_": "8589934592",
-    "MALLOC_TRIM_THRESHOLD_": "17179869184",
-    "MALLOC_TOP_PAD_": "67108864",
-}
+# Each process computes with one thread (see `sparseattn.observation.reproducible`).
+ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
+
+# malloc.h of the GNU C library; see mallopt(3).
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,7 @@ def one_by_one(
     specs: list[Any], tasks: dict[Any, Task], store: AnyStorage, jobs: int, shown: Progress
 ) -> Generator[Outcome]:
     """Compute runs in this process, yielding each as it ends; see `in_processes`."""
+    _keep_freed_memory()
     for spec in specs:
         try:
             yield spec, store.compute(spec, tasks[spec], _epochs(shown.epoch, spec))
@@ -123,6 +121,7 @@ def _work(content: bytes, spec: str, store: AnyStorage, sender: "Connection[Any,
     """Compute one run, in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its processes itself
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _keep_freed_memory()
     wanted = store.parse(spec)
 
     def tell(number: int, of: int) -> None:
@@ -132,6 +131,21 @@ def _work(content: bytes, spec: str, store: AnyStorage, sender: "Connection[Any,
         store.compute(wanted, pickle.loads(content), lambda number, of, row: tell(number, of))
     except Exception as error:
         sender.send(Failure(wanted, *_explained(error)))
+
+
+def _keep_freed_memory() -> None:
+    """Have this process keep the memory that it frees, where it has the GNU C library.
+
+    Handing large tensors back to the system and fetching them anew costs up to two thirds of the
+    time.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library, or none to ask
+        return
+    mallopt(M_MMAP_MAX, 0)
+    mallopt(M_TRIM_THRESHOLD, -1)
+    mallopt(M_TOP_PAD, 64 * 2**20)
 
 
 def _end_with_parent() -> None:
