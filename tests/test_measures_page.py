@@ -108,3 +108,23 @@ def test_null() -> None:
     null = measures.dispersion(random, np.full(2000, 19)).mean()
     assert round(null, 1) == 0.9
     assert "about $.9$ in a document of 19 tokens" in " ".join(PAGE.split())
+
+
+def test_null_of_lengths() -> None:
+    vectors = np.random.default_rng(0).standard_normal((500, 19, 300))
+    lengths = np.linalg.norm(vectors, axis=2)
+    assert f"{measures.dispersion(lengths, np.full(500, 19)).mean():.4f}" == "0.9997"
+    assert "their dispersion is $.9997$ in a document of 19 tokens" in " ".join(PAGE.split())
+    assert f"{np.sqrt(180):.0f}" == "13"
+
+
+def test_bound_of_two_agreements() -> None:
+    ranked = np.random.default_rng(0).random((3, 500, 6))
+    lengths = np.full(500, 6)
+    with_gradient, with_loo, between = (
+        measures.kendall_tau(ranked[one], ranked[other], lengths)
+        for one, other in ((0, 1), (0, 2), (1, 2))
+    )
+    assert (with_gradient + with_loo <= 1 + between + 1e-12).all()
+    # Not by their mutual agreement, which attention may exceed with both.
+    assert (np.minimum(with_gradient, with_loo) > between).any()

@@ -54,7 +54,8 @@ INFLUENCES = (
     "influence_self_rank",
     "influence_window_share",
 )
-# Importances compared with each other: their agreement bounds what attention can be asked for.
+# Importances compared with each other. Without ties, attention's agreements with the two add up to
+# at most one more than theirs.
 PAIRS = {
     "inputs_gradient_loo": ("inputs_gradient", "inputs_loo"),
     "inputs_gradient_gradient_fixed": ("inputs_gradient", "inputs_gradient_fixed"),
