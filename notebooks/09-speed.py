@@ -310,7 +310,7 @@ Markdown(
 # A sweep runs one process for each core with one thread each. Two threads inside a run gain less
 # than a second run does, for many steps are too small to be divided; and two processes of two
 # threads each, on two cores, spend their time waiting for one another at the end of each step. With
-# one thread the same run also gives the same bits.
+# one thread the same run also gives the same bits, on one make of processor.
 #
 # ### Memory
 #

@@ -16,8 +16,9 @@
 #
 # A *run* is one trained and observed classifier, or an *adversary*: one whose attention was trained
 # to diverge from that of a run. Its key is a hash of all that its numbers depend
-# on: its settings, its documents, and the versions of the stages that made it. The same key means
-# the same numbers.
+# on, but for the processor: its settings, its documents, and the versions of the stages that made
+# it. The same key on the same make of processor means the same numbers; on another make, they
+# differ as another seed's would ({ref}`reproduce-identity`).
 
 # %% tags=["parameters", "hide-input"]
 tasks = ["sst", "newsgroups", "imdb"]
@@ -69,7 +70,8 @@ Markdown(
     "```\n.venv/bin/sparseattn recompute KEY\n```\n\n"
     "It trains and observes the run anew from its settings alone, puts every quantity beside the "
     f"published one, and fails when one differs by more than {published.TOLERANCE:.0%} over the "
-    "documents. The runs of this build are made anew by `make book` when the run store is empty."
+    "documents. On another make of processor than the run's own it is expected to fail. The runs "
+    "of this build are made anew by `make book` when the run store is empty."
 )
 
 # %% [markdown]

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
-from . import paper
+import pandas as pd
+
+from . import paper, published
 from .appearance import label
 from .model import Transformer
+from .prose import listed
 from .specs import Spec
 from .tables import Table
 from .training import LEARNING_RATES
@@ -112,10 +115,10 @@ def _of_training() -> tuple[Departure, ...]:
         ),
         Departure(
             "training", "Epochs, and which one is kept", NOT_STATED,
-            f"At most {default.epochs}; the one with the highest ROC-AUC on dev, as Jain and "
+            f"At most {_epochs_allowed()}; the one with the highest ROC-AUC on dev, as Jain and "
             f"Wallace; training ends {default.patience} epochs after the last rise.",
-            "The test split must not choose.",
-            "Shown by the learning curves below.",
+            "The test split must not choose; a limit saves time on long texts.",
+            _epochs_reached(),
         ),
         Departure(
             "training", "Dropout", NOT_STATED, "None.",
@@ -142,6 +145,31 @@ def _of_training() -> tuple[Departure, ...]:
             "On every page: the spread over seeds stands apart from the spread over documents.",
         ),
     )  # fmt: skip
+
+
+def _epochs_allowed() -> str:
+    """Return the most epochs allowed in published runs, by task; of a default run if none is."""
+    most = pd.DataFrame([(run.spec.task, run.spec.epochs) for run in published.runs()])
+    if most.empty:
+        return str(Spec().epochs)
+    return listed([f"{count} on {label(task)}" for task, count in most.groupby(0)[1].max().items()])
+
+
+def _epochs_reached() -> str:
+    """Say in how many published runs the last epoch allowed was still the best."""
+    runs = pd.DataFrame(
+        [(run.spec.task, run.manifest["best_epoch"] == run.spec.epochs) for run in published.runs()]
+    )
+    if runs.empty:
+        return "Shown by the learning curves below."
+    told = [
+        f"{reached.sum()} of {len(reached)} on {label(task)}"
+        for task, reached in runs.groupby(0)[1]
+    ]
+    return (
+        f"Of the published runs, the best epoch was the last one allowed in {listed(told)}: more "
+        "epochs might have trained these further. SST's learning curves are below."
+    )
 
 
 def _of_the_classifier() -> tuple[Departure, ...]:
@@ -181,11 +209,18 @@ def _of_the_classifier() -> tuple[Departure, ...]:
 def _of_measures() -> tuple[Departure, ...]:
     return (
         Departure(
-            "measures", "Gradients through the attention weights", NOT_STATED,
+            "measures", "Gradients through the attention weights",
+            "Not stated; Jain and Wallace's code holds the weights fixed.",
             "They flow; held fixed where said.",
             "With weights held fixed, the gradient of a hidden state is its weight: agreement "
             "would be perfect by construction, and the paper's is not.",
-            "Both are shown in Does attention agree with importance?",
+            "Dispersion by either: Does sparse attention give sparse importance?",
+        ),
+        Departure(
+            "measures", "From a gradient to one number a token",
+            "The gradient's length, by its equation. Jain and Wallace's code takes the absolute "
+            "value of the gradient's product with the embedding, for hidden states of its sum.",
+            "The length.", "The paper's definition.", "Not measured.",
         ),
         Departure(
             "measures", "Output whose gradient is taken", "The output ŷ.", "The logit.",
