@@ -382,24 +382,18 @@ Markdown(
 
 # %% tags=["hide-input"]
 ways = ["uniform", "frozen"]
+limit = replication.ACCURACY_TOLERANCE
 costs = found[(found["quantity"] == "accuracy_change") & found["adversary"].isin(ways)]
-costs = costs.assign(
-    fate=np.select(
-        [
-            costs["low"] > -replication.ACCURACY_TOLERANCE,
-            costs["high"] < -replication.ACCURACY_TOLERANCE,
-        ],
-        ["free", "dear"],
-        "open",
-    )
-).pivot_table("fate", ["where", "sparsity"], "adversary", aggfunc="first", sort=False)
+fates = [costs["low"] > -limit, costs["high"] < -limit]
+costs = costs.assign(fate=np.select(fates, ["free", "dear"], "open"))
+costs = costs.pivot_table("fate", ["where", "sparsity"], "adversary", aggfunc="first", sort=False)
 costs = costs.reindex(columns=ways).dropna()
-free = costs[costs["uniform"] == "free"]
+free = costs.loc[costs["uniform"] == "free", "frozen"]
 Markdown(
-    f"Of {len(costs)} classifiers with both, uniform attention costs less than "
-    f"{replication.ACCURACY_TOLERANCE:.1%} of accuracy with certainty (by the whole interval) in {len(free)}. Of "
-    f"these {len(free)}, the frozen adversary does so too in {(free['frozen'] == 'free').sum()}, "
-    f"costs more with certainty in {(free['frozen'] == 'dear').sum()}, and the rest is open."
+    f"Of {len(costs)} classifiers with both, uniform attention costs less than {100 * limit:g} "
+    f"points of accuracy in {len(free)}, by the whole interval. Of these, the frozen adversary "
+    f"does so too in {(free == 'free').sum()} and costs more in {(free == 'dear').sum()}; in "
+    f"{(free == 'open').sum()} its interval leaves it open."
 ) if len(costs) else Markdown("Not measured here.")
 
 # %% [markdown]
