@@ -243,8 +243,8 @@ NOT_MEASURED if reached.empty else Markdown(
     + "; ".join(f"{name}, {count}" for name, count in nearest.items())
     + ". Mean distance from the paper: "
     + "; ".join(f"{name}, {gap:.3f}" for name, gap in mean_gap.items())
-    + ". The paper's own settings at its own figures would be nearest everywhere; but its word "
-    "vectors are not ours, and its number of epochs is not known."
+    + ". None of these is the paper's own setting: its word vectors are not ours, and its number "
+    "of epochs is not known."
 )
 
 # %% [markdown]
