@@ -199,7 +199,8 @@ table(
 # ## Learning
 #
 # Training stops when the ROC-AUC on the held-out documents of the dev split has not risen for some
-# epochs, or when all epochs allowed are used up; the weights of its best epoch are kept. The test split plays no part in it.
+# epochs, or when all epochs allowed are used up; the weights of its best epoch are kept. The test
+# split plays no part in it.
 
 # %% tags=["hide-input"]
 without_lambda = [run for run in runs if run.spec.projection != "sparsegen"] or runs
