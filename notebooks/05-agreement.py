@@ -71,7 +71,8 @@ from IPython.display import Markdown
 
 from sparseattn import charts, origins, paper, published, variants
 from sparseattn.appearance import label
-from sparseattn.cells import classifier_names
+from sparseattn.cells import cell, classifier_names
+from sparseattn.measures import attended_auc
 from sparseattn.nulls import null_tau_sd
 from sparseattn.statistics import correlate, summarise
 from sparseattn.tables import table
@@ -250,9 +251,10 @@ charts.show(
 # $$
 #
 # A fall of $\tau_b$ with λ may be nothing but that. So we divide by the ceiling, and put beside it
-# measures that ties do not touch: the probability (**AUC**) that a token with attention is more
-# important than one without; and **precision**, the share of the most attended tenth of the tokens
-# that is among the most important tenth.
+# measures without one: the probability (**AUC**) that a token with attention is more important than
+# one without; and **precision**, the share of the most attended tenth of the tokens that is among
+# the most important tenth. They have limits of their own. The AUC is undefined where every token
+# has attention; where fewer than a tenth have it, precision fills up with tied tokens at random.
 
 # %% tags=["hide-input"]
 CHECKS = {
@@ -284,7 +286,21 @@ NO_LAMBDA if checks.empty else charts.show(
 
 # %% [markdown]
 # Which way each measure goes as λ grows, in a correlation for each task and classifier. If τ-b
-# falls because of ties alone, the others do not fall with it:
+# falls because of ties alone, the others do not fall with it. The AUC's trend is no trend of the
+# same documents:
+
+# %% tags=["hide-input"]
+ends = graded[["origin", "lam", "auc_inputs_gradient"]]
+without = ends["auc_inputs_gradient"].isna().groupby([ends["origin"], ends["lam"]]).mean()
+absent = []
+for one, part in without.groupby(level="origin", sort=False):
+    each = [f"{share:.0%} at λ = {lam:g}" for (_, lam), share in part.iloc[[0, -1]].items()]
+    absent.append(f"{one}, {' and '.join(dict.fromkeys(each))}")
+NO_LAMBDA if graded.empty else Markdown(
+    "*Documents without an AUC, of all classifiers*: "
+    + "; ".join(absent).replace("λ = -", "λ = \N{MINUS SIGN}")
+    + "."
+)
 
 # %% tags=["hide-input"]
 TREND = {
@@ -340,7 +356,8 @@ NOT_SPARSE if free.empty else charts.show(
     ),
     name="tie-free",
     caption="Agreement of sparse attention with the importance of inputs by three measures that "
-    "ties do not touch, with 95 % intervals over documents and seeds, and what chance would give.",
+    "have no ceiling under ties, with 95 % intervals over documents and seeds, and what chance "
+    "would give.",
     description="Points with intervals, a panel for each measure of agreement and of importance, a "
     "row for each task and a colour for each classifier; strokes mark chance.",
 )
@@ -354,23 +371,32 @@ NOT_SPARSE if free.empty else charts.show(
 spread = cells[["length", "support"]].drop_duplicates().astype(int)
 ties = zip(spread["length"], spread["support"], strict=True)
 spread["spread"] = [null_tau_sd(n, [n - support]) for n, support in ties]
+# The largest τ-b there is must lie that far out, or the document cannot: with a support of one not.
 beyond = cells.merge(spread, on=["length", "support"])
+reach = beyond["tau_ceiling"] > 1.96 * beyond["spread"]
+out_of_reach = 1 - reach.groupby([beyond[name] for name in CELL], sort=False).mean()
+beyond = beyond[reach]
 for kind in KINDS:
     tau = beyond[f"tau_inputs_{kind}"]
     beyond[f"above_{kind}"] = (tau > 1.96 * beyond["spread"]).astype(float).where(tau.notna())
     beyond[f"below_{kind}"] = (tau < -1.96 * beyond["spread"]).astype(float).where(tau.notna())
 sides = [f"{side}_{kind}" for kind in KINDS for side in ("above", "below")]
 table(
-    beyond.groupby(CELL, sort=False)[sides].mean().reset_index(),
+    beyond.groupby(CELL, sort=False)[sides]
+    .mean()
+    .join(out_of_reach.rename("out_of_reach"), how="right")
+    .reset_index(),
     "Share of documents in which attention agrees (above) or disagrees (below) with the importance "
-    "of inputs more than noise would, at the two-sided level of 5 %; mean over seeds.",
+    "of inputs more than noise would, at the two-sided level of 5 %; mean over seeds. Left out: "
+    "documents whose largest possible τ-b, by length and support, does not reach that far.",
     columns={
         "origin": "task",
         "classifier": "classifier",
         "sparsity": "projection",
         **{name: f"{name.split('_')[0]}, {label(name.split('_')[1])}" for name in sides},
+        "out_of_reach": "left out",
     },
-    formats=dict.fromkeys(sides, ".0%"),
+    formats=dict.fromkeys([*sides, "out_of_reach"], ".0%"),
     fold="Documents beyond noise",
 )
 
@@ -382,8 +408,10 @@ table(
 # hidden state exactly proportional to its weight, and $\tau_b = 1$ whatever was learned: gradients
 # here flow through the weights unless we say otherwise.
 #
-# **Importance measures disagree among themselves.** Attention cannot be asked to agree with both
-# the gradient and leave-one-out more than they agree with one another:
+# **Importance measures disagree among themselves.** So attention cannot agree fully with both. Its
+# agreements with the gradient ($\tau_{AG}$) and with leave-one-out ($\tau_{AL}$) are bound by that
+# of the two ($\tau_{GL}$): $\tau_{AG} + \tau_{AL} \le 1 + \tau_{GL}$ without ties
+# ({ref}`measures-ceiling`). Both may lie above $\tau_{GL}$:
 
 # %% tags=["hide-input"]
 BETWEEN = {
@@ -478,8 +506,10 @@ Markdown(
 ) if len(moved) else None
 
 # %% [markdown]
+# (agreement-truth)=
 # **Truth, where it is known.** On planted documents the decisive tokens are known, and each
-# ranking can be held against them: the share of its mass on those tokens.
+# ranking can be held against them: the share of its mass on those tokens; and the AUC, the
+# probability that it puts a decisive token above another one, ½ by chance.
 
 # %% tags=["hide-input"]
 TRUTH = {
@@ -510,6 +540,28 @@ if "evidence_share" in frame:
         "and of importance on the decisive tokens, beside those tokens' share of all tokens.",
     )
 shown
+
+# %% tags=["hide-input"]
+RANKED = {"attention": "attention", "inputs_gradient": "input gradient", "inputs_loo": "input LOO"}
+known = [run for run in runs if "evidence" in run.traces and run.spec.lam in (None, 0)]
+found = pd.DataFrame(
+    {
+        **cell(run),
+        **{
+            name: attended_auc(
+                run.traces["evidence"].astype(float), run.traces[name], run.traces["lengths"]
+            ).mean()
+            for name in RANKED
+        },
+    }
+    for run in known
+)
+table(
+    found.groupby(["classifier", "sparsity"], sort=False)[list(RANKED)].mean().reset_index(),
+    "AUC of the decisive tokens by each ranking, means over documents and seeds; chance is 0.50. "
+    "Where the gradient's length is near chance, agreement with it says nothing of truth.",
+    columns={"classifier": "classifier", "sparsity": "projection", **RANKED},
+) if known else None
 
 # %% [markdown]
 # ## Paper vs here
