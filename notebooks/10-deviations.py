@@ -15,7 +15,7 @@
 #
 # A replication that follows every stated setting does not exist: some are not stated, and some
 # cannot be met. Each such choice is listed here with its reason, and with what is known of its
-# effect. Few were tried both ways; the rest is not measured, and says so.
+# effect. Few were tried both ways; where the effect is not known, *not measured* stands.
 
 # %% tags=["parameters", "hide-input"]
 tasks = ["sst", "newsgroups", "imdb"]
