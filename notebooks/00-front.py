@@ -35,26 +35,29 @@ device = "auto"
 jobs = None
 
 # %% tags=["remove-input"]
-from sparseattn import parameters
+from sparseattn.report import parameters
 
 p = parameters.check(globals(), "00-front")
 
 # %% tags=["remove-cell"]
 import pandas as pd
 
-from sparseattn import charts, claims, origins, paper, published, report
-from sparseattn.appearance import label
-from sparseattn.cells import measurements
-from sparseattn.headline import headline, shares
-from sparseattn.statistics import summarise
-from sparseattn.tables import claims_table, table
+from sparseattn import charts
+from sparseattn.charts.colours import label
+from sparseattn.charts.tables import claims_table, table
+from sparseattn.measures.statistics import summarise
+from sparseattn.report import book
+from sparseattn.results import paper, published, side_by_side
+from sparseattn.results.frames import measurements
+from sparseattn.verdicts import claims
+from sparseattn.verdicts.answers import headline, shares
 
 runs = p.runs()
 recorded = published.runs()
 known = [task for task in paper.TASKS if task in published.tasks()]
 frames = {label(task): published.measurements([task]) for task in known}
 live = measurements(runs)
-here = f"{label(live['task'].iloc[0])} {origins.LIVE}"
+here = f"{label(live['task'].iloc[0])} {side_by_side.LIVE}"
 frames[here] = live
 adversaries = {label(task): published.adversaries([task]) for task in known}
 verdicts = {
@@ -118,7 +121,7 @@ NO_LAMBDA if spread.empty else charts.show(
 # ## The paper's claims
 
 # %% tags=["remove-input"]
-claims_table(verdicts, report.notebooks())
+claims_table(verdicts, book.notebooks())
 
 # %% [markdown]
 # Each verdict follows a rule stated on the page that judges the claim; *not measured here* means
@@ -150,6 +153,6 @@ claims_table(verdicts, report.notebooks())
 # {doc}`../reproduce`.
 
 # %% tags=["remove-input"]
-from sparseattn.provenance import Provenance
+from sparseattn.report.provenance import Provenance
 
 Provenance("00-front", p, [*recorded, *runs])

@@ -25,7 +25,7 @@ shown_lams = [-50.0, -10.0, -3.0, 0.0, 0.3, 0.6, 0.9]
 shown_alphas = [1.0, 1.25, 1.5, 2.0]
 
 # %% tags=["remove-input"]
-from sparseattn import parameters
+from sparseattn.report import parameters
 
 p = parameters.check(globals(), "01-scores-to-attention")
 
@@ -93,8 +93,8 @@ import pandas as pd
 import torch
 from scipy.optimize import minimize
 
-from sparseattn.projections import project
-from sparseattn.tables import table
+from sparseattn.charts.tables import table
+from sparseattn.models.projections import project
 
 
 def as_defined(a, lam):
@@ -216,6 +216,6 @@ Markdown(
 )
 
 # %% tags=["remove-input"]
-from sparseattn.provenance import Provenance
+from sparseattn.report.provenance import Provenance
 
 Provenance("01-scores-to-attention", p)

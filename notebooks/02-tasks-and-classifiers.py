@@ -35,7 +35,7 @@ device = "auto"
 jobs = None
 
 # %% tags=["remove-input"]
-from sparseattn import parameters
+from sparseattn.report import parameters
 
 p = parameters.check(globals(), "02-tasks-and-classifiers")
 
@@ -67,13 +67,15 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from sparseattn import charts, paper, planted
-from sparseattn.appearance import label
-from sparseattn.cells import cell, classifier_names, measurements
-from sparseattn.statistics import differences, summarise
-from sparseattn.tables import table
-from sparseattn.tasks import load_task
-from sparseattn.words import MARKERS
+from sparseattn import charts
+from sparseattn.charts.colours import label
+from sparseattn.charts.tables import table
+from sparseattn.data import planted
+from sparseattn.data.tasks import load_task
+from sparseattn.data.words import MARKERS
+from sparseattn.measures.statistics import differences, summarise
+from sparseattn.results import paper
+from sparseattn.results.frames import cell, classifier_names, measurements
 
 data = load_task(p.task, p.task_options)
 runs = p.runs()
@@ -344,6 +346,6 @@ summary
 comparison
 
 # %% tags=["remove-input"]
-from sparseattn.provenance import Provenance
+from sparseattn.report.provenance import Provenance
 
 Provenance("02-tasks-and-classifiers", p, [*runs, *controls])

@@ -37,7 +37,7 @@ tasks = ["sst", "newsgroups", "imdb"]
 jacobians = 6
 
 # %% tags=["remove-input"]
-from sparseattn import parameters
+from sparseattn.report import parameters
 
 p = parameters.check(globals(), "03-hidden-states")
 
@@ -70,16 +70,18 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from sparseattn import charts, origins, paper, published, replication
-from sparseattn import jacobians as norms
-from sparseattn.appearance import label
-from sparseattn.cells import classifier_names
-from sparseattn.nulls import null_dispersion, null_influence
-from sparseattn.statistics import differences, summarise
-from sparseattn.tables import table
+from sparseattn import charts
+from sparseattn.charts.colours import label
+from sparseattn.charts.tables import table
+from sparseattn.measures.nulls import null_dispersion, null_influence
+from sparseattn.measures.statistics import differences, summarise
+from sparseattn.results import jacobians as norms
+from sparseattn.results import paper, published, side_by_side
+from sparseattn.results.frames import classifier_names
+from sparseattn.verdicts import replication
 
 runs = p.runs()
-frame = origins.together(runs, p.tasks)
+frame = side_by_side.together(runs, p.tasks)
 lengths = frame["length"].to_numpy()
 frame = frame.assign(
     effective=lengths ** frame["influence_dispersion"],
@@ -95,13 +97,13 @@ frame = frame.assign(
 # %% tags=["hide-input"]
 CELL = ["origin", "classifier", "projection", "sparsity"]
 ONE_SEED = "With one seed, the interval is over documents alone, and its point may hide it."
-cells = origins.without_lambda(frame)
+cells = side_by_side.without_lambda(frame)
 dispersion = summarise(cells, CELL, ["influence_dispersion", "noise"])
-dispersion = origins.beside_chance(dispersion, {"influence_dispersion": "noise"})
+dispersion = side_by_side.beside_chance(dispersion, {"influence_dispersion": "noise"})
 charts.show(
     charts.paper_versus_here(
         dispersion,
-        origins.reported(paper.table1(), frame),
+        side_by_side.reported(paper.table1(), frame),
         group="origin",
         panel="classifier",
         title="Dispersion of influence",
@@ -175,9 +177,9 @@ OWN = {
 chance = {name: level for name, (_, level) in OWN.items()}
 BOTH = list(dict.fromkeys([*chance, *chance.values()]))
 own = summarise(
-    origins.pooled(cells, ["origin", "classifier"], BOTH), ["origin", "classifier"], BOTH
+    side_by_side.pooled(cells, ["origin", "classifier"], BOTH), ["origin", "classifier"], BOTH
 )
-own = origins.beside_chance(own, chance)
+own = side_by_side.beside_chance(own, chance)
 own["shown"] = own["quantity"].map({name: words for name, (words, _) in OWN.items()})
 charts.show(
     charts.paper_versus_here(
@@ -201,7 +203,7 @@ charts.show(
 
 # %% tags=["hide-input"]
 every = summarise(cells, CELL, BOTH)
-every = origins.beside_chance(every, chance)
+every = side_by_side.beside_chance(every, chance)
 every["shown"] = every["quantity"].map({name: words for name, (words, _) in OWN.items()})
 table(
     every,
@@ -240,7 +242,7 @@ table(
 
 # %% tags=["remove-cell"]
 sparse_or_not = [run for run in runs if run.spec.lam in (None, 0)] or runs
-sampled = origins.joined(
+sampled = side_by_side.joined(
     {label(name): norms.measurements([name]) for name in p.tasks},
     norms.sample(sparse_or_not, p.jacobians),
 )
@@ -257,7 +259,7 @@ AGREE = {
     "norms_tau": "τ-b",
     "norms_same_top": "same first",
 }
-agree = summarise(origins.pooled(sampled, WHERE, list(AGREE)), WHERE, list(AGREE))
+agree = summarise(side_by_side.pooled(sampled, WHERE, list(AGREE)), WHERE, list(AGREE))
 wide = agree.pivot_table("mean", WHERE, "quantity", sort=False).reset_index()
 NONE if wide.empty else table(
     wide.merge(agree.drop_duplicates(WHERE)[[*WHERE, "documents"]], on=WHERE),
@@ -288,7 +290,9 @@ SAME = {
 }
 NORMS = {"influence": "length of the state", "jacobian": "whole Jacobian"}
 names = [f"{norm}_{name}" for name in SAME for norm in NORMS]
-two = summarise(origins.pooled(sampled, ["origin", "encoder"], names), ["origin", "encoder"], names)
+two = summarise(
+    side_by_side.pooled(sampled, ["origin", "encoder"], names), ["origin", "encoder"], names
+)
 two[["norm", "measure"]] = two["quantity"].str.extract("^(influence|jacobian)_(.*)$")
 two = two.assign(
     norm=two["norm"].map(NORMS),
@@ -328,7 +332,7 @@ if pairs.any():
     shown = charts.show(
         charts.paper_versus_here(
             change,
-            origins.reported(theirs, frame),
+            side_by_side.reported(theirs, frame),
             group="origin",
             colour="classifier",
             title="Change of dispersion, sparsemax less softmax",
@@ -362,7 +366,7 @@ series = summarise(
     ["origin", "classifier", "lam"],
     ["influence_dispersion", "noise"],
 )
-series = origins.beside_chance(series, {"influence_dispersion": "noise"})
+series = side_by_side.beside_chance(series, {"influence_dispersion": "noise"})
 lowest = series[["mean", "low", "null"]].min().min()
 NO_LAMBDA = Markdown("None of these classifiers has a λ: there is nothing to draw.")
 NO_LAMBDA if series.empty else charts.show(
@@ -413,7 +417,7 @@ table(
 # ## Verdict
 
 # %% tags=["hide-input"]
-judged = origins.verdicts(frame, [1])
+judged = side_by_side.verdicts(frame, [1])
 held = (judged["verdict"] == "supported").sum()
 share, first = (own[own["quantity"] == name] for name in list(OWN)[:2])
 leads = (first["low"] > first["null"]).sum()
@@ -460,7 +464,7 @@ columns = {
 }
 place = place.reset_index()
 if len(sampled):
-    jacobian = summarise(origins.pooled(sampled, WHERE, ["jacobian_top1"]), WHERE)
+    jacobian = summarise(side_by_side.pooled(sampled, WHERE, ["jacobian_top1"]), WHERE)
     place = place.merge(jacobian.rename(columns={"mean": "jacobian"}), on=WHERE, how="left")
     columns["jacobian"] = "first, whole Jacobian"
 table(
@@ -479,6 +483,6 @@ seen = sampled["seen_share"].dropna()
 print("length sees no more than the whole Jacobian:", bool((seen <= 1 + 1e-6).all()))
 
 # %% tags=["remove-input"]
-from sparseattn.provenance import Provenance
+from sparseattn.report.provenance import Provenance
 
 Provenance("03-hidden-states", p, [*published.runs(p.tasks), *runs])

@@ -35,7 +35,7 @@ jobs = None
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["remove-input"]
-from sparseattn import parameters
+from sparseattn.report import parameters
 
 p = parameters.check(globals(), "04-dispersion")
 
@@ -68,17 +68,19 @@ p = parameters.check(globals(), "04-dispersion")
 import pandas as pd
 from IPython.display import Markdown
 
-from sparseattn import charts, origins, paper, published, replication
-from sparseattn.appearance import label
-from sparseattn.cells import classifier_names
-from sparseattn.contradictions import contradictions
-from sparseattn.nulls import null_dispersion
-from sparseattn.statistics import correlate, summarise
-from sparseattn.tables import table
+from sparseattn import charts
+from sparseattn.charts.colours import label
+from sparseattn.charts.tables import table
+from sparseattn.measures.nulls import null_dispersion
+from sparseattn.measures.statistics import correlate, summarise
+from sparseattn.results import paper, published, side_by_side
+from sparseattn.results.frames import classifier_names
+from sparseattn.verdicts import replication
+from sparseattn.verdicts.contradictions import contradictions
 
 KINDS = {"gradient": "gradient", "loo": "leave-one-out"}
 runs = p.runs()
-frame = origins.together(runs, p.tasks)
+frame = side_by_side.together(runs, p.tasks)
 lengths = frame["length"].to_numpy()
 noise = null_dispersion(lengths)
 frame = frame.assign(
@@ -87,7 +89,7 @@ frame = frame.assign(
     share_attention=frame["attention_effective"] / lengths,
     **{f"share_{kind}": frame[f"effective_inputs_{kind}"] / lengths for kind in KINDS},
 )
-cells = origins.without_lambda(frame)
+cells = side_by_side.without_lambda(frame)
 WHERE = ["origin", "classifier"]
 NO_LAMBDA = Markdown("None of these classifiers has a λ: there is nothing to draw.")
 
@@ -113,7 +115,7 @@ def named(rows):
     return rows.assign(kind=kinds, panel=titles + ": " + rows["classifier"])
 
 
-spread = named(origins.beside_chance(summarise(cells, CELL, [*chance, "noise"]), chance))
+spread = named(side_by_side.beside_chance(summarise(cells, CELL, [*chance, "noise"]), chance))
 charts.show(
     charts.paper_versus_here(
         spread,
@@ -206,7 +208,7 @@ boxes = pd.concat(
         for kind in KINDS
     ]
 )
-theirs = origins.reported(paper.figure2(), frame)
+theirs = side_by_side.reported(paper.figure2(), frame)
 if theirs is not None:
     theirs["measure"] = theirs["quantity"].str.removeprefix("dispersion_inputs_")
 charts.show(
@@ -234,7 +236,7 @@ charts.show(
 # %% tags=["hide-input"]
 graded = frame[frame["lam"].notna()]
 OVER = [*WHERE, "lam"]
-series = named(origins.beside_chance(summarise(graded, OVER, [*chance, "noise"]), chance))
+series = named(side_by_side.beside_chance(summarise(graded, OVER, [*chance, "noise"]), chance))
 series = series.assign(panel=series["origin"] + ", " + series["kind"])
 NO_LAMBDA if series.empty else charts.show(
     charts.over_lambda(
@@ -358,7 +360,7 @@ found = {
 }
 shown = [rows.assign(axis=AXES[x], method=method) for (x, method), rows in found.items()]
 shown = pd.concat(shown).rename(columns={"correlation": "mean"}).dropna(subset=["mean"])
-theirs = origins.reported(paper.table2(), frame)
+theirs = side_by_side.reported(paper.table2(), frame)
 NO_LAMBDA if shown.empty else charts.show(
     charts.paper_versus_here(
         shown[shown["method"] == "pearson"],
@@ -399,7 +401,7 @@ against = contradictions(replicated).set_index("number").loc[1]
 both = replicated[(replicated["item"] == "Table 2") & replicated["here"].notna()]
 both = both["task"].map(label) + " with " + classifier_names(both)
 drawn = shown[(shown["method"] == "pearson") & (shown["axis"] == AXES["lam"])]
-drawn = drawn[~drawn["origin"].str.endswith(origins.LIVE)]
+drawn = drawn[~drawn["origin"].str.endswith(side_by_side.LIVE)]
 only_here = [
     pair for pair in drawn["origin"] + " with " + drawn["classifier"] if pair not in set(both)
 ]
@@ -426,8 +428,8 @@ Markdown(
 sparse = cells[cells["projection"] != "softmax"]
 WITHIN = dict.fromkeys((f"mass_inputs_{kind}" for kind in KINDS), "support_share")
 columns = [*WITHIN, "support_share"]
-within = origins.pooled(sparse, WHERE, columns)
-within = origins.beside_chance(summarise(within, WHERE, columns), WITHIN)
+within = side_by_side.pooled(sparse, WHERE, columns)
+within = side_by_side.beside_chance(summarise(within, WHERE, columns), WITHIN)
 within["kind"] = within["quantity"].str.removeprefix("mass_inputs_").map(KINDS).str.capitalize()
 Markdown("This needs a sparse projection.") if within.empty else charts.show(
     charts.paper_versus_here(
@@ -456,8 +458,8 @@ Markdown("This needs a sparse projection.") if within.empty else charts.show(
 # %% tags=["hide-input"]
 WAYS = ("gradient", "gradient_fixed", "loo", "loo_logit")
 ways = dict.fromkeys((f"dispersion_inputs_{way}" for way in WAYS), "noise")
-other = origins.pooled(sparse, WHERE, [*ways, "noise"])
-other = origins.beside_chance(summarise(other, WHERE, [*ways, "noise"]), ways)
+other = side_by_side.pooled(sparse, WHERE, [*ways, "noise"])
+other = side_by_side.beside_chance(summarise(other, WHERE, [*ways, "noise"]), ways)
 other["measure"] = other["quantity"].str.removeprefix("dispersion_inputs_")
 Markdown("This needs a sparse projection.") if other.empty else charts.show(
     charts.paper_versus_here(
@@ -534,13 +536,13 @@ table(
 # correlations above has Pearson's).
 
 # %% tags=["hide-input"]
-judged = origins.verdicts(frame, [2, 3])
+judged = side_by_side.verdicts(frame, [2, 3])
 NARROW = {"supported": "No.", "contradicted": "Yes.", "undecided": "Undecided."}
 NARROW["mixed"] = "It depends on the task."
 Markdown(
-    f"**{NARROW[origins.balance(judged, 2)]}** Importance stays "
-    f"spread out under sparse attention, says claim 2: {origins.by_outcome(judged, 2)}. It spreads "
-    f"more as attention gets sparser, says claim 3: {origins.by_outcome(judged, 3)}."
+    f"**{NARROW[side_by_side.balance(judged, 2)]}** Importance stays "
+    f"spread out under sparse attention, says claim 2: {side_by_side.by_outcome(judged, 2)}. It "
+    f"spreads more as attention gets sparser, says claim 3: {side_by_side.by_outcome(judged, 3)}."
 )
 
 # %% tags=["hide-input"]
@@ -551,7 +553,7 @@ table(
 )
 
 # %% tags=["hide-input"]
-Markdown(origins.rules(judged))
+Markdown(side_by_side.rules(judged))
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
@@ -560,6 +562,6 @@ print("dispersion and mass are shares:", bool((highest <= 1 + 1e-4).all()))
 print("attention is no more even than even:", bool((frame["share_attention"] <= 1 + 1e-4).all()))
 
 # %% tags=["remove-input"]
-from sparseattn.provenance import Provenance
+from sparseattn.report.provenance import Provenance
 
 Provenance("04-dispersion", p, [*published.runs(p.tasks), *runs])

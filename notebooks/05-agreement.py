@@ -36,7 +36,7 @@ jobs = None
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["remove-input"]
-from sparseattn import parameters
+from sparseattn.report import parameters
 
 p = parameters.check(globals(), "05-agreement")
 
@@ -69,13 +69,14 @@ p = parameters.check(globals(), "05-agreement")
 import pandas as pd
 from IPython.display import Markdown
 
-from sparseattn import charts, origins, paper, published, variants
-from sparseattn.appearance import label
-from sparseattn.cells import cell, classifier_names
-from sparseattn.measures import attended_auc
-from sparseattn.nulls import null_tau_sd
-from sparseattn.statistics import correlate, summarise
-from sparseattn.tables import table
+from sparseattn import charts
+from sparseattn.charts.colours import label
+from sparseattn.charts.tables import table
+from sparseattn.measures.nulls import null_tau_sd
+from sparseattn.measures.per_document import attended_auc
+from sparseattn.measures.statistics import correlate, summarise
+from sparseattn.results import paper, published, side_by_side, variants
+from sparseattn.results.frames import cell, classifier_names
 
 KINDS = ("gradient", "loo")
 TAUS = [f"tau_{of}_{kind}" for of in ("inputs", "hidden") for kind in KINDS]
@@ -85,8 +86,8 @@ NO_LAMBDA = Markdown("None of these classifiers has a λ: there is nothing to dr
 NOT_SPARSE = Markdown("This needs a sparse projection.")
 
 runs = p.runs()
-frame = origins.together(runs, p.tasks)
-cells = origins.without_lambda(frame)
+frame = side_by_side.together(runs, p.tasks)
+cells = side_by_side.without_lambda(frame)
 sparse = cells[cells["projection"] != "softmax"]
 
 
@@ -106,12 +107,12 @@ def named(rows):
 
 # %% tags=["hide-input"]
 taus = named(summarise(cells, CELL, TAUS))
-theirs = origins.reported(paper.table6(), frame)
+theirs = side_by_side.reported(paper.table6(), frame)
 drawn = taus.assign(panel=taus["origin"] + ", " + taus["classifier"])
 if theirs is not None:
     theirs = named(theirs)
     theirs["panel"] = theirs["origin"] + ", " + theirs["classifier"]
-    live = drawn["origin"].str.endswith(origins.LIVE)
+    live = drawn["origin"].str.endswith(side_by_side.LIVE)
     drawn = drawn[live | drawn["panel"].isin(theirs["panel"])]
 charts.show(
     charts.paper_versus_here(
@@ -152,7 +153,7 @@ table(
 
 # %% tags=["hide-input"]
 gap = {f"gap_{kind}": frame[f"tau_hidden_{kind}"] - frame[f"tau_inputs_{kind}"] for kind in KINDS}
-gaps = summarise(origins.without_lambda(frame.assign(**gap)), CELL, list(gap))
+gaps = summarise(side_by_side.without_lambda(frame.assign(**gap)), CELL, list(gap))
 wide = paper.table6().pivot_table("value", paper.CELL[:4], "quantity")
 gaps_there = pd.concat(
     [
@@ -162,7 +163,7 @@ gaps_there = pd.concat(
     keys=list(gap),
     names=["quantity"],
 ).reset_index("quantity")
-theirs = origins.reported(gaps_there, frame)
+theirs = side_by_side.reported(gaps_there, frame)
 both = [gaps] if theirs is None else [gaps, theirs]
 for rows in both:
     kinds = rows["quantity"].str.removeprefix("gap_").map(label).str.capitalize()
@@ -191,7 +192,7 @@ charts.show(
 graded = frame[frame["lam"].notna()]
 OVER = [*WHERE, "lam"]
 series = named(summarise(graded, OVER, TAUS[:2]))
-theirs = origins.reported(paper.figure3(), frame)
+theirs = side_by_side.reported(paper.figure3(), frame)
 if theirs is not None:
     theirs = named(theirs)
     theirs["panel"] = theirs["origin"] + ", " + theirs["measure"]
@@ -341,8 +342,8 @@ columns = {f"{one}_inputs_{kind}": one for one in FREE for kind in KINDS}
 levels = sparse.assign(
     auc=0.5, mass=sparse["support_share"], precision=-(-sparse["length"] // 10) / sparse["length"]
 )
-free = origins.pooled(levels, WHERE, [*columns, *FREE])
-free = named(origins.beside_chance(summarise(free, WHERE, [*columns, *FREE]), columns))
+free = side_by_side.pooled(levels, WHERE, [*columns, *FREE])
+free = named(side_by_side.beside_chance(summarise(free, WHERE, [*columns, *FREE]), columns))
 free["panel"] = free["quantity"].map(columns).map(FREE) + ", " + free["measure"]
 NOT_SPARSE if free.empty else charts.show(
     charts.paper_versus_here(
@@ -419,7 +420,7 @@ BETWEEN = {
     "tau_inputs_loo": "attention and LOO",
     "tau_between_inputs_gradient_loo": "gradient and LOO",
 }
-between = origins.pooled(cells, WHERE, list(BETWEEN))
+between = side_by_side.pooled(cells, WHERE, list(BETWEEN))
 between = summarise(between, WHERE, list(BETWEEN))
 between["shown"] = between["quantity"].map(BETWEEN)
 charts.show(
@@ -521,7 +522,7 @@ shown = Markdown("Not known for these tasks.")
 if "evidence_share" in frame:
     share = dict.fromkeys(TRUTH, "evidence_share")
     truth = summarise(cells.dropna(subset=["evidence_share"]), CELL, [*TRUTH, "evidence_share"])
-    truth = origins.beside_chance(truth, share)
+    truth = side_by_side.beside_chance(truth, share)
     truth["mass"] = truth["quantity"].map(TRUTH)
     shown = charts.show(
         charts.paper_versus_here(
@@ -599,7 +600,7 @@ shown
 # ## Verdict
 
 # %% tags=["hide-input"]
-judged = origins.verdicts(frame, [4, 5])
+judged = side_by_side.verdicts(frame, [4, 5])
 HELPS = {
     "supported": "Sparsity does not help.",
     "contradicted": "Sparsity helps.",
@@ -607,9 +608,9 @@ HELPS = {
     "mixed": "Whether sparsity helps depends on the task.",
 }
 Markdown(
-    f"**{HELPS[origins.balance(judged, 5)]}** Attention agrees more with hidden states than with "
-    f"inputs, says claim 4: {origins.by_outcome(judged, 4)}. The sparser it is, the less it agrees "
-    f"with inputs, says claim 5: {origins.by_outcome(judged, 5)}."
+    f"**{HELPS[side_by_side.balance(judged, 5)]}** Attention agrees more with hidden states than "
+    f"with inputs, says claim 4: {side_by_side.by_outcome(judged, 4)}. The sparser it is, "
+    f"the less it agrees with inputs, says claim 5: {side_by_side.by_outcome(judged, 5)}."
 )
 
 # %% tags=["hide-input"]
@@ -620,7 +621,7 @@ table(
 )
 
 # %% tags=["hide-input"]
-Markdown(origins.rules(judged))
+Markdown(side_by_side.rules(judged))
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
@@ -629,6 +630,6 @@ print("τ-b is 1 by construction with attention fixed:", bool((fixed > 0.99).all
 print("no τ-b above its ceiling:", bool((frame[TAUS].max(axis=1) <= 1 + 1e-9).all()))
 
 # %% tags=["remove-input"]
-from sparseattn.provenance import Provenance
+from sparseattn.report.provenance import Provenance
 
 Provenance("05-agreement", p, [*published.runs(p.tasks), *runs])

@@ -38,7 +38,7 @@ adversary_epochs = 12
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["remove-input"]
-from sparseattn import parameters
+from sparseattn.report import parameters
 
 p = parameters.check(globals(), "06-adversary")
 
@@ -89,21 +89,23 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from sparseattn import charts, claims, origins, paper, published, replication
-from sparseattn.adversaries import TRAINED, measurements
-from sparseattn.adversary import PRESSURE
-from sparseattn.appearance import label
-from sparseattn.cells import classifier_names, projection_name
-from sparseattn.contradictions import contradictions
-from sparseattn.divergence import CEILING, even_ceiling
-from sparseattn.prose import listed, span
-from sparseattn.statistics import summarise
-from sparseattn.tables import table
+from sparseattn import charts
+from sparseattn.charts.colours import label
+from sparseattn.charts.tables import table
+from sparseattn.experiments.adversaries import TRAINED, measurements
+from sparseattn.measures.divergence import CEILING, even_ceiling
+from sparseattn.measures.statistics import summarise
+from sparseattn.models.adversary import PRESSURE
+from sparseattn.results import paper, published, side_by_side
+from sparseattn.results.frames import classifier_names, projection_name
+from sparseattn.verdicts import claims, replication
+from sparseattn.verdicts.contradictions import contradictions
+from sparseattn.wording import listed, span
 
 kept = p.adversaries()
 live = measurements(kept)
 recorded = {label(task): published.adversaries([task]) for task in p.tasks}
-frame = origins.joined(recorded, live)
+frame = side_by_side.joined(recorded, live)
 frame["where"] = frame["origin"] + ": " + frame["classifier"]
 at_default = frame[frame["pressure"] == PRESSURE]
 
@@ -128,7 +130,7 @@ def ordered(rows):
 found = ordered(summarise(at_default, BY, ["jsd", "accuracy_change"]))
 # Each seed is once the base and once the other, so their mean change is zero by construction.
 found = found[(found["adversary"] != "reseeded") | (found["quantity"] == "jsd")]
-theirs = origins.reported(paper.table5().assign(projection="softmax"), at_default)
+theirs = side_by_side.reported(paper.table5().assign(projection="softmax"), at_default)
 if theirs is not None:
     theirs = theirs.assign(where=theirs["origin"] + ": " + theirs["classifier"])
     theirs = theirs[theirs["where"].isin(found["where"])]
@@ -264,7 +266,7 @@ Markdown("Give `pressures` more than one value to see the curve.") if shown.empt
 # adversaries. Marked ● are the tokens that truly decide, where they are known.
 
 # %% tags=["hide-input"]
-from sparseattn.tasks import load_task
+from sparseattn.data.tasks import load_task
 
 alike = [one for one in kept if one.spec.base == kept[0].spec.base]
 alike = {one.spec.variant: one for one in alike if one.spec.pressure == PRESSURE}
@@ -574,6 +576,6 @@ flat = frame[(frame["adversary"] == "uniform") & (frame["projection"] == "softma
 print("without zeros no disjoint part:", bool(np.allclose(flat["jsd_disjoint"], 0, atol=1e-6)))
 
 # %% tags=["remove-input"]
-from sparseattn.provenance import Provenance
+from sparseattn.report.provenance import Provenance
 
 Provenance("06-adversary", p, [*published.adversary_runs(p.tasks), *kept])

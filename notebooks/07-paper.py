@@ -22,18 +22,21 @@
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["hide-input"]
-from sparseattn import parameters
+from sparseattn.report import parameters
 
 p = parameters.check(globals(), "07-paper")
 
 # %% tags=["remove-output", "hide-input"]
 from IPython.display import Markdown
 
-from sparseattn import charts, claims, links, paper, published, replication, report, variants
-from sparseattn.appearance import label
-from sparseattn.cells import classifier_names
-from sparseattn.contradictions import contradictions
-from sparseattn.tables import badge, claims_table, table
+from sparseattn import charts
+from sparseattn.charts.colours import label
+from sparseattn.charts.tables import badge, claims_table, table
+from sparseattn.report import book, links
+from sparseattn.results import paper, published, variants
+from sparseattn.results.frames import classifier_names
+from sparseattn.verdicts import claims, replication
+from sparseattn.verdicts.contradictions import contradictions
 
 frame = published.measurements(p.tasks)
 ledger = published.ledger(p.tasks)
@@ -386,7 +389,7 @@ table(
 # ## Verdict
 
 # %% tags=["hide-input"]
-claims_table({"all tasks": verdicts}, report.notebooks())
+claims_table({"all tasks": verdicts}, book.notebooks())
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
@@ -413,6 +416,6 @@ table(behind.reset_index(), "Published runs, by task.") if len(ledger) else Mark
 )
 
 # %% tags=["remove-input"]
-from sparseattn.provenance import Provenance
+from sparseattn.report.provenance import Provenance
 
 Provenance("07-paper", p, [*published.runs(p.tasks), *published.adversary_runs(p.tasks)])

@@ -34,18 +34,18 @@ device = "auto"
 jobs = None
 
 # %% tags=["remove-input"]
-from sparseattn import parameters
+from sparseattn.report import parameters
 
 p = parameters.check(globals(), "08-explorer")
 
 # %% tags=["remove-cell"]
 from IPython.display import HTML, Markdown
 
-from sparseattn import explorer
-from sparseattn.cells import measurements
-from sparseattn.specimens import INFLUENCE_UNIT
-from sparseattn.statistics import summarise
-from sparseattn.tables import table
+from sparseattn.charts.tables import table
+from sparseattn.measures.statistics import summarise
+from sparseattn.report import explorer
+from sparseattn.report.specimens import INFLUENCE_UNIT
+from sparseattn.results.frames import measurements
 
 runs = p.runs()
 # Where word order decides, a hidden state must carry more than its own token.
@@ -165,6 +165,6 @@ above = [
 print("no τ-b above its ceiling:", max(above) < 1e-3)
 
 # %% tags=["remove-input"]
-from sparseattn.provenance import Provenance
+from sparseattn.report.provenance import Provenance
 
 Provenance("08-explorer", p, [*runs, *controls])

@@ -22,7 +22,7 @@
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["remove-input"]
-from sparseattn import parameters
+from sparseattn.report import parameters
 
 p = parameters.check(globals(), "09-speed")
 
@@ -47,9 +47,11 @@ p = parameters.check(globals(), "09-speed")
 import pandas as pd
 from IPython.display import Markdown
 
-from sparseattn import charts, estimate, pagetimes, timecharts, timings
-from sparseattn.appearance import label
-from sparseattn.tables import table
+from sparseattn import charts
+from sparseattn.bench import estimate, pagetimes, timings
+from sparseattn.charts import timecharts
+from sparseattn.charts.colours import label
+from sparseattn.charts.tables import table
 
 reports = timings.read()
 nothing = Markdown("Nothing is measured yet: `make bench` measures, `--publish` puts it here.")
@@ -278,8 +280,8 @@ shown
 # %% tags=["hide-input"]
 import torch
 
-from sparseattn import published
-from sparseattn.training import TrainingSettings, batches
+from sparseattn.models.training import TrainingSettings, batches
+from sparseattn.results import published
 
 size = TrainingSettings().batch_size
 observed = {run.spec.task: run for run in published.runs(p.tasks)}
@@ -525,9 +527,9 @@ table(
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
-from sparseattn import comparisons, peers
-from sparseattn.deletion import logits_without_each
-from sparseattn.influence import influence
+from sparseattn.attribution.deletion import logits_without_each
+from sparseattn.attribution.influence import influence
+from sparseattn.bench import comparisons, peers
 
 for encoder in ("bilstm", "transformer"):
     classifier, text = comparisons.classifier_of(encoder, 16, 20), comparisons.document(25)
@@ -539,6 +541,6 @@ for encoder in ("bilstm", "transformer"):
 print("the fast and the plain ways agree on this machine")  # else an error was raised above
 
 # %% tags=["remove-input"]
-from sparseattn.provenance import Provenance
+from sparseattn.report.provenance import Provenance
 
 Provenance("09-speed", p)

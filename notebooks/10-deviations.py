@@ -21,7 +21,7 @@
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["remove-input"]
-from sparseattn import parameters
+from sparseattn.report import parameters
 
 p = parameters.check(globals(), "10-deviations")
 
@@ -29,10 +29,12 @@ p = parameters.check(globals(), "10-deviations")
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from sparseattn import charts, deviations, paper, published, replication, variants
-from sparseattn.appearance import label
-from sparseattn.statistics import compare
-from sparseattn.tables import table
+from sparseattn import charts
+from sparseattn.charts.colours import label
+from sparseattn.charts.tables import table
+from sparseattn.measures.statistics import compare
+from sparseattn.results import paper, published, variants
+from sparseattn.verdicts import departures, replication
 
 measured = variants.read().query("task in @p.tasks")
 NOT_MEASURED = Markdown(
@@ -64,10 +66,10 @@ Markdown(
 # Above all, its gradients hold attention fixed, and are multiplied by the embedding; ours are not.
 
 # %% tags=["remove-input"]
-deviations.departures_table()
+departures.departures_table()
 
 # %% tags=["remove-input"]
-every = deviations.departures()
+every = departures.departures()
 tried = sum(bool(one.variants) for one in every)
 unknown = sum(one.effect.startswith("Not measured") for one in every)
 Markdown(
@@ -275,9 +277,9 @@ NOT_MEASURED if measured.empty else table(
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
 names = set(variants.variants()) - {variants.OURS}
-asked = {name for one in deviations.departures() for name in one.variants}
+asked = {name for one in departures.departures() for name in one.variants}
 print("every variant measures a departure:", names == asked)
-print("departures and choices:", len(deviations.departures()))
+print("departures and choices:", len(departures.departures()))
 
 # %% [markdown]
 # ## Verdict
@@ -304,6 +306,6 @@ NOT_MEASURED if judged.empty else Markdown(
 )
 
 # %% tags=["remove-input"]
-from sparseattn.provenance import Provenance
+from sparseattn.report.provenance import Provenance
 
 Provenance("10-deviations", p)

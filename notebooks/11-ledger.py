@@ -24,17 +24,19 @@
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["remove-input"]
-from sparseattn import parameters
+from sparseattn.report import parameters
 
 p = parameters.check(globals(), "11-ledger")
 
 # %% tags=["remove-cell"]
 from IPython.display import Markdown
 
-from sparseattn import builds, charts, ledger, published
-from sparseattn.appearance import label
-from sparseattn.ledgertable import ledger_table
-from sparseattn.tables import table
+from sparseattn import charts
+from sparseattn.charts.colours import label
+from sparseattn.charts.tables import table
+from sparseattn.report import builds, ledger
+from sparseattn.report.ledger_table import ledger_table
+from sparseattn.results import published
 
 frame = ledger.everything()
 recorded = frame["origin"] == "published"
@@ -194,6 +196,6 @@ Markdown(
 )
 
 # %% tags=["remove-input"]
-from sparseattn.provenance import Provenance
+from sparseattn.report.provenance import Provenance
 
 Provenance("11-ledger", p)

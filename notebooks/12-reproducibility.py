@@ -21,7 +21,7 @@
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["remove-input"]
-from sparseattn import parameters
+from sparseattn.report import parameters
 
 p = parameters.check(globals(), "12-reproducibility")
 
@@ -31,24 +31,17 @@ import json
 import pandas as pd
 from IPython.display import HTML, Markdown
 
-from sparseattn import (
-    builds,
-    charts,
-    checklist,
-    citation,
-    ledger,
-    links,
-    machine,
-    published,
-    replication,
-    variants,
-)
-from sparseattn.appearance import label
-from sparseattn.corpora import SOURCES
+from sparseattn import charts
+from sparseattn.charts.colours import label
+from sparseattn.charts.tables import table
+from sparseattn.data.corpora import SOURCES
 from sparseattn.errors import validate
-from sparseattn.sizes import parameter_counts
-from sparseattn.specs import Spec
-from sparseattn.tables import table
+from sparseattn.experiments import machine
+from sparseattn.experiments.specs import Spec
+from sparseattn.models.sizes import parameter_counts
+from sparseattn.report import builds, checklist, citation, ledger, links
+from sparseattn.results import published, variants
+from sparseattn.verdicts import replication
 
 pages = builds.pages("12-reproducibility")
 frame = ledger.everything("12-reproducibility")
@@ -395,6 +388,6 @@ Markdown(
 )
 
 # %% tags=["remove-input"]
-from sparseattn.provenance import Provenance
+from sparseattn.report.provenance import Provenance
 
 Provenance("12-reproducibility", p)

@@ -10,7 +10,7 @@ import axe_playwright_python
 from playwright.sync_api import Browser, Page
 
 from sparseattn import paths
-from sparseattn.browser import pages
+from sparseattn.bench.browser import pages
 
 BOOK = Path(os.environ.get("SPARSEATTN_HTML") or paths.root() / "_build" / "html")
 PAGES = pages(BOOK)

@@ -11,7 +11,7 @@ install_import_hook("sparseattn", "beartype.beartype")
 
 from browser import BOOK, PAGES, Visit, visiting  # noqa: E402
 
-from sparseattn.browser import chromium, executable, served  # noqa: E402
+from sparseattn.bench.browser import chromium, executable, served  # noqa: E402
 
 
 def _lacking(what: str) -> NoReturn:

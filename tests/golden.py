@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sparseattn.adversary import ADVERSARY_VERSIONS, AdversarySettings, diverge, respond
-from sparseattn.importance import IMPORTANCE_VERSION
-from sparseattn.influence import INFLUENCE_VERSION, influence, jacobian_influence
-from sparseattn.model import Classifier, ModelSettings
-from sparseattn.observation import OBSERVATION_VERSION, observe, reproducible
-from sparseattn.tasks import BEGIN, END, Documents, Task, load_task
-from sparseattn.training import TRAINING_VERSION, TrainingSettings, fit, predict
-from sparseattn.vectors import VECTORS_VERSION, train_vectors
+from sparseattn.attribution.importance import IMPORTANCE_VERSION
+from sparseattn.attribution.influence import INFLUENCE_VERSION, influence, jacobian_influence
+from sparseattn.data.tasks import BEGIN, END, Documents, Task, load_task
+from sparseattn.data.vectors import VECTORS_VERSION, train_vectors
+from sparseattn.experiments.observation import OBSERVATION_VERSION, observe, reproducible
+from sparseattn.models.adversary import ADVERSARY_VERSIONS, AdversarySettings, diverge, respond
+from sparseattn.models.classifier import Classifier, ModelSettings
+from sparseattn.models.training import TRAINING_VERSION, TrainingSettings, fit, predict
 
 FOLDER = Path(__file__).parent / "golden"
 TOLERANCE = 0.002  # relative: processors add in different orders, and training magnifies that

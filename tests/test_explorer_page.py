@@ -8,7 +8,7 @@ import pytest
 from browser import BOOK, PAGES, Visit, serious, visiting
 from playwright.sync_api import Locator, Page
 
-from sparseattn.explorer import Explorer
+from sparseattn.report.explorer import Explorer
 
 NAME = "notebooks/08-explorer.html"
 HOSTILE = ["</script><img src=x onerror=alert(1)>", "<b>", "\"'&amp;", "שלום", "👩‍🚀", "w" * 300]

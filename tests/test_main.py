@@ -8,9 +8,12 @@ import pytest
 import tiny
 
 from sparseattn import __main__ as command
-from sparseattn import report, sweeps, variants, yamls
 from sparseattn.errors import UserError
-from sparseattn.runs import Store
+from sparseattn.experiments import sweeps
+from sparseattn.experiments.runs import Store
+from sparseattn.report import book as report
+from sparseattn.report import yamls
+from sparseattn.results import variants
 
 TINY = [
     "-p", "task_options", json.dumps(tiny.OPTIONS), "-p", "embedding_size", "12",
@@ -206,7 +209,8 @@ def test_a_sweep_can_go_to_a_cluster(run, monkeypatch):
 
     sent = []
     monkeypatch.setattr(
-        "sparseattn.cluster.submit", lambda *a, **options: sent.append((a, options)) or [Job()]
+        "sparseattn.experiments.cluster.submit",
+        lambda *a, **options: sent.append((a, options)) or [Job()],
     )
     code, told, _ = run(
         "sweep", "--cluster", "slurm", "--partition", "gpu", "--jobs", "9", *TINY

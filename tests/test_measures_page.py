@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from sparseattn import measures, paths
-from sparseattn.divergence import disjoint_part, jensen_shannon
-from sparseattn.projections import project
+from sparseattn import paths
+from sparseattn.measures import per_document
+from sparseattn.measures.divergence import disjoint_part, jensen_shannon
+from sparseattn.models.projections import project
 
 HIDDEN = np.array([0.1, -0.5, 1.2, 1.0])
 WEIGHT, BIAS = 2.0, -0.85
@@ -50,24 +51,24 @@ def test_importance_of_hidden_states() -> None:
     gradient = hidden.grad.numpy()
     np.testing.assert_allclose(gradient, [0, 0, 1.4, 0.6])
     assert "= 1.4, \\\\" in PAGE
-    shares = measures.normalise(abs(gradient)[None], LENGTHS)[0]
+    shares = per_document.normalise(abs(gradient)[None], LENGTHS)[0]
     assert "shares are $0, 0, .7, .3$" in PAGE
     np.testing.assert_allclose(shares, [0, 0, 0.7, 0.3])
     fixed = torch.tensor(HIDDEN, requires_grad=True)
     (WEIGHT * attend(fixed).detach() @ fixed + BIAS).backward()
     assert fixed.grad is not None
-    shares = measures.normalise(fixed.grad.numpy()[None], LENGTHS)
+    shares = per_document.normalise(fixed.grad.numpy()[None], LENGTHS)
     np.testing.assert_allclose(shares, ATTENTION)
 
 
 def test_influence() -> None:
-    stands(*measures.normalise(INFLUENCE, LENGTHS)[0])
+    stands(*per_document.normalise(INFLUENCE, LENGTHS)[0])
     every = np.vstack([np.ones((2, 4)), INFLUENCE, np.ones((1, 4))])
-    summary = {name: row[2] for name, row in measures.influence_summary(every).items()}
+    summary = {name: row[2] for name, row in per_document.influence_summary(every).items()}
     assert summary["influence_self_share"] == 0.5
     assert summary["influence_self_rank"] == 1
     assert summary["influence_window_share"] == 1
-    stands(summary["influence_dispersion"], measures.entropy(INFLUENCE, LENGTHS)[0])
+    stands(summary["influence_dispersion"], per_document.entropy(INFLUENCE, LENGTHS)[0])
 
 
 def test_divergence() -> None:
@@ -78,34 +79,36 @@ def test_divergence() -> None:
 
 
 def test_importance() -> None:
-    stands(*measures.normalise(GRADIENT, LENGTHS)[0])
-    stands(*measures.normalise(abs(0.8 - LEFT_OUT), LENGTHS)[0])
+    stands(*per_document.normalise(GRADIENT, LENGTHS)[0])
+    stands(*per_document.normalise(abs(0.8 - LEFT_OUT), LENGTHS)[0])
 
 
 def test_dispersion() -> None:
-    stands(measures.entropy(GRADIENT, LENGTHS)[0], measures.dispersion(GRADIENT, LENGTHS)[0])
-    stands(measures.effective_tokens(GRADIENT, LENGTHS)[0], digits=2)
+    stands(
+        per_document.entropy(GRADIENT, LENGTHS)[0], per_document.dispersion(GRADIENT, LENGTHS)[0]
+    )
+    stands(per_document.effective_tokens(GRADIENT, LENGTHS)[0], digits=2)
 
 
 def test_agreement() -> None:
-    tau = measures.kendall_tau(ATTENTION, GRADIENT, LENGTHS)[0]
-    ceiling = measures.tau_ceiling(ATTENTION, LENGTHS)[0]
+    tau = per_document.kendall_tau(ATTENTION, GRADIENT, LENGTHS)[0]
+    ceiling = per_document.tau_ceiling(ATTENTION, LENGTHS)[0]
     stands(tau, ceiling)
     assert tau == ceiling
     sparse = np.r_[np.zeros(174), np.arange(1, 6)][None]
-    stands(measures.tau_ceiling(sparse, np.array([179]))[0])
+    stands(per_document.tau_ceiling(sparse, np.array([179]))[0])
 
 
 def test_agreement_without_ties() -> None:
-    assert measures.attended_auc(ATTENTION, GRADIENT, LENGTHS)[0] == 1
-    assert measures.attended_mass(ATTENTION, GRADIENT, LENGTHS)[0] == 0.75
-    assert measures.attended_share(ATTENTION, LENGTHS)[0] == 0.5
-    assert measures.precision_at_k(ATTENTION, GRADIENT, LENGTHS)[0] == 1
+    assert per_document.attended_auc(ATTENTION, GRADIENT, LENGTHS)[0] == 1
+    assert per_document.attended_mass(ATTENTION, GRADIENT, LENGTHS)[0] == 0.75
+    assert per_document.attended_share(ATTENTION, LENGTHS)[0] == 0.5
+    assert per_document.precision_at_k(ATTENTION, GRADIENT, LENGTHS)[0] == 1
 
 
 def test_null() -> None:
     random = abs(np.random.default_rng(0).standard_normal((2000, 19)))
-    null = measures.dispersion(random, np.full(2000, 19)).mean()
+    null = per_document.dispersion(random, np.full(2000, 19)).mean()
     assert round(null, 1) == 0.9
     assert "about $.9$ in a document of 19 tokens" in " ".join(PAGE.split())
 
@@ -113,7 +116,7 @@ def test_null() -> None:
 def test_null_of_lengths() -> None:
     vectors = np.random.default_rng(0).standard_normal((500, 19, 300))
     lengths = np.linalg.norm(vectors, axis=2)
-    assert f"{measures.dispersion(lengths, np.full(500, 19)).mean():.4f}" == "0.9997"
+    assert f"{per_document.dispersion(lengths, np.full(500, 19)).mean():.4f}" == "0.9997"
     assert "their dispersion is $.9997$ in a document of 19 tokens" in " ".join(PAGE.split())
     assert f"{np.sqrt(180):.0f}" == "13"
 
@@ -122,7 +125,7 @@ def test_bound_of_two_agreements() -> None:
     ranked = np.random.default_rng(0).random((3, 500, 6))
     lengths = np.full(500, 6)
     with_gradient, with_loo, between = (
-        measures.kendall_tau(ranked[one], ranked[other], lengths)
+        per_document.kendall_tau(ranked[one], ranked[other], lengths)
         for one, other in ((0, 1), (0, 2), (1, 2))
     )
     assert (with_gradient + with_loo <= 1 + between + 1e-12).all()

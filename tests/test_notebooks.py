@@ -7,8 +7,8 @@ import nbformat
 import pytest
 
 from sparseattn import paths
-from sparseattn.parameters import Parameters, declared, validated
-from sparseattn.report import notebooks
+from sparseattn.report.book import notebooks
+from sparseattn.report.parameters import Parameters, declared, validated
 
 NAMES = notebooks()
 

@@ -4,9 +4,9 @@ import json
 import time
 from pathlib import Path
 
+from sparseattn.data.tasks import load_task
 from sparseattn.errors import validate
-from sparseattn.runs import Spec, Store
-from sparseattn.tasks import load_task
+from sparseattn.experiments.runs import Spec, Store
 
 OPTIONS = {"length": [6, 12], "cues": 1, "distractors": 1, "documents": [48, 16, 16]}
 SETTINGS = {

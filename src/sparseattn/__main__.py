@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from .errors import UserError
+from sparseattn.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .runs import Spec, Store
+    from sparseattn.experiments.runs import Spec, Store
 
 # Everything else is imported by the commands that need it: --help answers at once.
 
@@ -82,7 +82,7 @@ def sweep(
     The grid is the product of the lists; any other setting of a run goes with -p, such as
     -p epochs 5. Lists are separated by commas. Interrupted, the same command goes on.
     """
-    from .sweeps import ensure
+    from sparseattn.experiments.sweeps import ensure
 
     axes = {
         "encoders": encoders, "alignments": alignments, "projections": projections,
@@ -133,9 +133,9 @@ def adversary(
     The grid of base runs is given as for sweep, -p included; those that the store lacks are
     computed first. Interrupted, the same command goes on.
     """
-    from . import adversaries
-    from .adversary import PRESSURE
-    from .sweeps import ensure
+    from sparseattn.experiments import adversaries
+    from sparseattn.experiments.sweeps import ensure
+    from sparseattn.models.adversary import PRESSURE
 
     axes = {
         "encoders": encoders, "alignments": alignments, "projections": projections,
@@ -163,9 +163,9 @@ def adversary(
 @app.command()
 def compute(parameter: ParameterOption = None, file: FileOption = None) -> None:
     """Compute one run, unless the store holds it, and say where it is."""
-    from .errors import validate
-    from .runs import Spec
-    from .sweeps import ensure
+    from sparseattn.errors import validate
+    from sparseattn.experiments.runs import Spec
+    from sparseattn.experiments.sweeps import ensure
 
     spec = validate(Spec, _from_file(file) | _pairs(parameter))
     with _failing_plainly():
@@ -194,7 +194,7 @@ def ledger(
 @app.command()
 def verify() -> None:
     """Check every file of every run and adversary; what is damaged is set aside, to be redone."""
-    from .adversaries import Adversaries
+    from sparseattn.experiments.adversaries import Adversaries
 
     store = _store()
     problems = [*store.verify().itertuples(), *Adversaries(store.root).verify().itertuples()]
@@ -211,8 +211,8 @@ def tasks(
     sizes: Annotated[bool, typer.Option("--sizes", help="Load them and show sizes.")] = False,
 ) -> None:
     """List the tasks, and whether their data are at hand."""
-    from .corpora import SOURCES, find_folder
-    from .tasks import load_task
+    from sparseattn.data.corpora import SOURCES, find_folder
+    from sparseattn.data.tasks import load_task
 
     for name in ("planted", *SOURCES):
         try:
@@ -239,7 +239,7 @@ def run(
     ] = None,
 ) -> None:
     """Execute a notebook with other parameters."""
-    from . import report
+    from sparseattn.report import book as report
 
     values = _from_file(file) | _pairs(parameter)
     with _failing_plainly():
@@ -254,7 +254,7 @@ def book(
     ] = None,
 ) -> None:
     """Execute the notebooks that changed and build the book."""
-    from . import report
+    from sparseattn.report import book as report
 
     with _failing_plainly():
         page = report.build(file, output)
@@ -269,8 +269,8 @@ def changes(
     ],
 ) -> None:
     """Compare the tables of the book here with those of another build; writes Markdown."""
-    from . import changes as comparison
-    from . import report
+    from sparseattn.report import book as report
+    from sparseattn.report import changes as comparison
 
     names = report.notebooks()
     here = comparison.of_files(report.executed_notebook(name) for name in names)
@@ -282,7 +282,7 @@ def changes(
 @app.command()
 def pair() -> None:
     """Write each notebook's .ipynb from its .py."""
-    from . import report
+    from sparseattn.report import book as report
 
     with _failing_plainly():
         for notebook in report.notebooks():
@@ -300,7 +300,7 @@ def publish(
     ] = False,
 ) -> None:
     """Add the store's current runs of the paper's tasks to book/results."""
-    from . import publishing
+    from sparseattn.results import publishing
 
     if adversaries:
         if keys:
@@ -327,7 +327,7 @@ def jacobian(
     ] = 30,
 ) -> None:
     """Hold influence against whole Jacobians: published runs of the paper's Table 1, or KEYS."""
-    from . import jacobians
+    from sparseattn.results import jacobians
 
     for run in jacobians.comparable(_store(), task or None, keys or []):
         written = jacobians.publish(run, documents)
@@ -340,7 +340,7 @@ def recompute(key: Annotated[str, typer.Argument(help="Of a published run.")]) -
     """Make a published run anew and compare; exit with 1 when it differs."""
     from tempfile import TemporaryDirectory
 
-    from .publishing import recompute as again
+    from sparseattn.results.publishing import recompute as again
 
     with TemporaryDirectory() as folder, _failing_plainly():
         compared = again(key, Path(folder))
@@ -361,9 +361,10 @@ def deviations(
     Their runs are kept in a folder of the store of their own: publish takes one run of a
     classifier and seed.
     """
-    from . import paths, variants
-    from .runs import Store
-    from .sweeps import ensure
+    from sparseattn import paths
+    from sparseattn.experiments.runs import Store
+    from sparseattn.experiments.sweeps import ensure
+    from sparseattn.results import variants
 
     wanted = variants.specs(task, _listed("seeds", seeds))
     made = []
@@ -380,7 +381,7 @@ def deviations(
 @app.command()
 def paper(as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False) -> None:
     """Print every figure of the paper beside ours; exit with 1 when one is missing."""
-    from . import replication
+    from sparseattn.verdicts import replication
 
     found = replication.replicate()
     print(replication.as_json(found) if as_json else replication.as_text(found))
@@ -402,8 +403,8 @@ def bench(
     ] = False,
 ) -> None:
     """Time what is costly against what one would use instead; or how soon pages can be used."""
-    from . import bench as benchmark
-    from . import pagetimes
+    from sparseattn.bench import benchmark as benchmark
+    from sparseattn.bench import pagetimes
 
     if pages:
         pagetimes.main(publish)
@@ -451,7 +452,7 @@ def _spanned(
     file: Path | None,
 ) -> "list[Spec]":
     """Return the specs of a grid: of the file, the options over it, and -p over both."""
-    from .sweeps import grid
+    from sparseattn.experiments.sweeps import grid
 
     values = _from_file(file)
     values |= {name: _listed(name, text) for name, text in axes.items() if text is not None}
@@ -466,7 +467,7 @@ def _spanned(
 def _value(name: str, text: str) -> Any:
     import yaml
 
-    from . import yamls
+    from sparseattn.report import yamls
 
     try:
         return yamls.load(text)
@@ -481,21 +482,21 @@ def _listed(name: str, text: str) -> Any:
 def _from_file(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
-    from .report import read_parameters
+    from sparseattn.report.book import read_parameters
 
     return read_parameters(file)
 
 
 def _store() -> "Store":
-    from . import paths
-    from .runs import Store
+    from sparseattn import paths
+    from sparseattn.experiments.runs import Store
 
     return Store(paths.store())
 
 
 def _submit(specs: list[Any], cluster: str, jobs: int | None, options: dict[str, Any]) -> None:
-    from .cluster import submit
-    from .sweeps import missing
+    from sparseattn.experiments.cluster import submit
+    from sparseattn.experiments.sweeps import missing
 
     wanted = missing(specs, _store())
     submitted = submit(wanted, _store(), cluster, jobs, **options) if wanted else []

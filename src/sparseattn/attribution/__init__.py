@@ -1,0 +1,1 @@
+"""What the output owes each token or hidden state."""

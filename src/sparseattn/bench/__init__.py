@@ -1,0 +1,1 @@
+"""Our speed against what one would use instead."""

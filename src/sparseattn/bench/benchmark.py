@@ -1,0 +1,188 @@
+"""How long the costly parts take, against what one would use instead, in one run.
+
+``make bench``, or ``sparseattn bench [--quick] [--threads N] [--publish]``: a table of ratios, of
+distances to the floor, of growth and of memory; the same numbers in ``_build/bench.json``.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from sparseattn import paths
+from sparseattn.attribution.kernels import product
+from sparseattn.bench import timings
+from sparseattn.bench.comparisons import (
+    Comparison,
+    classifier_of,
+    compare_influence,
+    compare_kendall,
+    compare_leave_one_out,
+    compare_training,
+    difference,
+    document,
+    take_turns,
+)
+from sparseattn.bench.estimate import estimate, in_words, timed_runs
+from sparseattn.bench.scaling import COUNTS, SIZES, WORK, growth, memory, scaling
+from sparseattn.experiments import machine
+from sparseattn.models.classifier import Classifier
+
+TOKENS = 180  # about the mean of IMDb
+
+
+def comparisons(repetitions: int, quick: bool) -> Iterable[Comparison]:
+    """Yield all comparisons, each as soon as it is measured."""
+    ids = document(TOKENS)
+    bilstm, transformer = classifier_of("bilstm"), classifier_of("transformer")
+    yield from compare_leave_one_out(bilstm, ids, repetitions)
+    yield from compare_influence(bilstm, ids, repetitions, whole=4 if quick else 12)
+    yield from compare_influence(transformer, ids, repetitions)
+    yield from compare_leave_one_out(transformer, ids, min(repetitions, 3), captum=False)
+    yield from compare_kendall(500 if quick else 2000, TOKENS, repetitions)
+    yield from compare_training(*((96, 100, 1) if quick else (256, 200, 3)))
+
+
+def operations(classifier: Classifier, tokens: int) -> dict[str, int]:
+    """Return the floating-point operations in the matrix products of one document, BiLSTM.
+
+    With H units a direction, E inputs, n tokens and both directions: leaving out takes n(n + 1)
+    steps of the recurrence, 8H² each, and as many halves of a score, 2H² each; influence takes
+    n(n + 1) rows through weights that are 2H × (H + E), 4H(H + E) each.
+    """
+    units, inputs = classifier.settings.hidden_size, classifier.settings.embedding_size
+    pairs = tokens * (tokens + 1)
+    return {
+        "leave-one-out": pairs * 10 * units**2,
+        "influence": pairs * 4 * units * (units + inputs),
+    }
+
+
+def floors(repetitions: int) -> list[dict[str, Any]]:
+    """Time our work beside square matrix products; the floor is theirs for as many operations."""
+    classifier, ids = classifier_of("bilstm"), document(TOKENS)
+    left, right = torch.randn(2, 1024, 1024)
+    functions: dict[str, Callable[[], Any]] = {
+        "torch": lambda: torch.mm(left, right),
+        "onednn": lambda: product(left, right),
+        **{name: partial(ways["ours"], classifier, [ids]) for name, ways in WORK.items()},
+    }
+    difference(functions["onednn"](), functions["torch"]())
+    for name in WORK:
+        functions[name]()
+    times = take_turns(functions, 2 * repetitions + 1)
+    return [
+        {
+            "what": what,
+            "gigaflop": count / 1e9,
+            "seconds": times[what],
+            **{f"floor_{name}": count * times[name] / 2 / 1024**3 for name in ("torch", "onednn")},
+        }
+        for what, count in operations(classifier, TOKENS).items()
+    ]
+
+
+def main(quick: bool = False, threads: int | None = None, publish: bool = False) -> dict[str, Any]:
+    """Run the benchmark, print it, and write ``_build/bench.json``.
+
+    Parameters
+    ----------
+    quick
+        Fewer repetitions and sizes: about a minute instead of several.
+    threads
+        Torch threads; by default one for each core, as for a reader at a prompt. A sweep gives
+        each of its runs one. More than there are idle cores would have all parties wait.
+    publish
+        Add the measurement to ``book/results``, in the place of one with as many threads.
+
+    Returns
+    -------
+    dict
+        What was written: the ratios by their keys, ``comparisons``, ``floors``, ``scaling``,
+        ``growth``, ``memory``, ``grid`` and ``machine``.
+
+    Raises
+    ------
+    AssertionError
+        When a peer gives other numbers than ours.
+    """
+    torch.set_flush_denormal(True)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or machine.cores())
+    try:
+        report = _measure(quick)
+    finally:
+        torch.set_num_threads(before)
+    path = paths.root() / "_build" / "bench.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+    print(f"\nWritten to {path}.")
+    if publish:
+        print(f"Published in {timings.publish(report)}.")
+    return report
+
+
+def _measure(quick: bool) -> dict[str, Any]:
+    start, repetitions = time.perf_counter(), 2 if quick else 5
+    named = machine.measured_on()
+    named |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
+    print(", ".join(f"{name} {value}" for name, value in named.items()), flush=True)
+    print(f"\n{'ours':>9} {'peer':>9} {'faster':>8} {'differ':>8}  (seconds; medians in turns)")
+    rows = []
+    for row in comparisons(repetitions, quick):
+        rows.append(row)
+        differ = "another" if np.isnan(row.difference) else f"{row.difference:.0e}"
+        print(
+            f"{row.ours:9.4f} {row.peer:9.4f} {row.ratio:7.1f}× {differ:>8}  "
+            f"{row.what}: {row.against}",
+            flush=True,
+        )
+    print("\nDistance to the floor: as many operations in plain matrix products")
+    lowest = floors(repetitions)
+    for one in lowest:
+        print(
+            f"{one['seconds']:9.4f} s  {one['what']}: {one['gigaflop']:.1f} GFLOP, "
+            f"{one['seconds'] / one['floor_torch']:.1f} times torch.mm's "
+            f"{one['floor_torch']:.4f} s, {one['seconds'] / one['floor_onednn']:.1f} times "
+            f"oneDNN's {one['floor_onednn']:.4f} s",
+            flush=True,
+        )
+    print("\nGrowth")
+    series = []
+    for encoder in ("bilstm",) if quick else ("bilstm", "transformer"):
+        series += scaling(encoder, SIZES[:4] if quick else SIZES, COUNTS[:3] if quick else COUNTS)
+    exponents = growth(series)
+    for one in exponents:
+        points = "  ".join(
+            f"{row[one['along']]}: {row['seconds']:.3f}"
+            for row in series
+            if all(row[name] == one[name] for name in ("what", "encoder", "along", "by"))
+        )
+        print(
+            f"  {one['what']}, {one['encoder']}, {one['by']}: {one['along']}^"
+            f"{one['exponent']:.1f}  {points} s",
+            flush=True,
+        )
+    longest = SIZES[0] if quick else SIZES[-1]
+    held = [row for encoder in ("bilstm", "transformer") for row in memory(encoder, longest)]
+    print(f"\nMemory beside the classifier, one document of {longest} tokens")
+    for one in held:
+        print(f"{one['megabytes']:9.1f} MB  {one['what']}, {one['encoder']}")
+    grid = estimate(timed_runs())
+    print(f"\n{in_words(grid)}")
+    seconds = time.perf_counter() - start
+    print(f"Measured in {seconds:.0f} s")
+    return {
+        **{row.key: round(row.ratio, 2) for row in rows},
+        "comparisons": [row.record() for row in rows],
+        "floors": lowest,
+        "scaling": series,
+        "growth": exponents,
+        "memory": held,
+        "grid": grid,
+        "machine": {**named, "seconds": round(seconds)},
+    }

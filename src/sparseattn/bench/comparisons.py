@@ -1,0 +1,261 @@
+"""Ours against peers: the same numbers first, then the times, taken in turns."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sparseattn.attribution.deletion import logits_without_each
+from sparseattn.attribution.influence import influence, jacobian_influence
+from sparseattn.bench import peers
+from sparseattn.data.tasks import BEGIN, END, Documents, Task
+from sparseattn.measures.kendall import kendall_tau
+from sparseattn.models.classifier import Classifier, ModelSettings, collate
+from sparseattn.models.training import TrainingSettings, fit
+
+VOCABULARY = 20_000
+REST = 0.02
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One peer: ``key`` of the ratio, both times in seconds, the largest difference of results.
+
+    ``difference`` is relative to the largest result; NaN where the peer computes another quantity.
+    """
+
+    key: str
+    ours: float
+    peer: float
+    difference: float
+    what: str
+    against: str
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster than the peer."""
+        return self.peer / self.ours
+
+    def record(self) -> dict[str, object]:
+        """Return the row as JSON takes it; the difference is None where there is none to give."""
+        known = None if math.isnan(self.difference) else self.difference
+        return {**asdict(self), "difference": known, "ratio": self.ratio}
+
+
+def document(tokens: int, seed: int = 0) -> Tensor:
+    """Return a random document of so many tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    words = torch.randint(4, VOCABULARY, (tokens,), generator=generator)
+    return torch.cat([torch.tensor([BEGIN]), words, torch.tensor([END])])
+
+
+def classifier_of(encoder: str, hidden_size: int = 128, embedding_size: int = 300) -> Classifier:
+    """Return a classifier with random weights and sparsemax over additive scores.
+
+    The Transformer's normalisations are moved off their initial 1 and 0, at which all states have
+    one length, and influences are nothing but rounding.
+    """
+    torch.manual_seed(0)
+    settings = ModelSettings.model_validate(
+        {
+            "encoder": encoder,
+            "projection": "sparsemax",
+            "hidden_size": hidden_size,
+            "embedding_size": embedding_size,
+        }
+    )
+    classifier = Classifier(settings, VOCABULARY).eval()
+    with torch.no_grad():
+        for name, weight in classifier.named_parameters():
+            if "norm" in name:
+                weight.add_(torch.randn_like(weight), alpha=0.2)
+    return classifier
+
+
+def take_turns(functions: Mapping[str, Callable[[], object]], repetitions: int) -> dict[str, float]:
+    """Return the median seconds of each function, all of them called in turn.
+
+    Each begins after a rest of `REST` seconds: the threads of the one before wait actively for more
+    work, some milliseconds long, and would take a core from whoever comes next.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(repetitions):
+        for name, function in functions.items():
+            time.sleep(REST)
+            start = time.perf_counter()
+            function()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def fastest(function: Callable[[int], object], sizes: tuple[int, ...]) -> int:
+    """Return the batch size at which a peer is fastest."""
+    for size in sizes:
+        function(size)
+    times = take_turns({str(size): partial(function, size) for size in sizes}, 2)
+    return int(min(times, key=lambda size: times[size]))
+
+
+def difference(found: Any, expected: Any, most: float = 1e-5) -> float:
+    """Return the largest difference over the largest value; raise where it exceeds `most`."""
+    found, expected = np.asarray(found, dtype=np.float64), np.asarray(expected, dtype=np.float64)
+    worst = float(np.abs(found - expected).max() / np.abs(expected).max())
+    if not worst <= most:
+        raise AssertionError(f"Results differ by {worst:.1e} of the largest; allowed {most:.0e}.")
+    return worst
+
+
+def compare_leave_one_out(
+    classifier: Classifier, ids: Tensor, repetitions: int, captum: bool = True
+) -> list[Comparison]:
+    """Compare leaving out each input with a loop, with plain batches, and with captum."""
+    sizes = tuple(size for size in (8, 16, 32, 64, len(ids) - 2) if size <= len(ids) - 2)
+    size = fastest(lambda size: peers.leave_out_in_batches(classifier, ids, size), sizes)
+    functions: dict[str, Callable[[], Any]] = {
+        "ours": lambda: logits_without_each(classifier, [ids])[1][0],
+        "naive": lambda: peers.leave_out_in_batches(classifier, ids, 1),
+        "batched": lambda: peers.leave_out_in_batches(classifier, ids, size),
+    }
+    against = {
+        "naive": "one forward pass a token",
+        "batched": f"plain batches, the best size ({size})",
+    }
+    ours = functions["ours"]()
+    differences = {name: difference(ours, functions[name]()) for name in against}
+    if captum:
+        functions |= {
+            "captum": lambda: peers.leave_out_by_captum(classifier, ids),
+            "captum_batched": lambda: peers.leave_out_by_captum(classifier, ids, size),
+        }
+        difference(functions["captum"](), functions["captum_batched"](), 1e-4)
+        other = "captum FeatureAblation, which replaces the embedding and deletes nothing"
+        against |= {"captum": f"{other}; defaults", "captum_batched": f"{other}; {size} at once"}
+    times = take_turns(functions, repetitions)
+    prefix = "loo" if classifier.settings.encoder == "bilstm" else "transformer_loo"
+    what = f"leave-one-out of inputs, {classifier.settings.encoder}, n = {len(ids) - 2}"
+    return [
+        Comparison(
+            f"{prefix}_vs_{name}", times["ours"], times[name], differences.get(name, np.nan),
+            what, peer,
+        )
+        for name, peer in against.items()
+    ]  # fmt: skip
+
+
+def compare_influence(
+    classifier: Classifier, ids: Tensor, repetitions: int, whole: int = 0
+) -> list[Comparison]:
+    """Compare influence with a loop over positions and with a batch of copies.
+
+    With `whole`, also the norms of whole Jacobians, on the first so many tokens.
+    """
+    tokens = len(ids) - 2
+    sizes = tuple(size for size in (8, 30, 60, tokens) if size <= tokens)
+    size = fastest(lambda size: peers.influence_by_copies(classifier, ids, size), sizes)
+    functions: dict[str, Callable[[], Any]] = {
+        "ours": lambda: influence(classifier, [ids])[0],
+        "loop": lambda: peers.influence_by_loop(classifier, ids),
+        "batched": lambda: peers.influence_by_copies(classifier, ids, size),
+    }
+    against = {"loop": "autograd.grad for each position", "batched": f"{size} copies a batch"}
+    ours = functions["ours"]()
+    differences = {name: difference(ours, functions[name]()) for name in against}
+    times = take_turns(functions, repetitions)
+    encoder = classifier.settings.encoder
+    prefix = "" if encoder == "bilstm" else "transformer_"
+    rows = [
+        Comparison(
+            f"{prefix}influence_vs_{name}", times["ours"], times[name], differences[name],
+            f"influence on all hidden states, {encoder}, n = {tokens}", peer,
+        )
+        for name, peer in against.items()
+    ]  # fmt: skip
+    if whole:
+        short = torch.cat([ids[: whole + 1], ids[-1:]])
+        functions = {
+            "ours": lambda: jacobian_influence(classifier, [short])[0],
+            "loop": lambda: peers.jacobian_by_loop(classifier, short),
+        }
+        worst = difference(functions["ours"](), functions["loop"]())
+        times = take_turns(functions, min(repetitions, 3))
+        what = f"whole Jacobians' norms, {encoder}, n = {whole}"
+        rows.append(
+            Comparison(
+                f"{prefix}jacobian_vs_loop", times["ours"], times["loop"], worst,
+                what, "autograd.grad for each unit of each state",
+            )
+        )  # fmt: skip
+    return rows
+
+
+def compare_kendall(documents: int, tokens: int, repetitions: int) -> list[Comparison]:
+    """Compare τ-b of many documents with scipy's, one ranking tied as a sparse attention is."""
+    rng = np.random.default_rng(0)
+    x = np.maximum(rng.normal(size=(documents, tokens)), 0)
+    y = rng.normal(size=(documents, tokens))
+    lengths = np.full(documents, tokens)
+    functions: dict[str, Callable[[], Any]] = {
+        "ours": lambda: kendall_tau(x, y, lengths),
+        "scipy": lambda: peers.kendall_by_scipy(x, y, lengths),
+    }
+    worst = difference(functions["ours"](), functions["scipy"](), 1e-12)
+    times = take_turns(functions, min(repetitions, 3))
+    what = f"τ-b of {documents:,} documents, n = {tokens}"
+    return [
+        Comparison("tau_vs_scipy", times["ours"], times["scipy"], worst, what, "scipy in a loop")
+    ]
+
+
+def compare_training(documents: int, longest: int, repetitions: int) -> list[Comparison]:
+    """Compare an epoch of training with torch's bidirectional LSTM, padded and packed."""
+    rng = np.random.default_rng(0)
+    tokens = np.exp(rng.normal(np.log(longest / 3), 0.8, documents)).astype(int)
+    ids = tuple(document(n, seed) for seed, n in enumerate(tokens.clip(6, longest).tolist()))
+    labels = torch.arange(documents, dtype=torch.float32) % 2
+    keys = tuple(map(str, range(documents)))
+    train = Documents(ids, labels, keys, None)
+    words = tuple(map(str, range(VOCABULARY)))
+    task = Task("bench", train, train.select([0, 1]), train.select([0, 1]), words, (), "")
+    settings = TrainingSettings(epochs=1, device="cpu")
+
+    def plain(packed: bool) -> Classifier:
+        torch.manual_seed(0)
+        classifier = Classifier(settings, VOCABULARY)
+        assert classifier.settings.encoder == "bilstm"
+        encoder: Any = classifier.encoder
+        classifier.encoder = peers.PlainBiLSTM(encoder, packed)  # type: ignore[assignment]
+        return classifier
+
+    torch.manual_seed(0)
+    ours = Classifier(settings, VOCABULARY)
+    some = collate(ids[: settings.batch_size])
+    with torch.no_grad():
+        expected = ours(some).logit
+        # Padded without packing the states themselves differ; hence the looser bound.
+        differences = {
+            "packed": difference(expected, plain(True)(some).logit),
+            "padded": difference(expected, plain(False)(some).logit, 1.0),
+        }
+    seconds: dict[str, list[float]] = {"ours": [], "padded": [], "packed": []}
+    for _ in range(repetitions):
+        seconds["ours"].append(float(fit(settings, task).curve["seconds"].iloc[0]))
+        for name in ("padded", "packed"):
+            classifier = plain(name == "packed").train()
+            seconds[name].append(peers.plain_epoch(classifier, settings, ids, labels))
+    times = {name: statistics.median(one) for name, one in seconds.items()}
+    what = f"an epoch of {documents} documents of up to {longest} tokens"
+    against = {
+        "padded": "nn.LSTM padded, batches as they come (its states see the padding)",
+        "packed": "nn.LSTM packed, batches as they come",
+    }
+    return [
+        Comparison(f"train_vs_{name}", times["ours"], times[name], differences[name], what, peer)
+        for name, peer in against.items()
+    ]

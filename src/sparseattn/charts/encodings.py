@@ -1,0 +1,162 @@
+"""What all kinds of chart share: tidy rows, constant colours, steady axes, a filtering legend.
+
+The paper's numbers are drawn by `hollow`, and by nothing else.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from sparseattn.charts.colours import TITLES, colours, label
+from sparseattn.charts.figure import AnyChart
+from sparseattn.errors import UserError
+
+# A Vega expression: long labels go on a new line after at least seven letters.
+_WRAPPED = r"split(replace(datum.label, regexp('(.{7,}?) ', 'g'), '$1\n'), '\n')"
+
+
+def tidy(frame: pd.DataFrame, fields: Sequence[str], panel: str | None) -> pd.DataFrame:
+    """Keep what is drawn: codes as people write them, numbers to six digits (equal everywhere)."""
+    wanted = list(dict.fromkeys([*fields, *([panel] if panel else [])]))
+    missing = [field for field in wanted if field not in frame]
+    if missing:
+        raise UserError(
+            f"The chart needs the columns {', '.join(wanted)}; "
+            f"missing {', '.join(missing)} of {', '.join(map(str, frame.columns))}."
+        )
+    if frame.empty:
+        raise UserError("Nothing to draw: the frame has no rows.")
+    rows = frame[wanted].reset_index(drop=True)
+    for field in wanted:
+        if field == "lam":  # a name for a colour; `over_lambda` places it
+            rows[field] = [f"{value:g}" for value in rows[field]]
+        elif pd.api.types.is_float_dtype(rows[field]):
+            rows[field] = [float(f"{value:.6g}") for value in rows[field]]
+        elif not pd.api.types.is_numeric_dtype(rows[field]):
+            rows[field] = [label(value) for value in rows[field]]
+    return rows
+
+
+def beside(
+    frame: pd.DataFrame, paper: pd.DataFrame | None, fields: Sequence[str], panel: str | None
+) -> pd.DataFrame:
+    """Put ours and the paper's rows into one frame, told apart by the column ``source``."""
+    ours = tidy(frame, fields, panel).assign(source="here")
+    if paper is None:
+        return ours
+    theirs = paper.reindex(columns=[*dict.fromkeys([*paper.columns, *fields])])
+    parts = [ours, tidy(theirs, fields, panel).assign(source="paper")]
+    # Through records: empty interval columns have no type of their own to agree on.
+    records = [row for part in parts for row in part.to_dict("records")]
+    return pd.DataFrame(records)
+
+
+def grouped(rows: pd.DataFrame, group: str, colour: str) -> alt.Chart:
+    """Put groups from top to bottom in the frame's order; within each, one line a colour."""
+    order = list(colours(colour, rows[colour]))
+    groups = list(dict.fromkeys(rows[group]))
+    # Vega sets a label's first line at the middle of its row; two or three lines begin higher.
+    lines = f"length({_WRAPPED.replace('datum.label', 'datum.value')})"
+    raised = {
+        "condition": [{"test": f"{lines} > {count}", "value": -7 * count} for count in (2, 1)],
+        "value": 0,
+    }
+    axis = alt.Axis(labelFontWeight=600, labelExpr=_WRAPPED, labelOffset=raised)
+    return alt.Chart(rows).encode(
+        y=alt.Y(f"{group}:N", title=None, sort=groups, axis=axis),
+        yOffset=alt.YOffset(f"{colour}:N", sort=order, scale=alt.Scale(domain=order)),
+        color=colour_by(colour, rows),
+    )
+
+
+def height_of(rows: pd.DataFrame, group: str, colour: str) -> int:
+    """Return a height that gives every line of `grouped` the same room."""
+    lines = max(rows[colour].nunique(), 2)
+    return 20 + int(rows[group].nunique()) * (10 + 17 * lines)
+
+
+def plot_height(rows: pd.DataFrame, panel: str | None) -> int:
+    """Return the height of a plot with a measured vertical axis; of many panels, less each."""
+    return 260 if panel is None or rows[panel].nunique() <= 4 else 180
+
+
+def hollow(base: alt.Chart) -> alt.Chart:
+    """Draw the paper's numbers, always this way."""
+    return base.transform_filter("datum.source == 'paper'").mark_point(
+        filled=False, shape="diamond", size=70, strokeWidth=1.6, opacity=1
+    )
+
+
+def scale_over(
+    rows: pd.DataFrame,
+    fields: Sequence[str],
+    *,
+    zero: bool = False,
+    domain: tuple[float, float] | None = None,
+    **options: Any,
+) -> alt.Scale:
+    """Span all that may be drawn, so that a filter moves no axis and may leave nothing."""
+    if domain is not None:
+        return alt.Scale(domain=list(domain))
+    values = rows[list(fields)].to_numpy(dtype=float)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return alt.Scale(domain=[0, 1])
+    low, high = float(values.min()), float(values.max())
+    if zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    if low == high:
+        low, high = low - abs(low or 1) / 10, high + abs(high or 1) / 10
+    return alt.Scale(domain=[low, high], **{"nice": True, **options})
+
+
+def colour_by(field: str, rows: pd.DataFrame) -> alt.Color:
+    """Encode a field by its constant colours, listed in their constant order."""
+    chosen = colours(field, rows[field])
+    return alt.Color(
+        f"{field}:N",
+        title=TITLES.get(field, field),
+        sort=list(chosen),
+        scale=alt.Scale(domain=list(chosen), range=list(chosen.values())),
+    )
+
+
+def tip(field: str, form: str | None = None) -> alt.Tooltip:
+    """Show a field in the tooltip under the name people know it by."""
+    title = TITLES.get(field, field.replace("_", " "))
+    return alt.Tooltip(field, title=title, format=form) if form else alt.Tooltip(field, title=title)
+
+
+def finish(
+    chart: AnyChart,
+    colour: str,
+    rows: pd.DataFrame,
+    panel: str | None,
+    *,
+    paper: bool = False,
+    null: Literal["stroke", "dots"] | None = None,
+) -> AnyChart:
+    """Make the legend a filter, spread small multiples, take the page's width."""
+    chosen = colours(colour, rows[colour])
+    items = [{"value": value, "colour": hue} for value, hue in chosen.items()]
+    usermeta = {
+        "paper": paper,
+        "null": null,
+        "legend": {"title": TITLES.get(colour, colour), "items": items},
+    }
+    keep = f"length(chosen) == 0 || indexof(chosen, datum['{colour}']) >= 0"
+    filtered = chart.transform_filter(keep)
+    parameter = alt.param(name="chosen", value=[])
+    if panel is None:
+        drawn: AnyChart = filtered.properties(width="container").add_params(parameter)
+    else:
+        panels = list(dict.fromkeys(rows[panel]))
+        drawn = filtered.facet(
+            facet=alt.Facet(f"{panel}:N", title=None, sort=panels),
+            spacing=24,  # an axis's last number and the next one's first stand side by side
+            columns=2 if len(panels) not in (1, 3) else 1,  # Vega draws an axis below a gap, too
+        ).add_params(parameter)
+    return drawn.properties(usermeta=usermeta)

@@ -1,0 +1,242 @@
+"""From a chart to a figure on a page: one renderer for the book, plain Jupyter, and print.
+
+A figure carries its Vega-Lite specification as inert JSON, and a static picture of itself. In the
+book, ``_static/sparseattn.js`` draws the specification and hides the picture; where no script runs
+(a notebook elsewhere, paper), the picture stays.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from html import escape
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import quote
+
+import altair as alt
+import pandas as pd
+import vl_convert
+
+from sparseattn.charts.colours import BRIGHTER, theme
+from sparseattn.errors import UserError
+
+AnyChart: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart
+
+VEGA_LITE = "6.4"  # of the versions vl-convert carries, the one Altair writes for
+_MAX_ROWS = 5000
+_STATIC_WIDTH = 640
+_CLIP = re.compile(r"\bclip\d+\b")
+_KEYS = {"paper": "◇ the paper", "stroke": "┃ by chance", "dots": "┈ by chance"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with its caption and description, as HTML for a notebook or a book.
+
+    Attributes
+    ----------
+    name
+        Identity on the page; every id of the HTML derives from it, so that two executions give the
+        same text.
+    spec
+        The Vega-Lite specification, without a theme.
+    caption, description
+        Plain text: what is drawn, and what there is to see in it for who cannot.
+    data
+        Comma-separated values offered for download; None offers the chart's own data.
+    """
+
+    name: str
+    spec: dict[str, object]
+    caption: str
+    description: str
+    data: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Figure: {self.caption}"
+
+    def svg(self) -> str:
+        """Return the static picture, in the light theme."""
+        spec = json.loads(json.dumps(self.spec))
+        _set_width(spec, _STATIC_WIDTH)
+        config = theme("light") | {"aria": False}  # the picture has its own alternative text
+        svg = str(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, config=config))
+        # Vega counts clip paths over the life of the process; here each picture counts its own.
+        order = {old: f"clip-{new}" for new, old in enumerate(dict.fromkeys(_CLIP.findall(svg)))}
+        return _CLIP.sub(lambda match: order[match.group()], svg)
+
+    def _repr_html_(self) -> str:
+        name, description = self.name, escape(self.description)
+        usermeta = self.spec["usermeta"]
+        assert isinstance(usermeta, dict)
+        table = "" if self.data is None else inert("chart-data", self.data)
+        return (
+            f'<figure class="chart" id="figure-{name}" data-name="{name}">'
+            f"{inert('chart-spec', self.spec)}{table}"
+            f'<div class="chart-legend" role="group" aria-label="Filter by" hidden></div>'
+            f'<div class="chart-live" hidden></div>'
+            f'<img class="chart-static" alt="{description}" '
+            f'src="data:image/svg+xml,{quote(self.svg(), safe=_URL_SAFE)}">'
+            f'<figcaption id="figure-{name}-caption">{escape(self.caption)}'
+            f"{_key(usermeta)}</figcaption>"
+            f'<div class="chart-tools">'
+            f'<details class="chart-words"><summary>In words</summary>'
+            f'<p id="figure-{name}-description">{description}</p></details>'
+            f'<span class="chart-downloads" hidden>Download '
+            f'<button type="button" data-get="csv">data (CSV)</button>'
+            f'<button type="button" data-get="svg">picture (SVG)</button>'
+            f'<button type="button" data-get="png">picture (PNG)</button></span></div></figure>'
+        )
+
+
+def _key(usermeta: dict[str, object]) -> str:
+    """Return what the marks mean that are not ours."""
+    marks = ("paper" if usermeta.get("paper") else None, usermeta.get("null"))
+    named = [words for name, words in _KEYS.items() if name in marks]
+    return f" <span class='chart-key'>● {', '.join(['here', *named])}.</span>" if named else ""
+
+
+# Kept readable inside a double-quoted attribute: quotes, brackets, #, % and & are still escaped.
+_URL_SAFE = " ,;:/=()!*$@~+?'"
+
+
+def show(
+    chart: AnyChart,
+    *,
+    name: str,
+    caption: str,
+    description: str,
+    data: pd.DataFrame | None = None,
+) -> Figure:
+    """Return a chart as a figure: captioned, described, downloadable.
+
+    Parameters
+    ----------
+    chart
+        From one of the functions of `charts`, or any Altair chart without a theme.
+    name
+        Lower-case identity, unique on the page, such as ``agreement-by-task``.
+    caption
+        One or two sentences under the figure, without a number: the page counts.
+    description
+        What there is to see, in words, for readers who cannot see the chart.
+    data
+        What the download holds, when it is more than what is drawn.
+
+    Raises
+    ------
+    UserError
+        If the name is not an identity, the caption or description is empty, or the chart holds
+        more than 5,000 rows.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        raise UserError(
+            f"A figure's name is lower-case letters, digits and hyphens, such as 'tau-by-task'; "
+            f"got '{name}'."
+        )
+    if not caption.strip() or not description.strip():
+        raise UserError(f"Figure '{name}' needs a caption and a description in words.")
+    with alt.data_transformers.enable("default", max_rows=None), alt.theme.enable("none"):
+        spec = chart.to_dict()
+    spec.pop("config", None)  # the page's theme decides
+    rows = sum(len(rows) for rows in spec.get("datasets", {}).values())
+    if rows > _MAX_ROWS:
+        raise UserError(
+            f"Figure '{name}' holds {rows:,} rows, of at most {_MAX_ROWS:,}: aggregate first."
+        )
+    spec["description"] = description
+    spec.setdefault("usermeta", {})
+    table = None if data is None else data.to_csv(index=False)
+    return Figure(name, spec, caption.strip(), description.strip(), table)
+
+
+def inert(kind: str, content: object) -> str:
+    """Return a value as JSON that a page carries and no browser runs, whatever text is in it.
+
+    Parameters
+    ----------
+    kind
+        The element's class, by which a script of the page finds it.
+    content
+        Anything JSON can hold.
+    """
+    # Nothing in a script element may close it or open a comment, hence no bare <, > or &.
+    text = json.dumps(
+        content, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return f'<script type="application/json" class="{kind}">{text}</script>'
+
+
+def write_scripts(folder: str | Path) -> None:
+    """Write the scripts a book needs, so that it asks no other server.
+
+    Vega, Vega-Lite and vega-embed come from vl-convert (``vega.js``, with both themes), MathJax
+    from the package ``sphinx-mathjax-offline`` (``mathjax/``).
+
+    Parameters
+    ----------
+    folder
+        What is copied to the top of the pages (Sphinx's ``html_extra_path``); created when
+        missing.
+
+    Raises
+    ------
+    UserError
+        If the package that carries MathJax is not installed.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    bundle = vl_convert.javascript_bundle(
+        "window.vegaEmbed=vegaEmbed;",
+        vl_version=VEGA_LITE,
+    )
+    themes = json.dumps({mode: theme(mode) for mode in ("light", "dark")})
+    brighter = json.dumps(BRIGHTER)
+    # Inside a function: the bundle declares names, such as _, that the theme's scripts declare too.
+    script = (
+        f"(function(){{{bundle}\n}})();\n"
+        f"window.sparseattnThemes={themes};window.sparseattnBrighter={brighter};\n"
+    )
+    (folder / "vega.js").write_text(script, encoding="utf-8")
+    try:
+        package = distribution("sphinx-mathjax-offline")
+    except PackageNotFoundError:
+        raise UserError(
+            "The book's equations need the package 'sphinx-mathjax-offline': "
+            "install requirements.txt."
+        ) from None
+    for file in package.files or []:
+        inner = str(file).partition("/static/mathjax/")[2]
+        if inner == "tex-chtml.js" or inner.startswith("output/chtml/fonts/"):
+            target = folder / "mathjax" / inner
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(Path(str(file.locate())).read_bytes())
+
+
+def write_card(drawing: Path, folder: Path) -> None:
+    """Write the picture that stands for the book where people link to it: ``card.png``.
+
+    What shows such previews reads no SVG.
+
+    Parameters
+    ----------
+    drawing
+        An SVG, 1200 by 630.
+    folder
+        As for `write_scripts`.
+    """
+    picture = vl_convert.svg_to_png(drawing.read_text(encoding="utf-8"))
+    (folder / "card.png").write_bytes(picture)
+
+
+def _set_width(spec: dict[str, object], width: int) -> None:
+    inner = spec.get("spec")
+    if isinstance(inner, dict):  # small multiples share the width
+        columns = spec.get("columns", 1)
+        assert isinstance(columns, int)
+        inner["width"] = width // columns - 70
+    elif spec.get("width") == "container":
+        spec["width"] = width

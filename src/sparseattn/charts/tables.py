@@ -1,0 +1,263 @@
+"""Tables and verdict badges of a page, as HTML: text escaped, the same at every execution."""
+
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from numbers import Real
+from textwrap import shorten
+from typing import Any
+
+import pandas as pd
+
+from sparseattn.charts.colours import TITLES, label
+from sparseattn.errors import UserError
+
+# How a verdict of `claims` or of `statistics.compare` is drawn (book/_static/sparseattn.css).
+_BADGES = {
+    "supported": "holds",
+    "same": "holds",
+    "contradicted": "fails",
+    "different": "fails",
+    "undecided": "mixed",
+    "not measured here": "open",
+}
+
+INTERVAL = "95 % interval"
+_NAME = 40  # characters: what is longer is a sentence
+_MANY = 8  # columns: closer together, to be seen at once
+_NAMING = ("number", "seed", "lam", "alpha", "n", "k")  # numbers that say which row it is
+
+
+class Table:
+    """A captioned table for a page, as wide as it needs to be, scrolling inside itself.
+
+    Parameters
+    ----------
+    markup
+        Its HTML.
+    caption
+        What it shows.
+    values
+        Its numbers and verdicts by name, as shown. They stay in the executed notebook, where
+        `report.changes` finds them.
+    """
+
+    def __init__(self, markup: str, caption: str, values: Mapping[str, str] | None = None) -> None:
+        self.markup, self.caption, self.values = markup, caption, dict(values or {})
+
+    def __repr__(self) -> str:
+        return f"Table: {self.caption}"
+
+    def _repr_html_(self) -> str:
+        return self.markup
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        shown = {"text/html": self.markup, "text/plain": repr(self)}
+        return shown, {"sparseattn": {"values": self.values}}
+
+
+def table(
+    frame: pd.DataFrame,
+    caption: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    formats: Mapping[str, str] | None = None,
+    fold: str | None = None,
+    links: Mapping[str, str] | None = None,
+) -> Table:
+    """Return a frame as a table.
+
+    Parameters
+    ----------
+    frame
+        One row a row; its index is not shown.
+    caption
+        One sentence above the table.
+    columns
+        The columns to show, in order, with their headings; all, under their own names, without.
+    formats
+        Format of a column's numbers, such as ``.3f``; two decimals without, none where all are
+        whole.
+    fold
+        What stands for a table that opens on demand; None shows it at once.
+    links
+        Of a column that is shown, the column of the addresses its values lead to; a missing
+        address leads nowhere.
+
+    Returns
+    -------
+    Table
+        Codes appear as people write them, missing values as "–", verdicts as badges; every text
+        is escaped. Columns ``low`` and ``high`` appear as one, an interval.
+
+    Raises
+    ------
+    UserError
+        When a column is not in the frame.
+    """
+    shown = dict(columns) if columns else {name: TITLES.get(name, name) for name in frame.columns}
+    leading = dict(links) if links else {}
+    missing = [name for name in (*shown, *leading.values()) if name not in frame]
+    if missing:
+        raise UserError(
+            f"The table '{caption}' lacks the columns {', '.join(missing)}; "
+            f"there are {', '.join(map(str, frame.columns))}."
+        )
+    pair = {"low", "high"} <= set(shown)  # two ends are one column: an interval
+    drawn = {name: title for name, title in shown.items() if not (pair and name == "high")}
+    if pair:
+        drawn["low"] = INTERVAL
+    numeric = {name: pd.api.types.is_numeric_dtype(frame[name]) for name in shown}
+    given = formats or {}
+    places = {name: given.get(name) or _decimals(frame[name]) for name in shown}
+    head = "".join(
+        f'<th scope="col"{_right(numeric[name])}>{escape(title)}</th>'
+        for name, title in drawn.items()
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(
+            _linked(
+                _interval(row["low"], row["high"], places["low"])
+                if pair and name == "low"
+                else _cell(row[name], places[name], numeric[name], title),
+                row.get(leading.get(name, "")),
+            )
+            for name, title in drawn.items()
+        )
+        + "</tr>"
+        for row in frame[[*shown, *leading.values()]].to_dict("records")
+    )
+    kind = "dataframe cards" if 'class="sentence"' in body else "dataframe"
+    kind += " dense" if len(drawn) >= _MANY else ""
+    # Focusable, so that a keyboard can scroll it.
+    markup = (
+        f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<table class="{kind}"><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+    if fold is not None:
+        markup = f"<details><summary>{escape(fold)}</summary>{markup}</details>"
+    return Table(markup, caption, _values(frame, caption, shown, places))
+
+
+def badge(verdict: str) -> str:
+    """Return a verdict as an HTML badge."""
+    return f'<span class="verdict verdict-{_BADGES[verdict]}">{escape(verdict)}</span>'
+
+
+def claims_table(verdicts: Mapping[str, pd.DataFrame], pages: Sequence[str]) -> Table:
+    """Return the paper's claims with their computed verdicts, linked to the pages that judge them.
+
+    Parameters
+    ----------
+    verdicts
+        Where from (``SST, published``) → verdicts (:func:`verdicts.claims.verdicts`). The
+        numbers shown are those of the first.
+    pages
+        Names of the notebooks there are; a claim whose page is not among them is not linked.
+    """
+    named, first = next(iter(verdicts.items()))
+    rows = []
+    for place, row in enumerate(first.to_dict("records")):
+        page = next((name for name in pages if str(row["page"]) in name), None)
+        claim = escape(str(row["claim"]))
+        linked = f'<a href="{page}.html">{claim}</a>' if page else claim
+        badges = "".join(
+            f'<td data-title="{escape(source)}">{badge(str(frame["verdict"].iloc[place]))}</td>'
+            for source, frame in verdicts.items()
+        )
+        numbers = (
+            f"<details><summary>numbers, {escape(named)}</summary>"
+            f"{escape(str(row['sentence']))} {escape(str(row['paper']))}</details>"
+        )
+        rows.append(
+            f'<tr><td>{row["number"]}</td><td class="sentence">{linked}{numbers}</td>{badges}</tr>'
+        )
+    caption = "The paper's claims, and what became of them here."
+    sources = "".join(f'<th scope="col">{escape(source)}</th>' for source in verdicts)
+    return Table(
+        f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<table class="dataframe cards claims"><caption>{escape(caption)}</caption><thead><tr>'
+        f'<th scope="col">#</th><th scope="col">Claim</th>{sources}'
+        f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>",
+        caption,
+        {
+            f"claim {row['number']}, {source}": str(row["verdict"])
+            for source, frame in verdicts.items()
+            for row in frame.to_dict("records")
+        },
+    )
+
+
+def _right(numeric: bool) -> str:
+    return ' class="number"' if numeric else ""
+
+
+def _decimals(column: pd.Series) -> str:
+    whole = pd.api.types.is_numeric_dtype(column) and (column.dropna() % 1 == 0).all()
+    return ",.0f" if whole else ",.2f"
+
+
+def _linked(cell: str, address: object) -> str:
+    """Make a cell's content a link."""
+    if not isinstance(address, str):
+        return cell
+    start, _, content = cell.removesuffix("</td>").partition(">")
+    return f'{start}><a href="{escape(address)}">{content}</a></td>'
+
+
+def _text(value: object, form: str) -> str:
+    """Return what a cell says."""
+    if value is None or value is pd.NA or value != value:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Real):
+        return format(float(value), form).replace("-", "−")
+    return label(value)
+
+
+def _cell(value: object, form: str, numeric: bool, title: str) -> str:
+    text = _text(value, form)
+    named = f' data-title="{escape(title)}"'  # shown where a row becomes a card
+    if text == "–":
+        return f"<td{_right(numeric)}{named}>{text}</td>"
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return f'<td class="number"{named}>{text}</td>'
+    if text in _BADGES:
+        return f"<td{named}>{badge(text)}</td>"
+    kind = "name" if len(text) <= _NAME else "sentence"
+    shown = escape(text).replace(" = ", "&nbsp;=&nbsp;")
+    if kind == "name" and ", " in shown:  # breaks there: "Transformer, | scaled dot"
+        shown = re.sub(r"(?<!,) ", "&nbsp;", shown)
+    return f'<td class="{kind}"{named}>{shown}</td>'
+
+
+def _interval(low: object, high: object, form: str) -> str:
+    ends = [_text(end, form) for end in (low, high)]
+    text = "–" if "–" in ends else f"[{', '.join(ends)}]"
+    return f'<td class="number" data-title="{INTERVAL}">{text}</td>'
+
+
+def _values(
+    frame: pd.DataFrame, caption: str, shown: Mapping[str, str], places: Mapping[str, str]
+) -> dict[str, str]:
+    """Return a table's numbers and verdicts, each named by caption, row and column."""
+    values: dict[str, str] = {}
+    table_name = shorten(caption.partition(". ")[0].rstrip("."), 60, placeholder=" …")
+    for row in frame[list(shown)].to_dict("records"):
+        texts = {name: _text(value, places[name]) for name, value in row.items()}
+        found = {
+            name
+            for name, value in row.items()
+            if texts[name] in _BADGES or (isinstance(value, Real) and name not in _NAMING)
+        }
+        rest = (text for name, text in texts.items() if name not in found)
+        named = [text for text in rest if text not in ("", "–") and len(text) <= _NAME]
+        for name in shown:
+            if name in found:
+                key = " · ".join([table_name, *named, shown[name]])
+                same = sum(other == key or other.startswith(f"{key} (") for other in values)
+                values[f"{key} ({same + 1})" if same else key] = texts[name]
+    return values

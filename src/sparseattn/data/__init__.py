@@ -1,0 +1,1 @@
+"""Documents: a name or a file becomes a task."""

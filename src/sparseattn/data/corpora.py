@@ -1,0 +1,330 @@
+"""The paper's data sets, as they lie in a local folder or on the Hugging Face hub.
+
+Everything is read through ``datasets``; this module turns what can go wrong into advice.
+"""
+
+import os
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sparseattn.errors import UserError
+
+FOLDER_VARIABLE = "SPARSEATTN_DATA"
+
+Kind = Literal["csv", "json"]
+Rows = list[tuple[str, int]]  # text and label (0 or 1)
+Columns = dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a corpus lies: its files in the local folder, and its place on the hub.
+
+    Parameters
+    ----------
+    files
+        Split → file, relative to the folder.
+    prepared
+        A file that, where present, is preferred to ``files`` (its column ``exp_split`` names the
+        split and its texts need no more preparation), or None.
+    hub
+        The hub's name of the data set.
+    revision
+        The hub's commit, or None where only the sizes below guard against a change.
+    hub_splits
+        Split → the hub's name of it.
+    groups
+        For data sets with more classes: (column, class of label 0, class of label 1).
+    sizes
+        Split → the number of texts with label 0 and 1.
+    """
+
+    files: Mapping[str, str]
+    hub: str
+    revision: str | None
+    hub_splits: Mapping[str, str]
+    sizes: Mapping[str, tuple[int, int]]
+    prepared: str | None = None
+    groups: tuple[str, str, str] | None = None
+
+
+SOURCES: Mapping[str, Source] = {
+    "sst": Source(
+        files={split: f"sst/{split}.jsonl.gz" for split in ("train", "dev", "test")},
+        prepared="sst/raw/jw_sst_dataset.csv.gz",
+        hub="SetFit/sst2",
+        revision=None,  # the commit seen is known by its first seven digits only: 00ea8cc
+        hub_splits={"train": "train", "dev": "validation", "test": "test"},
+        sizes={"train": (3310, 3610), "dev": (428, 444), "test": (912, 909)},
+    ),
+    "newsgroups": Source(
+        files={split: f"newsgroups_sports/{split}.jsonl.gz" for split in ("train", "test")},
+        hub="SetFit/20_newsgroups",
+        revision="f1b91292074e7cfb69be58b642d583ec262f30ed",
+        hub_splits={"train": "train", "test": "test"},
+        groups=("label_text", "rec.sport.baseball", "rec.sport.hockey"),
+        sizes={"train": (597, 600), "test": (397, 399)},
+    ),
+    "imdb": Source(
+        files={split: f"imdb/{split}.jsonl.gz" for split in ("train", "test")},
+        hub="stanfordnlp/imdb",
+        revision="e6281661ce1c48d982bc483cf8a173c1bbeb5d31",
+        hub_splits={"train": "train", "test": "test"},
+        sizes={"train": (12500, 12500), "test": (12500, 12500)},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The texts of each split, whether Jain and Wallace prepared them, and what to know of them."""
+
+    rows: Mapping[str, Rows]
+    prepared: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def read_corpus(name: str) -> Corpus:
+    """Read one of the paper's data sets, from the local folder if one is named, else from the hub.
+
+    Parameters
+    ----------
+    name
+        ``sst``, ``newsgroups`` or ``imdb``.
+
+    Returns
+    -------
+    Corpus
+        Its texts, by the source's own splits.
+
+    Raises
+    ------
+    UserError
+        When the data are not to be had, with how to get them.
+    """
+    source, folder = SOURCES[name], find_folder(name)
+    notes: tuple[str, ...] = ()
+    if folder is None:
+        rows = read_hub(name, source)
+        if source.revision is None:
+            notes = (
+                f"The texts are those '{source.hub}' had on the hub when they were fetched: its "
+                "revision is not pinned, only its sizes are checked.",
+            )
+    elif source.prepared and (folder / source.prepared).exists():
+        return Corpus(_read_prepared(folder / source.prepared), prepared=True)
+    else:
+        files = {split: folder / file for split, file in source.files.items()}
+        rows = {
+            split: list(zip(columns["text"], columns["label"], strict=True))
+            for split, columns in read_local("json", files, needed=("text", "label")).items()
+        }
+    _check_sizes(name, source, rows)
+    return Corpus(rows, notes=notes)
+
+
+def find_folder(name: str) -> Path | None:
+    """Return the local folder of real data, or None when none is named.
+
+    Parameters
+    ----------
+    name
+        The data set that will be read from it.
+
+    Returns
+    -------
+    Path or None
+        The folder in the environment's ``SPARSEATTN_DATA``.
+
+    Raises
+    ------
+    UserError
+        When the variable names no folder, or one that lacks the data set's files.
+    """
+    value, source = os.environ.get(FOLDER_VARIABLE), SOURCES[name]
+    if not value:
+        return None
+    folder = Path(value).expanduser()
+    if not folder.is_dir():
+        raise UserError(
+            f"{FOLDER_VARIABLE} is '{value}', which is not a folder. {_advice(name, source)}"
+        )
+    if source.prepared and (folder / source.prepared).exists():
+        return folder
+    missing = [file for file in source.files.values() if not (folder / file).exists()]
+    if missing:
+        raise UserError(
+            f"{FOLDER_VARIABLE} is '{value}', which lacks {', '.join(missing)}. "
+            f"{_advice(name, source)}"
+        )
+    return folder
+
+
+def read_hub(name: str, source: Source) -> dict[str, Rows]:
+    """Download a data set from the hub (once; later calls find it in the hub's own cache).
+
+    Parameters
+    ----------
+    name
+        The task's name, for messages.
+    source
+        Where on the hub; ``source.hub`` may also be a local directory of the same form.
+
+    Returns
+    -------
+    dict
+        Split → texts and labels.
+
+    Raises
+    ------
+    UserError
+        When the hub cannot be reached and the data set is not in the cache either.
+    """
+    from datasets import load_dataset
+
+    result: dict[str, Rows] = {}
+    try:
+        with _quiet(), _offline_unless_reachable():
+            for split, theirs in source.hub_splits.items():
+                data = load_dataset(source.hub, revision=source.revision, split=theirs)
+                if source.groups:
+                    column, zero, one = source.groups
+                    labels = [{zero: 0, one: 1}.get(group) for group in data[column]]
+                else:
+                    labels = list(data["label"])
+                pairs = zip(data["text"], labels, strict=True)
+                result[split] = [(text, label) for text, label in pairs if label is not None]
+    except (OSError, ValueError) as error:  # no connection; nothing of that name in the cache
+        raise UserError(
+            f"The data of task '{name}' could not be had from the Hugging Face hub "
+            f"({type(error).__name__}). {_advice(name, source)}"
+        ) from error
+    return result
+
+
+def _read_prepared(path: Path) -> dict[str, Rows]:
+    columns = read_local(
+        "csv", {"train": path}, ("text", "label", "exp_split"), keep_default_na=False
+    )["train"]
+    rows: dict[str, Rows] = {"train": [], "dev": [], "test": []}
+    for text, label, split in zip(
+        columns["text"], columns["label"], columns["exp_split"], strict=True
+    ):
+        rows[split].append((text, label))
+    return rows
+
+
+def read_local(
+    kind: Kind, files: Mapping[str, Path], needed: Sequence[str] = (), **settings: Any
+) -> dict[str, Columns]:
+    """Read whole files through ``datasets``; nothing of them stays behind in any cache.
+
+    Parameters
+    ----------
+    kind
+        Their form; ``json`` is JSON Lines or one array of objects.
+    files
+        Split → file.
+    needed
+        Columns they must have.
+    **settings
+        For the reader of that form.
+
+    Returns
+    -------
+    dict
+        Split → column → values.
+
+    Raises
+    ------
+    UserError
+        When a file is not of that form, or lacks a column.
+    """
+    from datasets import DownloadConfig, load_dataset
+    from datasets.exceptions import DatasetGenerationError
+
+    result: dict[str, Columns] = {}
+    for split, path in files.items():
+        try:
+            with _quiet(), tempfile.TemporaryDirectory() as cache:
+                data = load_dataset(
+                    kind,
+                    data_files=str(path),
+                    split="train",
+                    cache_dir=cache,
+                    download_config=DownloadConfig(cache_dir=cache),
+                    **settings,
+                )
+                result[split] = {name: list(data[name]) for name in data.column_names}
+        except DatasetGenerationError as error:
+            form = "comma-separated columns" if kind == "csv" else "one JSON object a line"
+            reason = str(error.__cause__ or error).strip()
+            raise UserError(f"{path.name} could not be read as {form}: {reason}") from error
+        except ValueError as error:  # so says datasets of a file in its form, but without rows
+            raise UserError(f"{path.name} has no rows.") from error
+        missing = [name for name in needed if name not in result[split]]
+        if missing:
+            raise UserError(f"{path.name} has no column {' or '.join(map(repr, missing))}.")
+    return result
+
+
+def _check_sizes(name: str, source: Source, rows: Mapping[str, Rows]) -> None:
+    sizes = {
+        split: tuple(sum(label == c for _, label in texts) for c in (0, 1))
+        for split, texts in rows.items()
+    }
+    if sizes != dict(source.sizes):
+        raise UserError(
+            f"The data of task '{name}' are not those this project knows: texts with label 0 and "
+            f"1 are {sizes}, not {dict(source.sizes)}. {_advice(name, source)}"
+        )
+
+
+def _advice(name: str, source: Source) -> str:
+    return (
+        f"Set {FOLDER_VARIABLE} to a folder with {', '.join(source.files.values())} "
+        "(gzipped JSON Lines with text and label), or go online once to fetch "
+        f"'{source.hub}' from the hub. The task 'planted' needs no data."
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep ``datasets`` from drawing progress bars and logging."""
+    import datasets
+
+    level, bars = datasets.logging.get_verbosity(), datasets.are_progress_bars_disabled()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(level)
+        if not bars:
+            datasets.enable_progress_bars()
+
+
+@contextmanager
+def _offline_unless_reachable(patience: float = 5.0) -> Iterator[None]:
+    """Look only in the cache when the hub does not answer: it is retried for 25 s otherwise."""
+    import datasets
+    import huggingface_hub.constants as hub
+
+    request = urllib.request.Request(hub.ENDPOINT, method="HEAD")
+    was = (hub.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE)
+    try:
+        urllib.request.urlopen(request, timeout=patience).close()
+    except urllib.error.HTTPError:
+        pass  # an answer, if not a friendly one
+    except OSError:
+        hub.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        hub.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = was

@@ -1,0 +1,296 @@
+"""A name or a file → `Task`: documents as word ids with labels, split into train, dev and test."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int64
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from sparseattn.data import planted
+from sparseattn.data.corpora import SOURCES, find_folder, read_corpus
+from sparseattn.data.owntexts import FILE_KINDS, check_own, is_own
+from sparseattn.data.preparation import FileOptions, Prepared, digest, prepare_own, prepare_paper
+from sparseattn.data.words import BEGIN, END, MARKERS, PAD, UNKNOWN, splitter
+from sparseattn.errors import UserError, nearest, validate
+
+__all__ = [
+    "BEGIN", "END", "PAD", "UNKNOWN", "Documents", "Task", "check_task", "imdb_texts", "load_task",
+]  # fmt: skip
+
+NAMES = ("planted", *SOURCES)
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Documents of one split.
+
+    Parameters
+    ----------
+    ids
+        For each document the ids of BEGIN, its n words, and END.
+    labels
+        0 or 1.
+    keys
+        What identifies each document, unique within the split.
+    evidence
+        For each document which of its n words truly decide the label, where that is known.
+    """
+
+    ids: tuple[Int64[Tensor, "_"], ...]
+    labels: Float32[Tensor, " documents"]
+    keys: tuple[str, ...]
+    evidence: tuple[Bool[Tensor, "_"], ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def select(self, indices: Sequence[int]) -> "Documents":
+        """Return the documents at these positions, in this order."""
+        return Documents(
+            tuple(self.ids[i] for i in indices),
+            self.labels[list(indices)],
+            tuple(self.keys[i] for i in indices),
+            None if self.evidence is None else tuple(self.evidence[i] for i in indices),
+        )
+
+    def sample(self, count: int) -> "Documents":
+        """Return the `count` documents whose keys have the smallest SHA-256, in that order.
+
+        So the same documents are observed whatever the machine, the order or the run, and a
+        larger sample contains a smaller one.
+        """
+        order = sorted(range(len(self)), key=lambda i: digest(self.keys[i]))
+        return self.select(order[:count])
+
+
+@dataclass(frozen=True)
+class Task:
+    """A binary text classification task.
+
+    Parameters
+    ----------
+    name
+        Its name, or the user's file's.
+    train, dev, test
+        Documents to train on, to choose the epoch by, and to report on.
+    vocabulary
+        ``vocabulary[id]`` is the word.
+    deviations
+        Sentences saying where the task departs from the paper's, and why.
+    fingerprint
+        SHA-256 (hexadecimal) of all ids, labels, keys, evidence and words.
+    """
+
+    name: str
+    train: Documents
+    dev: Documents
+    test: Documents
+    vocabulary: tuple[str, ...]
+    deviations: tuple[str, ...] = ()
+    fingerprint: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fingerprint", _fingerprint(self))
+
+    def words(self, ids: Int64[Tensor, "_"]) -> list[str]:
+        """Return the n words of a document, without its markers."""
+        return [self.vocabulary[i] for i in ids[1:-1].tolist()]
+
+    def summary(self) -> list[dict[str, object]]:
+        """Return, for each split, its size, share of label 1, tokens and share of unknown words."""
+        rows: list[dict[str, object]] = []
+        for split, documents in self.splits().items():
+            lengths = np.array([len(ids) - 2 for ids in documents.ids])
+            unknown = sum(int((ids == UNKNOWN).sum()) for ids in documents.ids)
+            rows.append(
+                {
+                    "split": split,
+                    "documents": len(documents),
+                    "positive_share": float(documents.labels.mean()),
+                    "tokens_mean": float(lengths.mean()),
+                    "tokens_max": int(lengths.max()),
+                    "unknown_share": unknown / int(lengths.sum()),
+                }
+            )
+        return rows
+
+    def splits(self) -> dict[str, Documents]:
+        """Return the three splits by name."""
+        return {"train": self.train, "dev": self.dev, "test": self.test}
+
+
+class PaperOptions(BaseModel):
+    """The paper's tasks take no options: their preparation is fixed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def check_task(
+    name: str, options: Mapping[str, object] | None = None, available: bool = True
+) -> None:
+    """Check a task's name and options without loading it.
+
+    Parameters
+    ----------
+    name
+        ``planted``, ``sst``, ``newsgroups``, ``imdb``, or the path of a file of texts.
+    options
+        Settings of the planted task (`planted.PlantedOptions`) or of a file (`FileOptions`).
+    available
+        Whether to check, too, that the file or the local folder of data is there.
+
+    Raises
+    ------
+    UserError
+        For an unknown name or option, an impossible value, or a missing file or folder.
+    """
+    _options(name, options)
+    if available and is_own(name):
+        check_own(Path(name).expanduser())
+    elif available and name in SOURCES:
+        find_folder(name)
+
+
+def load_task(name: str, options: Mapping[str, object] | None = None) -> Task:
+    """Load a task.
+
+    Parameters
+    ----------
+    name
+        ``planted`` (generated), ``sst``, ``newsgroups`` or ``imdb`` (from the folder in the
+        environment's ``SPARSEATTN_DATA``, else from the Hugging Face hub), or the path of a
+        ``.csv``, ``.jsonl`` or ``.json`` file (with or without ``.gz``).
+    options
+        See `check_task`.
+
+    Returns
+    -------
+    Task
+        Equal for equal data, whatever the machine, the order of rows, folder or hub.
+
+    Raises
+    ------
+    UserError
+        When the name, the options or the data are not as they must be.
+    """
+    settings = _options(name, options)
+    if isinstance(settings, planted.PlantedOptions):
+        return _planted_task(settings)
+    if isinstance(settings, FileOptions):
+        path = Path(name).expanduser()
+        return _task(path.name, prepare_own(path, settings))
+    return _task(name, prepare_paper(name, read_corpus(name)))
+
+
+def imdb_texts(task: Task) -> list[Int64[Tensor, "_"]]:
+    """Return IMDb's training texts in the words of another task, to train word vectors on.
+
+    Parameters
+    ----------
+    task
+        The task whose vocabulary, and way to split texts, to use.
+
+    Returns
+    -------
+    list of tensors
+        25,000 arrays of word ids, without markers; other words are UNKNOWN.
+
+    Raises
+    ------
+    UserError
+        When IMDb is not to be had.
+    """
+    split, known = splitter(task.name), {word: i for i, word in enumerate(task.vocabulary)}
+    return [
+        torch.tensor([known.get(word, UNKNOWN) for word in split(text)], dtype=torch.int64)
+        for text, _ in read_corpus("imdb").rows["train"]
+    ]
+
+
+def _options(
+    name: str, options: Mapping[str, object] | None
+) -> planted.PlantedOptions | FileOptions | PaperOptions:
+    options = options or {}
+    if name == "planted":
+        return validate(planted.PlantedOptions, options)
+    if is_own(name):
+        return validate(FileOptions, options)
+    if name in NAMES:
+        if options:
+            raise UserError(
+                f"Task '{name}' takes no options, but was given {', '.join(map(repr, options))}: "
+                "its preparation follows the paper's."
+            )
+        return PaperOptions()
+    raise UserError(
+        f"There is no task '{name}'.{nearest(name, NAMES)} Known: {', '.join(NAMES)}, "
+        f"or the path of a {', '.join(FILE_KINDS)} file (with or without .gz)."
+    )
+
+
+def _task(name: str, prepared: Prepared) -> Task:
+    splits = {
+        split: Documents(
+            tuple(torch.from_numpy(np.concatenate(([BEGIN], ids, [END]))) for ids in texts.ids),
+            torch.tensor(texts.labels, dtype=torch.float32),
+            _unique(texts.keys),
+        )
+        for split, texts in prepared.splits.items()
+    }
+    return Task(
+        name,
+        splits["train"],
+        splits["dev"],
+        splits["test"],
+        prepared.vocabulary,
+        prepared.deviations,
+    )
+
+
+def _planted_task(options: planted.PlantedOptions) -> Task:
+    vocabulary = (*MARKERS, *planted.WORDS)
+    known = {word: i for i, word in enumerate(vocabulary)}
+    splits: dict[str, Any] = {}
+    for split, documents in planted.generate(options).items():
+        splits[split] = Documents(
+            tuple(torch.tensor([BEGIN, *map(known.get, d.words), END]) for d in documents),
+            torch.tensor([float(d.label) for d in documents]),
+            tuple(f"{split}-{i}" for i in range(len(documents))),
+            tuple(torch.tensor(d.evidence) for d in documents),
+        )
+    note = "Planted: generated, not a task of the paper; which words decide is known."
+    return Task("planted", **splits, vocabulary=vocabulary, deviations=(note,))
+
+
+def _unique(keys: Iterable[str]) -> tuple[str, ...]:
+    """Return the keys with repeats numbered."""
+    seen: dict[str, int] = {}
+    numbered = []
+    for key in keys:
+        seen[key] = seen.get(key, 0) + 1
+        numbered.append(key if seen[key] == 1 else f"{key}-{seen[key]}")
+    return tuple(numbered)
+
+
+def _fingerprint(task: Task) -> str:
+    sha = hashlib.sha256()
+
+    def add(*parts: bytes) -> None:
+        for part in parts:  # each with its length, so that no two tasks run into one another
+            sha.update(len(part).to_bytes(8, "little") + part)
+
+    add("\n".join(task.vocabulary).encode("utf-8", "surrogatepass"))
+    for documents in task.splits().values():
+        lengths = np.array([len(ids) for ids in documents.ids])
+        add(lengths.astype("<i8").tobytes(), "\n".join(documents.keys).encode())
+        add(torch.cat(documents.ids).numpy().astype("<i8").tobytes())
+        add(documents.labels.numpy().astype("<f4").tobytes())
+        if documents.evidence is not None:
+            add(torch.cat(documents.evidence).numpy().astype("u1").tobytes())
+    return sha.hexdigest()

@@ -1,0 +1,1 @@
+"""A spec becomes a run, kept safely; many of them."""

@@ -1,0 +1,88 @@
+"""A sweep's runs as jobs of a cluster, through submitit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import submitit
+
+from sparseattn.errors import UserError
+from sparseattn.experiments import machine
+from sparseattn.experiments.runs import Spec, Store
+
+CLUSTERS = ("slurm", "local", "debug")
+
+
+class Computation:
+    """One run as a job; a job that is preempted is queued again, and a finished one costs nothing.
+
+    Parameters
+    ----------
+    spec
+        As JSON.
+    root
+        The store, which must be on a file system that all machines share.
+    """
+
+    def __init__(self, spec: str, root: str) -> None:
+        self.spec, self.root = spec, root
+
+    def __call__(self) -> str:
+        """Compute the run and return its key."""
+        return Store(self.root).compute(Spec.model_validate_json(self.spec)).key
+
+    def checkpoint(self) -> submitit.helpers.DelayedSubmission:
+        """Return what to queue again when the job is preempted: the same, from its start."""
+        return submitit.helpers.DelayedSubmission(self)
+
+
+def submit(
+    specs: Sequence[Spec],
+    store: Store,
+    cluster: str = "slurm",
+    jobs: int | None = None,
+    **parameters: Any,
+) -> list[submitit.Job[str]]:
+    """Submit runs as one array of jobs.
+
+    Parameters
+    ----------
+    specs
+        Runs the store does not hold, see `experiments.sweeps.missing`.
+    store
+        Where they will be kept; logs go to its ``jobs`` folder.
+    cluster
+        ``slurm``; ``local``, processes of this machine; or ``debug``, in this process, when a
+        job's result is asked for.
+    jobs
+        How many may run at once. On this machine, where there is no queue, the next ones are
+        submitted when the first have ended; by default as many as it has cores.
+    parameters
+        Of `submitit.AutoExecutor`: ``timeout_min``, ``mem_gb``, ``slurm_partition``, …
+
+    Returns
+    -------
+    list
+        A job for each spec.
+
+    Raises
+    ------
+    UserError
+        When there is no such cluster here.
+    """
+    try:
+        executor = submitit.AutoExecutor(folder=store.root / "jobs" / "%j", cluster=cluster)
+        if jobs is not None:
+            parameters["slurm_array_parallelism"] = jobs
+        executor.update_parameters(cpus_per_task=1, **parameters)
+        computations = [Computation(spec.model_dump_json(), str(store.root)) for spec in specs]
+        if cluster != "local":
+            return list(executor.submit_array(computations))
+        submitted: list[submitit.Job[str]] = []
+        at_once = jobs or machine.cores()
+        for start in range(0, len(computations), at_once):
+            submitted += executor.submit_array(computations[start : start + at_once])
+            for job in submitted[start:]:
+                job.wait()
+        return submitted
+    except (RuntimeError, NameError, ValueError) as error:
+        raise UserError(f"Cannot submit to cluster '{cluster}': {error}") from None

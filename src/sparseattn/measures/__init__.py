@@ -1,0 +1,1 @@
+"""Arrays of one document become numbers; numbers become means with intervals."""

@@ -1,0 +1,1 @@
+"""Token ids become attention, hidden states and a logit."""

@@ -1,0 +1,332 @@
+"""The classifier: embedding → encoder → alignment → projection → context → logit."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from sparseattn.data.tasks import PAD
+from sparseattn.models.projections import Projection
+
+
+class ModelSettings(BaseModel):
+    """What determines a classifier's function, apart from its weights.
+
+    sparsegen at λ = 0 is stored as sparsemax, and sparsemax carries λ = 0, so that one function
+    has one name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    encoder: Literal["none", "bilstm", "transformer"] = "bilstm"
+    alignment: Literal["additive", "dot"] = "additive"
+    projection: Literal["softmax", "sparsemax", "sparsegen", "entmax"] = "softmax"
+    lam: float | None = Field(default=None, lt=1)
+    alpha: float | Literal["learned"] | None = None
+    embedding_size: int = Field(default=300, ge=1, le=4096)
+    hidden_size: int = Field(default=128, ge=2, le=4096, multiple_of=2)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_name_for_one_function(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        values = dict(values)
+        projection, lam = values.get("projection", "softmax"), values.get("lam")
+        if projection == "sparsegen" and lam == 0:
+            values["projection"] = projection = "sparsemax"
+        if projection == "sparsemax" and lam is None:
+            values["lam"] = 0.0
+        if projection == "entmax" and values.get("alpha") is None:
+            values["alpha"] = 1.5
+        for name in ("lam", "alpha"):  # 2 and 2.0 are one value, and must hash alike
+            if isinstance(values.get(name), int) and not isinstance(values[name], bool):
+                values[name] = float(values[name])
+        return values
+
+    @model_validator(mode="after")
+    def _sparsity_fits_projection(self) -> "ModelSettings":
+        if self.projection == "sparsegen" and self.lam is None:
+            raise ValueError("projection 'sparsegen' needs 'lam', a number below 1.")
+        if self.projection == "sparsemax" and self.lam != 0:
+            raise ValueError(
+                f"projection 'sparsemax' has lam = 0; got {self.lam}: use 'sparsegen' for that."
+            )
+        if self.projection in ("softmax", "entmax") and self.lam is not None:
+            raise ValueError(f"'lam' belongs to sparsegen; projection is '{self.projection}'.")
+        if self.projection != "entmax" and self.alpha is not None:
+            raise ValueError(f"'alpha' belongs to entmax; projection is '{self.projection}'.")
+        if isinstance(self.alpha, float) and self.alpha < 1:
+            raise ValueError(f"'alpha' of entmax is at least 1; got {self.alpha}.")
+        return self
+
+
+class Batch(NamedTuple):
+    """Documents side by side, padded on the right.
+
+    ``ids`` (batch, time) token ids, the two markers included; ``lengths`` (batch,) how many of
+    them are real.
+    """
+
+    ids: Int[Tensor, "batch time"]
+    lengths: Int[Tensor, " batch"]
+
+    @property
+    def padded(self) -> Bool[Tensor, "batch time"]:
+        """True on real positions, markers included."""
+        time = torch.arange(self.ids.shape[1], device=self.ids.device)
+        return time < self.lengths[:, None]
+
+    @property
+    def tokens(self) -> Bool[Tensor, "batch time"]:
+        """True on the document's own tokens: neither markers nor padding."""
+        time = torch.arange(self.ids.shape[1], device=self.ids.device)
+        return (time > 0) & (time < self.lengths[:, None] - 1)
+
+
+def collate(ids: Sequence[Int[Tensor, " _"]], device: str | torch.device = "cpu") -> Batch:
+    """Pad documents (each BEGIN, tokens, END) to the longest of them."""
+    lengths = torch.tensor([len(one) for one in ids])
+    return Batch(
+        pad_sequence(list(ids), batch_first=True, padding_value=PAD).to(device),
+        lengths.to(device),
+    )
+
+
+class Output(NamedTuple):
+    """Every stage of one forward pass; time runs over markers and padding too.
+
+    ``embedded`` (batch, time, embedding), ``hidden`` (batch, time, hidden), ``scores`` and
+    ``attention`` (batch, time), ``logit`` (batch,) of the positive class.
+    """
+
+    embedded: Float[Tensor, "batch time embedding"]
+    hidden: Float[Tensor, "batch time hidden"]
+    scores: Float[Tensor, "batch time"]
+    attention: Float[Tensor, "batch time"]
+    logit: Float[Tensor, " batch"]
+
+
+class BiLSTM(nn.Module):
+    """Two one-directional LSTMs; the backward one reads each document reversed.
+
+    Reversing by `gather` keeps padding at the end for both directions, so it never reaches a
+    real state; it agrees with packed sequences, whose backward pass is quadratic in time.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.size = 2 * hidden_size
+        self.forwards = nn.LSTM(input_size, hidden_size, batch_first=True)
+        self.backwards = nn.LSTM(input_size, hidden_size, batch_first=True)
+
+    def forward(
+        self, embedded: Float[Tensor, "batch time embedding"], batch: Batch
+    ) -> Float[Tensor, "batch time hidden"]:
+        """Return h_t = [forward state; backward state], (batch, time, 2 · hidden_size)."""
+        time = torch.arange(embedded.shape[1], device=embedded.device)
+        last = batch.lengths[:, None] - 1
+        mirror = torch.where(time <= last, last - time, time)[:, :, None]
+        forwards, _ = self.forwards(embedded)
+        backwards, _ = self.backwards(embedded.gather(1, mirror.expand_as(embedded)))
+        return torch.cat([forwards, backwards.gather(1, mirror.expand_as(backwards))], dim=-1)
+
+
+class SelfAttentionLayer(nn.Module):
+    """One post-norm Transformer layer with a single head (Vaswani et al., 2017)."""
+
+    def __init__(self, size: int, feedforward: int) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(size, 3 * size)
+        self.out = nn.Linear(size, size)
+        self.norm1 = nn.LayerNorm(size)
+        self.expand = nn.Linear(size, feedforward)
+        self.contract = nn.Linear(feedforward, size)
+        self.norm2 = nn.LayerNorm(size)
+
+    def forward(
+        self, states: Float[Tensor, "batch time size"], padded: Bool[Tensor, "batch time"]
+    ) -> Float[Tensor, "batch time size"]:
+        """Return LN(y + W₂ relu(W₁y)), y = LN(x + O·softmax(QKᵀ/√d)V); padding is never a key."""
+        query, key, value = self.qkv(states).chunk(3, dim=-1)
+        scores = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])
+        weights = torch.softmax(scores.masked_fill(~padded[:, None, :], -torch.inf), dim=-1)
+        states = self.norm1(states + self.out(weights @ value))
+        states = self.norm2(states + self.contract(torch.relu(self.expand(states))))
+        return states
+
+
+class Transformer(nn.Module):
+    """Two self-attention layers over projected embeddings plus sinusoidal positions."""
+
+    LAYERS = 2
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.size = hidden_size
+        self.project = nn.Linear(input_size, hidden_size)
+        self.layers = nn.ModuleList(
+            SelfAttentionLayer(hidden_size, 2 * hidden_size) for _ in range(self.LAYERS)
+        )
+
+    def positions(self, time: int, like: Tensor) -> Float[Tensor, "time size"]:
+        """Return the sinusoids sin(t/10000^(2k/d)), cos(…) of Vaswani et al. (2017)."""
+        steps = torch.arange(time, device=like.device, dtype=like.dtype)[:, None]
+        rates = torch.exp(
+            torch.arange(0, self.size, 2, device=like.device, dtype=like.dtype)
+            * (-math.log(10_000.0) / self.size)
+        )
+        return torch.stack([torch.sin(steps * rates), torch.cos(steps * rates)], dim=-1).flatten(1)
+
+    def forward(
+        self, embedded: Float[Tensor, "batch time embedding"], batch: Batch
+    ) -> Float[Tensor, "batch time hidden"]:
+        """Return the last layer's states, (batch, time, hidden_size)."""
+        states = self.project(embedded) + self.positions(embedded.shape[1], embedded)
+        for layer in self.layers:
+            states = layer(states, batch.padded)
+        return states
+
+
+class NoEncoder(nn.Module):
+    """Hidden states are the embeddings themselves: no context, the control model."""
+
+    def __init__(self, input_size: int) -> None:
+        super().__init__()
+        self.size = input_size
+
+    def forward(
+        self, embedded: Float[Tensor, "batch time embedding"], batch: Batch
+    ) -> Float[Tensor, "batch time embedding"]:
+        """Return the embeddings unchanged."""
+        return embedded
+
+
+class AdditiveAlignment(nn.Module):
+    """a_i = v · tanh(W h_i + b), W halving the size; no query (Jain & Wallace, 2019)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.inner = nn.Linear(size, size // 2)
+        self.outer = nn.Linear(size // 2, 1, bias=False)
+
+    def forward(self, hidden: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch"]:
+        """Return one score a state."""
+        scores: Tensor = self.outer(torch.tanh(self.inner(hidden)))
+        return scores.squeeze(-1)
+
+
+class DotAlignment(nn.Module):
+    """a_i = w · h_i / √m, m the size of h_i; w stands in for the query (Jain & Wallace, 2019)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Linear(size, 1, bias=False)
+
+    def forward(self, hidden: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch"]:
+        """Return one score a state."""
+        scores: Tensor = self.weight(hidden)
+        return scores.squeeze(-1) / math.sqrt(hidden.shape[-1])
+
+
+class Classifier(nn.Module):
+    r"""A text classifier whose decision is a weighted mean of its hidden states.
+
+    .. math::
+        h = \mathrm{enc}(X),\quad a_i = \mathrm{align}(h_i),\quad \alpha = \varphi(a),\quad
+        f = w^\top \textstyle\sum_i \alpha_i h_i + b
+
+    with X_i the embedding of token i and f the logit of the positive class. The begin- and
+    end-of-text markers pass through the encoder and are never attended to.
+
+    Parameters
+    ----------
+    settings
+        Encoder, alignment, projection, sizes.
+    vocabulary_size
+        Rows of the embedding.
+    vectors
+        (vocabulary_size, embedding_size) initial embeddings; drawn from N(0, 0.05²) without.
+
+    Notes
+    -----
+    Weights are drawn from torch's global generator: seed it first.
+    """
+
+    EMBEDDING_STD = 0.05
+
+    def __init__(
+        self,
+        settings: ModelSettings,
+        vocabulary_size: int,
+        vectors: Float[Tensor, "vocabulary embedding"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.embedding = nn.Embedding(vocabulary_size, settings.embedding_size, padding_idx=PAD)
+        with torch.no_grad():
+            self.embedding.weight.normal_(std=self.EMBEDDING_STD)
+            if vectors is not None:
+                self.embedding.weight.copy_(vectors)
+            self.embedding.weight[PAD] = 0
+        self.encoder: BiLSTM | Transformer | NoEncoder
+        if settings.encoder == "bilstm":
+            self.encoder = BiLSTM(settings.embedding_size, settings.hidden_size)
+        elif settings.encoder == "transformer":
+            self.encoder = Transformer(settings.embedding_size, settings.hidden_size)
+        else:
+            self.encoder = NoEncoder(settings.embedding_size)
+        alignments = {"additive": AdditiveAlignment, "dot": DotAlignment}
+        self.alignment = alignments[settings.alignment](self.encoder.size)
+        self.projection = Projection(settings.projection, settings.lam, settings.alpha)
+        self.decoder = nn.Linear(self.encoder.size, 1)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.embedding.weight.device
+
+    def decode(
+        self,
+        attention: Float[Tensor, "batch time"],
+        hidden: Float[Tensor, "batch time hidden"],
+    ) -> Float[Tensor, " batch"]:
+        """Return the logit w · Σ αᵢ hᵢ + b."""
+        context = torch.einsum("bt,bth->bh", attention, hidden)
+        logit: Tensor = self.decoder(context)
+        return logit.squeeze(-1)
+
+    def from_hidden(
+        self,
+        hidden: Float[Tensor, "batch time hidden"],
+        batch: Batch,
+        fixed_attention: Float[Tensor, "batch time"] | None = None,
+    ) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"], Float[Tensor, " batch"]]:
+        """Return scores, attention and logit from the hidden states.
+
+        With `fixed_attention` the weights are those, constant: no gradient flows through them.
+        """
+        scores = self.alignment(hidden)
+        attention = (
+            self.projection(scores, batch.tokens) if fixed_attention is None else fixed_attention
+        )
+        return scores, attention, self.decode(attention, hidden)
+
+    def from_embedded(
+        self,
+        embedded: Float[Tensor, "batch time embedding"],
+        batch: Batch,
+        fixed_attention: Float[Tensor, "batch time"] | None = None,
+    ) -> Output:
+        """Run all stages after the embedding; for `fixed_attention` see `from_hidden`."""
+        hidden = self.encoder(embedded, batch)
+        return Output(embedded, hidden, *self.from_hidden(hidden, batch, fixed_attention))
+
+    def forward(self, batch: Batch) -> Output:
+        """Run the whole classifier on a batch of documents."""
+        return self.from_embedded(self.embedding(batch.ids), batch)

@@ -1,0 +1,139 @@
+"""From scores to attention: maps from real vectors onto the probability simplex.
+
+Each map solves, over the simplex, a problem of the form "stay close to the scores, but be even".
+They differ in the regulariser, and so in whether the solution can hold exact zeros.
+"""
+
+import torch
+from entmax import entmax15, entmax_bisect, sparsemax
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from sparseattn.errors import UserError, nearest
+
+PROJECTIONS = ("softmax", "sparsemax", "sparsegen", "entmax")
+
+
+def project(
+    scores: Float[Tensor, "*batch n"],
+    mask: Bool[Tensor, "*batch n"],
+    projection: str,
+    lam: float | None = None,
+    alpha: float | Float[Tensor, ""] | None = None,
+) -> Float[Tensor, "*batch n"]:
+    r"""Map scores onto the simplex over the unmasked positions.
+
+    Parameters
+    ----------
+    scores
+        Alignment scores a, any real numbers; what stands off the mask is ignored.
+    mask
+        True where attention may fall.
+    projection
+        ``softmax``, ``sparsemax``, ``sparsegen`` or ``entmax``.
+    lam
+        λ of sparsegen, below 1; larger is sparser, 0 is sparsemax.
+    alpha
+        α of entmax, at least 1; 1 is softmax, 2 is sparsemax. A tensor is differentiated through.
+
+    Returns
+    -------
+    Tensor
+        Non-negative weights, the shape of `scores`: exactly 0 off the mask, summing to 1 over it
+        (a row masked throughout is all zeros).
+
+    Raises
+    ------
+    UserError
+        For an unknown projection, λ ≥ 1 or α < 1, or a λ or α that is missing.
+
+    Notes
+    -----
+    .. math::
+        \mathrm{softmax}(a) &= \arg\min_{p\in\Delta} -p^\top a + \textstyle\sum_i p_i\log p_i\\
+        \mathrm{sparsegen}(a;\lambda) &= \arg\min_{p\in\Delta} \|p-a\|_2^2-\lambda\|p\|_2^2
+            = \mathrm{sparsemax}\!\left(\tfrac{a}{1-\lambda}\right)\\
+        \alpha\text{-entmax}(a) &= \arg\min_{p\in\Delta} -p^\top a
+            + \tfrac{1}{\alpha(\alpha-1)}\textstyle\sum_i (p_i^\alpha - p_i)
+
+    The identity for sparsegen: the objective is
+    :math:`(1-\lambda)\|p - a/(1-\lambda)\|^2` plus what does not depend on p.
+
+    References
+    ----------
+    Martins & Astudillo (2016); Laha et al. (2018); Peters et al. (2019).
+    """
+    empty = ~mask.any(dim=-1, keepdim=True)
+    # A wholly masked row has no solution; zeros are solved in its place, then emptied.
+    masked = scores.masked_fill(~mask, -torch.inf).masked_fill(empty, 0.0)
+    if projection == "softmax":
+        weights = torch.softmax(masked, dim=-1)
+    elif projection == "sparsemax":
+        weights = sparsemax(masked, dim=-1)
+    elif projection == "sparsegen":
+        if lam is None or not lam < 1:
+            raise UserError(f"sparsegen needs λ below 1 (parameter 'lam'); got {lam}.")
+        weights = sparsemax(masked / (1 - lam), dim=-1)
+    elif projection == "entmax":
+        weights = _entmax(masked, alpha)
+    else:
+        raise UserError(
+            f"Unknown projection '{projection}'.{nearest(projection, PROJECTIONS)} "
+            f"Known: {', '.join(PROJECTIONS)}."
+        )
+    # Multiplying also gives the masked positions' scores a gradient of exactly zero.
+    return weights * (mask & ~empty)
+
+
+def _entmax(
+    scores: Float[Tensor, "*batch n"], alpha: float | Float[Tensor, ""] | None
+) -> Float[Tensor, "*batch n"]:
+    if alpha is None or not alpha >= 1:
+        raise UserError(f"entmax needs α of at least 1 (parameter 'alpha'); got {alpha}.")
+    if isinstance(alpha, Tensor):
+        return entmax_bisect(scores, alpha, dim=-1)
+    # The closed forms are exact and faster; bisection is undefined at α = 1.
+    closed = {1.0: torch.softmax, 1.5: entmax15, 2.0: sparsemax}
+    if float(alpha) in closed:
+        return closed[float(alpha)](scores, dim=-1)
+    return entmax_bisect(scores, float(alpha), dim=-1)
+
+
+class Projection(nn.Module):
+    """A projection with its sparsity parameter fixed, or learned (α of entmax only).
+
+    Parameters
+    ----------
+    projection, lam, alpha
+        As for `project`; ``alpha="learned"`` makes α = 1 + sigmoid(a) a trained parameter in
+        (1, 2), starting at 1.5.
+
+    References
+    ----------
+    Correia, Niculae & Martins (2019) for the learned α.
+    """
+
+    def __init__(
+        self, projection: str, lam: float | None = None, alpha: float | str | None = None
+    ) -> None:
+        super().__init__()
+        self.projection, self.lam = projection, lam
+        self._alpha: float | None = None
+        self.raw_alpha: nn.Parameter | None = None
+        if alpha == "learned":
+            self.raw_alpha = nn.Parameter(torch.zeros(()))
+        elif isinstance(alpha, str):
+            raise UserError(f"alpha is a number of at least 1, or 'learned'; got '{alpha}'.")
+        else:
+            self._alpha = alpha
+
+    @property
+    def alpha(self) -> float | Tensor | None:
+        """The α in force: a number, a tensor when learned, None when there is none."""
+        return self._alpha if self.raw_alpha is None else 1 + torch.sigmoid(self.raw_alpha)
+
+    def forward(
+        self, scores: Float[Tensor, "*batch n"], mask: Bool[Tensor, "*batch n"]
+    ) -> Float[Tensor, "*batch n"]:
+        """Return the attention weights; see `project`."""
+        return project(scores, mask, self.projection, self.lam, self.alpha)

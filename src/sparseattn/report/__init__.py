@@ -1,0 +1,1 @@
+"""Parameters become executed notebooks, and these a book."""

@@ -1,0 +1,188 @@
+"""Single documents to look at: a page that one explores, as inert data and a static table.
+
+``book/_static/explorer.js`` makes the page of the data. Every number on it was measured before
+(:mod:`report.specimens`); the script only looks it up.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+from urllib.parse import urlencode
+
+import pandas as pd
+
+from sparseattn.charts.figure import inert
+from sparseattn.experiments.runs import Run
+from sparseattn.report.specimens import INFLUENCE_UNIT, MEASURES, SHARE_UNIT, gather
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """Documents to look at, as HTML for a notebook or a book.
+
+    Attributes
+    ----------
+    data
+        What the script reads: ``measures`` by name, ``share_unit`` and ``influence_unit``, and
+        ``tasks`` (:func:`report.specimens.gather`).
+    """
+
+    data: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Explorer: {len(self.documents())} documents"
+
+    def documents(self) -> pd.DataFrame:
+        """Return what is shown: ``task``, ``document``, ``label``, ``tokens`` and ``why``."""
+        return pd.DataFrame(
+            [
+                {
+                    "task": task["name"],
+                    "document": document["number"],
+                    "label": task["classes"][document["label"]],
+                    "tokens": len(document["tokens"]),
+                    "why": document["why"],
+                }
+                for task in self.data["tasks"]
+                for document in task["documents"]
+            ]
+        )
+
+    def questions(self) -> str:
+        """Return questions to try, as HTML: each with a button that shows where."""
+        items = "".join(
+            f'<li>{escape(question)} <button type="button" class="explorer-try" '
+            f'data-explore="{escape(urlencode(where))}" hidden>Show me</button></li>'
+            for question, where in _questions(self.data["tasks"])
+        )
+        return f'<ul class="explorer-questions">{items}</ul>'
+
+    def _repr_html_(self) -> str:
+        return (
+            '<section class="explorer" id="explorer" aria-label="Explorer">'
+            f"{inert('explorer-data', self.data)}"
+            '<div class="explorer-live" hidden></div>'
+            '<div class="explorer-static"><p>The controls need a script, which runs in the built '
+            "book (<code>make book</code>). Here is one document without them.</p>"
+            f"{_table(self.data['tasks'][0])}</div></section>"
+        )
+
+
+def explore(runs: Sequence[Run], count: int = 10) -> Explorer:
+    """Show a few documents under every classifier.
+
+    Parameters
+    ----------
+    runs, count
+        As for :func:`report.specimens.gather`.
+
+    Returns
+    -------
+    Explorer
+        The same for the same runs.
+    """
+    measures = [
+        {"code": code, "name": name, "symbol": symbol, "of": of}
+        for code, (name, symbol, of) in MEASURES.items()
+    ]
+    units = {"share_unit": SHARE_UNIT, "influence_unit": INFLUENCE_UNIT}
+    return Explorer({"measures": measures, **units, "tasks": gather(runs, count)})
+
+
+def _questions(tasks: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """Return what to try with these documents and classifiers, and the choice that shows it."""
+    task = tasks[0]
+    classifier, documents = task["classifiers"][0], task["documents"]
+    even, sparse = classifier["stops"][0], classifier["stops"][-1]
+    most, least = (
+        next((d["number"] for d in documents if word in d["why"]), documents[0]["number"])
+        for word in ("agrees most", "agrees least")
+    )
+    found = [
+        (
+            "Drag the projection to the right and watch attention leave token after token. When "
+            "τ-b falls, did the order change, or did only its ceiling come down?",
+            _where(task, classifier, even, most),
+        ),
+        (
+            "Here attention and the input gradient agree least. Do they at least share their "
+            "first few tokens? The bars tell.",
+            _where(task, classifier, even, least),
+        ),
+        (
+            "Attention is sparse. Is the importance of the inputs? Compare the effective numbers "
+            "of tokens.",
+            _where(task, classifier, sparse, most),
+        ),
+        (
+            "Are the two importances of the inputs closer to each other than to attention?",
+            _where(task, classifier, sparse, least)
+            | {"show": "attention.inputs_gradient.inputs_loo"},
+        ),
+    ]
+    for other in task["classifiers"]:
+        if other["code"].startswith("none-"):
+            found.append(
+                (
+                    "Without an encoder a hidden state is its input, and owes nothing to others. "
+                    "Change the classifier: how far does an encoder spread it?",
+                    _where(task, other, other["stops"][-1], most),
+                )
+            )
+    for other in tasks[1:]:
+        found.append(
+            (
+                f"{other['name']}: a cue counts only with the word before it. Does the attended "
+                "state owe to both?",
+                _where(other, other["classifiers"][0], other["classifiers"][0]["stops"][-1]),
+            )
+        )
+    for other in task["classifiers"]:
+        for stop in other["stops"]:
+            for place, document in enumerate(stop["documents"]):
+                if not document["correct"]:
+                    question = "This classifier is wrong here. Does attention show why?"
+                    where = _where(task, other, stop, documents[place]["number"])
+                    return [*found, (question, where)]
+    return found
+
+
+def _where(
+    task: dict[str, Any],
+    classifier: dict[str, Any],
+    stop: dict[str, Any],
+    document: int | None = None,
+) -> dict[str, Any]:
+    """Return a choice as the page's address spells it."""
+    number = task["documents"][0]["number"] if document is None else document
+    codes = {"task": task["code"], "classifier": classifier["code"], "projection": stop["code"]}
+    return {**codes, "document": number}
+
+
+def _table(task: dict[str, Any]) -> str:
+    """Return the first document under the first classifier as a table."""
+    document, classifier = task["documents"][0], task["classifiers"][0]
+    stop = classifier["stops"][len(classifier["stops"]) // 2]
+    measures = stop["documents"][0]["measures"]
+    evidence = set(document["evidence"] or ())
+    head = "".join(
+        f'<th scope="col" class="number">{name}</th>' for name, _, _ in MEASURES.values()
+    )
+    body = "".join(
+        f'<tr><th scope="row">{"● " if i in evidence else ""}<bdi>{escape(token)}</bdi></th>'
+        + "".join(
+            f'<td class="number">{measures[name]["shares"][i] * SHARE_UNIT:.1%}</td>'
+            for name in MEASURES
+        )
+        + "</tr>"
+        for i, token in enumerate(document["tokens"])
+    )
+    caption = f"{task['name']}: {classifier['name']}, {stop['name']}" + (
+        "; ● truly decides" if evidence else ""
+    )
+    return (
+        f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<table class="dataframe"><caption>{escape(caption)}</caption><thead><tr>'
+        f'<th scope="col">token</th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )

@@ -1,0 +1,225 @@
+"""What a notebook may be given: names, types and ranges, checked inside the notebook itself.
+
+papermill only warns of an unknown parameter, and guesses the type of a known one. So the cell
+after the parameters hands its namespace to `check`, whichever way the values came there.
+"""
+
+import ast
+import time
+from collections.abc import Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from sparseattn import paths
+from sparseattn.errors import UserError, nearest, validate
+
+if TYPE_CHECKING:
+    from sparseattn.experiments.adversaries import Adversary
+    from sparseattn.experiments.runs import Run, Spec
+
+# What a kernel puts into a fresh namespace.
+_KERNEL_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+
+
+class Parameters(BaseModel):
+    """Every parameter a notebook of this report can have; each notebook declares those it uses.
+
+    The grid of classifiers is the product of the lists: `encoders` × `alignments` ×
+    (`projections`, sparsegen at each λ of `lams`, entmax at each α of `alphas`) × `seeds`.
+    None leaves a setting to the classifier's own default. `pressures` are the λ_adv of frozen
+    adversaries, and `adversary_epochs` the most epochs of any. `scores`, `shown_lams` and
+    `shown_alphas` are those of the page on projections, `tasks` those of the published results.
+    `jacobians` is how many documents of each live run the page on hidden states takes whole
+    Jacobians of.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    task: str = "planted"
+    task_options: dict[str, Any] = {}
+    encoders: list[Literal["none", "bilstm", "transformer"]] = ["bilstm"]
+    alignments: list[Literal["additive", "dot"]] = ["additive"]
+    projections: list[Literal["softmax", "sparsemax"]] = ["softmax"]
+    lams: list[Annotated[float, Field(lt=1)]] = []
+    alphas: list[Annotated[float, Field(ge=1)]] = []
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    observed: Annotated[int, Field(ge=1)] = 300
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    vectors: str | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    jobs: Annotated[int, Field(ge=1)] | None = None
+    pressures: list[Annotated[float, Field(ge=0)]] = []
+    adversary_epochs: Annotated[int, Field(ge=1)] | None = None
+    tasks: list[Literal["sst", "newsgroups", "imdb"]] = ["sst", "newsgroups", "imdb"]
+    jacobians: Annotated[int, Field(ge=0)] = 6
+    scores: Annotated[list[float], Field(min_length=2, max_length=40)] = [1.0, 0.0]
+    shown_lams: Annotated[list[Annotated[float, Field(lt=1)]], Field(min_length=1)] = [0.0]
+    shown_alphas: Annotated[list[Annotated[float, Field(ge=1)]], Field(min_length=1)] = [1.5]
+
+    _started: float = PrivateAttr(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the parameters were checked, in seconds."""
+        return time.monotonic() - self._started
+
+    def specs(self) -> "list[Spec]":
+        """Return the specs of the grid, each once."""
+        from sparseattn.experiments.sweeps import grid
+
+        projections = [
+            *self.projections,
+            *(["sparsegen"] if self.lams else []),
+            *(["entmax"] if self.alphas else []),
+        ]
+        settings = {
+            name: value
+            for name in ("epochs", "learning_rate", "vectors")
+            if (value := getattr(self, name)) is not None
+        }
+        return grid(
+            task=self.task,
+            task_options=self.task_options,
+            encoders=self.encoders,
+            alignments=self.alignments,
+            projections=projections,
+            lams=self.lams,
+            alphas=self.alphas,
+            seeds=self.seeds,
+            observed=self.observed,
+            device=self.device,
+            **settings,
+        )
+
+    def runs(self) -> "list[Run]":
+        """Return the runs of the grid, computing those the store does not hold."""
+        from sparseattn.experiments.runs import Store
+        from sparseattn.experiments.sweeps import ensure
+
+        return ensure(self.specs(), Store(paths.store()), jobs=self.jobs)
+
+    def adversaries(self) -> "list[Adversary]":
+        """Return adversaries against the runs of the grid, computing those not in the store.
+
+        Of each variant one at the default λ_adv, and frozen ones at all of `pressures`.
+        """
+        from sparseattn.experiments.adversaries import CONTROLS, TRAINED, Adversaries, bases, grid
+        from sparseattn.experiments.runs import Store
+        from sparseattn.experiments.sweeps import ensure
+        from sparseattn.models.adversary import PRESSURE
+
+        specs = [
+            *grid(self.specs(), [*TRAINED, *CONTROLS], epochs=self.adversary_epochs),
+            *grid(
+                self.specs(), ["frozen"], [PRESSURE, *self.pressures], epochs=self.adversary_epochs
+            ),
+        ]
+        ensure(bases(specs), Store(paths.store()), jobs=self.jobs)
+        return ensure(dict.fromkeys(specs), Adversaries(paths.store()), jobs=self.jobs)
+
+
+def declared(notebook: str) -> dict[str, Any]:
+    """Return the parameters a notebook declares, with their default values.
+
+    Parameters
+    ----------
+    notebook
+        Its name without ending, such as ``05-agreement``.
+
+    Returns
+    -------
+    dict
+        Name → literal value, from the source's cell tagged ``parameters``.
+
+    Raises
+    ------
+    UserError
+        When there is no such notebook, or its parameters are not plain literals.
+    """
+    names = sorted(path.stem for path in paths.notebooks().glob("[0-9]*.py"))
+    if notebook not in names:
+        raise UserError(
+            f"There is no notebook '{notebook}'.{nearest(notebook, names)} "
+            f"Known: {', '.join(names)}."
+        )
+    source = (paths.notebooks() / f"{notebook}.py").read_text(encoding="utf-8")
+    _, _, rest = source.partition('# %% tags=["parameters", "hide-input"]')
+    cell = rest.partition("\n# %%")[0]
+    found = {}
+    for statement in ast.parse(cell).body:
+        if not (isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)):
+            raise UserError(f"The parameters of '{notebook}' must be plain 'name = value' lines.")
+        found[statement.targets[0].id] = ast.literal_eval(statement.value)
+    return found
+
+
+def validated(notebook: str, values: Mapping[str, Any]) -> Parameters:
+    """Check values for a notebook, on top of its defaults.
+
+    Raises
+    ------
+    UserError
+        For a parameter the notebook does not declare, or a value of the wrong type or out of
+        range; and for a task or task option that does not exist.
+    """
+    defaults = declared(notebook)
+    unknown = [name for name in values if name not in defaults]
+    if unknown:
+        raise UserError(
+            "\n".join(
+                f"Unknown parameter '{name}' of notebook '{notebook}'.{nearest(name, defaults)} "
+                f"Known: {', '.join(defaults) or 'none'}."
+                for name in unknown
+            )
+        )
+    try:
+        parameters = validate(Parameters, {**defaults, **values})
+    except UserError as error:
+        strings = [name for name, value in values.items() if isinstance(value, str)]
+        if any(f"Parameter '{name}'" in str(error) for name in strings):
+            raise UserError(
+                f"{error}\nA list, a dictionary or a number that arrived as text: papermill's -p "
+                "guesses types; pass YAML instead: -y 'seeds: [0, 1]'."
+            ) from None
+        raise
+    if "task" in defaults:
+        from sparseattn.data.tasks import check_task
+
+        check_task(parameters.task, parameters.task_options)
+    if "encoders" in defaults:
+        parameters.specs()  # each spec has rules of its own
+    return parameters
+
+
+def check(namespace: Mapping[str, Any], notebook: str) -> Parameters:
+    """Check a notebook's namespace right after its parameters.
+
+    Parameters
+    ----------
+    namespace
+        ``globals()`` of the notebook; modules, private names and the kernel's own are passed
+        over, everything else must be a declared parameter.
+    notebook
+        The notebook's name, such as ``05-agreement``.
+
+    Returns
+    -------
+    checked
+        The values, with their types.
+
+    Raises
+    ------
+    UserError
+        See `validated`.
+    """
+    given = {
+        name: value
+        for name, value in namespace.items()
+        if not name.startswith("_")
+        and name not in _KERNEL_NAMES
+        and not isinstance(value, ModuleType)
+    }
+    return validated(notebook, given)

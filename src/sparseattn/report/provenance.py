@@ -1,0 +1,106 @@
+"""Where a page's numbers come from: parameters, runs, data, code, versions, time."""
+
+import html
+import json
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sparseattn
+from sparseattn.report import links
+from sparseattn.report.parameters import Parameters, declared
+
+if TYPE_CHECKING:
+    from sparseattn.experiments.adversaries import Adversary
+    from sparseattn.experiments.runs import Run
+
+PACKAGES = ("torch", "entmax", "numpy", "scipy", "pandas", "datasets", "altair", "jupyter-book")
+
+
+class Provenance:
+    """A page's origin, shown at its end and kept in the executed notebook's metadata.
+
+    Parameters
+    ----------
+    notebook
+        Name of the notebook, such as ``05-agreement``.
+    parameters
+        The checked parameters.
+    runs
+        The runs and adversaries the page reads.
+    """
+
+    def __init__(
+        self, notebook: str, parameters: Parameters, runs: "Sequence[Run | Adversary]" = ()
+    ) -> None:
+        self.notebook, self.parameters, self.runs = notebook, parameters, runs
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        package = Path(sparseattn.__file__).parent
+        modules = sorted(
+            Path(module.__file__).relative_to(package).as_posix()
+            for name, module in list(sys.modules.items())
+            if name.partition(".")[0] == "sparseattn" and module.__file__
+        )
+        return {"text/html": self._html(), "text/plain": f"Provenance of {self.notebook}"}, {
+            "sparseattn": {
+                "modules": modules,
+                "runs": [run.key for run in self.runs],
+            }
+        }
+
+    def _html(self) -> str:
+        given = {name: getattr(self.parameters, name) for name in declared(self.notebook)}
+        rows = {
+            "Parameters": f"<details><summary>{', '.join(given)}</summary>{_code(given)}</details>",
+            "Executed": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, "
+            f"{self.parameters.seconds:.1f} s on {platform.machine()}, "
+            f"Python {platform.python_version()}",
+            "Packages": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        }
+        if self.runs:
+            live = [run for run in self.runs if run.stored]
+            fresh = sum(run.seconds_ago < self.parameters.seconds for run in live)
+            rows["Runs"] = (
+                f"{len(self.runs)}: {fresh} computed for this page, {len(live) - fresh} "
+                f"already in the run store, {len(self.runs) - len(live)} published "
+                f"(<a href='{links.to_runs(page=self.notebook)}'>in the ledger</a>)"
+            )
+            tasks = {run.manifest["task"]["name"]: run.manifest["task"] for run in self.runs}
+            rows["Data"] = "; ".join(
+                f"{html.escape(name)}, fingerprint {_code(task['fingerprint'][:16])}"
+                for name, task in tasks.items()
+            )
+        table = "".join(
+            f"<tr><th scope='row'>{name}</th><td>{value}</td></tr>" for name, value in rows.items()
+        )
+        return (
+            f"<table class='provenance'><caption>Origin of this page</caption>{table}</table>"
+            + self._runs_table()
+        )
+
+    def _runs_table(self) -> str:
+        if not self.runs:
+            return ""
+        rows = "".join(
+            f"<tr><td><a href='{links.to_run(run.key)}'><code>{run.key}</code></a></td>"
+            f"<td>{html.escape(run.manifest['task']['name'])}</td>"
+            f"<td>{html.escape(run.label)}</td>"
+            f"<td>{run.spec.seed}</td><td>{run.manifest['accuracy']:.3f}</td>"
+            f"<td>{sum(run.manifest['seconds'].values()):.1f}</td></tr>"
+            for run in self.runs
+        )
+        return (
+            "<details><summary>The runs behind this page</summary><table class='runs'><thead><tr>"
+            "<th>run</th><th>task</th><th>classifier</th><th>seed</th><th>test accuracy</th>"
+            f"<th>seconds</th></tr></thead><tbody>{rows}</tbody></table></details>"
+        )
+
+
+def _code(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return f"<code>{html.escape(text)}</code>"

@@ -1,0 +1,301 @@
+"""What influence on a state's length leaves out: the same summaries from whole Jacobians.
+
+Influence is ‖uᵀJ‖ with J = ∂h_p/∂X_i and u = h_p/‖h_p‖: it sees one direction of the state only.
+The whole of J costs as many backward passes as h_p has units, so it is taken of a sample of
+documents. Published, it lies in ``book/results/TASK/jacobian``, two files a run like the runs'
+own.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sparseattn import paths
+from sparseattn.attribution.influence import influence, jacobian_influence
+from sparseattn.data.tasks import Task, load_task
+from sparseattn.errors import UserError
+from sparseattn.experiments import machine
+from sparseattn.experiments.observation import reproducible
+from sparseattn.experiments.runs import Run, Store
+from sparseattn.measures.kendall import kendall_tau
+from sparseattn.measures.per_document import influence_summary
+from sparseattn.models.classifier import Classifier, collate
+from sparseattn.results import frames, paper, published
+from sparseattn.results.parquet import read_records, read_values, write_run
+from sparseattn.results.publishing import publishable
+
+JACOBIAN_VERSION = 1
+"""Raise when the same classifier and documents give other numbers."""
+FOLDER = "jacobian"
+SUMMARIES = ("dispersion", "self_share", "self_rank", "window_share", "top1")
+QUANTITIES = (
+    "length", "state_size", "norm_variation", "seen_share", "norms_tau", "norms_same_top",
+    *(f"{norm}_{name}" for norm in ("influence", "jacobian") for name in SUMMARIES),
+)  # fmt: skip
+
+
+def compare_norms(classifier: Classifier, ids: Sequence[Int[Tensor, " _"]]) -> pd.DataFrame:
+    r"""Summarise each document's influences by both norms, and how far they agree.
+
+    Parameters
+    ----------
+    classifier
+        In evaluation mode, on the CPU.
+    ids
+        Documents, each BEGIN, n tokens, END.
+
+    Returns
+    -------
+    DataFrame
+        One row a document, with :data:`QUANTITIES`:
+
+        ``length`` n and ``state_size`` d, the units of h_p;
+        ``influence_…`` and ``jacobian_…``, means over positions of
+        :func:`measures.per_document.influence_summary` and how often the co-indexed input alone
+        comes first (``top1``), from :math:`\|\partial\|h_p\|_2/\partial X_i\|_2` and from
+        :math:`\|\partial h_p/\partial X_i\|_F`;
+        ``seen_share``, the mean of :math:`\sum_i\|u_p^\top J_{pi}\|^2 / \sum_i\|J_{pi}\|_F^2`:
+        1/d for a direction u drawn at random;
+        ``norms_tau``, the mean τ-b of the two rankings of the inputs, and ``norms_same_top``, how
+        often they agree on the first;
+        ``norm_variation``, the standard deviation of ‖h_p‖ over positions, divided by its mean.
+        NaN where a quantity is undefined for every position.
+    """
+    rows = []
+    for document in ids:
+        (along,), (whole,) = (
+            influence(classifier, [document]),
+            jacobian_influence(classifier, [document]),
+        )
+        along, whole = along.astype(np.float64), whole.astype(np.float64)
+        lengths = _state_lengths(classifier, document)
+        n = len(along)
+        both = np.where((along > 0).any(axis=1) & (whole > 0).any(axis=1), 1.0, np.nan)
+        rows.append(
+            {
+                "length": n,
+                "state_size": classifier.encoder.size,
+                "norm_variation": lengths.std() / lengths.mean() if n else np.nan,
+                "seen_share": _mean(both * _ratio_of_squares(along, whole)),
+                "norms_tau": _mean(kendall_tau(along, whole, np.full(n, n))),
+                "norms_same_top": _mean(both * (_first(along) == _first(whole))),
+                **_summaries("influence", along),
+                **_summaries("jacobian", whole),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(QUANTITIES)).astype(np.float64)
+
+
+def sample(runs: Iterable[Run], documents: int) -> pd.DataFrame:
+    """Return `compare_norms` of the first observed documents of stored runs.
+
+    Parameters
+    ----------
+    runs
+        With weights.
+    documents
+        How many of each; the first ones by hash, the same in every run of a task.
+
+    Returns
+    -------
+    DataFrame
+        One row for each run and document: the columns of `results.frames.cell`, ``document``
+        and :data:`QUANTITIES`. Without rows, but with the columns, for no documents.
+    """
+    known: dict[str, Task] = {}
+    parts = []
+    for run in runs:
+        fingerprint = run.manifest["task"]["fingerprint"]
+        if fingerprint not in known:
+            known[fingerprint] = load_task(run.spec.task, run.spec.task_options)
+        parts.append(_named(run, _of_run(run, known[fingerprint], documents)))
+    return _joined(parts)
+
+
+def comparable(
+    store: Store, tasks: Sequence[str] | None = None, keys: Sequence[str] = ()
+) -> list[Run]:
+    """Return the published runs that a store holds with their weights.
+
+    Parameters
+    ----------
+    store
+        Where the weights are.
+    tasks
+        Their names; all by default.
+    keys
+        The runs wanted, by the first digits of their keys; by default those of the cells of the
+        paper's Table 1.
+
+    Raises
+    ------
+    UserError
+        When there is none.
+    """
+    cell = ["task", "encoder", "alignment", "projection"]
+    wanted = set(paper.table1()[cell].itertuples(index=False, name=None))
+    found = [
+        run.key
+        for run in published.runs(tasks)
+        if (store.root / "runs" / run.key).is_dir()
+        and (
+            run.key.startswith(tuple(keys))
+            if keys
+            else tuple(getattr(run.spec, name) for name in cell) in wanted
+        )
+    ]
+    if not found:
+        raise UserError(
+            f"None of the published runs wanted is in {store.root} with its weights: compute them "
+            "with 'sparseattn sweep' first, and publish them."
+        )
+    return publishable(store, keys=found)
+
+
+def publish(run: Run, documents: int, folder: Path | None = None) -> list[Path]:
+    """Add the comparison of a stored run's norms to the published ones.
+
+    Parameters
+    ----------
+    run
+        With weights; its measurements are published.
+    documents
+        As for `sample`.
+    folder
+        ``book/results`` by default.
+
+    Returns
+    -------
+    list of Path
+        What was written: nothing where as many documents are published, with the same numbers.
+
+    Raises
+    ------
+    UserError
+        When the run itself is not published, or was compared before with other numbers.
+    """
+    folder = paths.results() if folder is None else folder
+    name = run.manifest["task"]["name"]
+    if run.key not in {one.key for one in published.runs([name], folder)}:
+        raise UserError(
+            f"Run {run.key} ({published.in_words(run)}) is not published: publish it first, with "
+            f"'sparseattn publish {run.key}'."
+        )
+    task = load_task(run.spec.task, run.spec.task_options)
+    start, busy = time.perf_counter(), time.process_time()
+    measured = _of_run(run, task, documents)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - busy
+    versions = {**run.manifest["versions"], "jacobian": JACOBIAN_VERSION}
+    for path, record in read_records(folder / name, [FOLDER]):
+        if record["key"] == run.key and record["versions"] == versions:
+            before = read_values(path, record)
+            _check_same(run, before, measured)
+            if len(before) >= len(measured):
+                return []
+    manifest = {
+        **run.manifest,
+        "versions": versions,
+        "packages": machine.packages(),
+        "code": machine.code(),
+        "hardware": machine.hardware(),
+        "device": "cpu",
+        "date": datetime.now(UTC).isoformat(),
+        "seconds": {"jacobian": round(seconds, 3)},
+        "cpu_seconds": round(cpu, 3),
+    }
+    return write_run(manifest, measured, folder / name / FOLDER)
+
+
+def measurements(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd.DataFrame:
+    """Return the published comparisons, as `sample` would.
+
+    Parameters
+    ----------
+    tasks
+        Their names; all by default.
+    folder
+        ``book/results`` by default; it need not exist.
+
+    Returns
+    -------
+    DataFrame
+        See `sample`; only of runs that are published themselves.
+    """
+    folder = paths.results() if folder is None else folder
+    known = {run.key: run for run in published.runs(tasks, folder)}
+    found = {
+        record["key"]: read_values(path, record)
+        for task in dict.fromkeys(run.path for run in known.values())
+        for path, record in read_records(task, [FOLDER])
+        if record["key"] in known
+    }
+    return _joined([_named(known[key], found[key]) for key in known if key in found])
+
+
+def _of_run(run: Run, task: Task, documents: int) -> pd.DataFrame:
+    ids = list(run.documents(task).ids)[:documents]
+    with reproducible():
+        return compare_norms(run.classifier(), ids)
+
+
+def _named(run: Run, measured: pd.DataFrame) -> pd.DataFrame:
+    return measured.rename_axis("document").reset_index().assign(**frames.cell(run))
+
+
+def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    columns = [*frames.cell_columns(), "document", *QUANTITIES]
+    known = [part for part in parts if len(part)]
+    frame = pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=columns)
+    return frame[columns].astype(dict.fromkeys(("lam", *QUANTITIES), "float64"))
+
+
+def _check_same(run: Run, before: pd.DataFrame, now: pd.DataFrame) -> None:
+    many = min(len(before), len(now))
+    for name in QUANTITIES:
+        apart = published.difference(before[name].to_numpy()[:many], now[name].to_numpy()[:many])
+        if apart > published.TOLERANCE:
+            raise UserError(
+                f"Run {run.key} is published with another {name}, by {apart:.1%}; machines may "
+                f"differ by {published.TOLERANCE:.0%}. If the new numbers are right, remove "
+                f"{FOLDER}/{run.key}.json from the task's published results and try again."
+            )
+
+
+@torch.no_grad()
+def _state_lengths(
+    classifier: Classifier, document: Int[Tensor, " _"]
+) -> Float[np.ndarray, " states"]:
+    batch = collate([document])
+    hidden = classifier.encoder(classifier.embedding(batch.ids), batch)[0, 1:-1]
+    return torch.linalg.vector_norm(hidden, dim=-1).numpy()
+
+
+def _summaries(norm: str, matrix: np.ndarray) -> dict[str, float]:
+    found = {
+        name.replace("influence", norm): values
+        for name, values in influence_summary(matrix).items()
+    }
+    rank = found[f"{norm}_self_rank"]
+    found[f"{norm}_top1"] = np.where(np.isnan(rank), np.nan, rank == 1)
+    return {name: _mean(values) for name, values in found.items()}
+
+
+def _ratio_of_squares(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    whole = (other**2).sum(axis=1)
+    return (one**2).sum(axis=1) / np.where(whole > 0, whole, np.nan)
+
+
+def _first(matrix: np.ndarray) -> np.ndarray:
+    return matrix.argmax(axis=1) if matrix.size else np.zeros(0)
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else np.nan

@@ -1,0 +1,269 @@
+"""What a departure from the paper changes: the same classifiers, trained with other settings.
+
+The paper's own two classifiers under softmax are trained as this report trains them (`OURS`) and
+as each *variant* does, over the same seeds. Of two runs of one task, classifier and seed only one
+can be published as a run of the report; so each run here leaves a summary in `FILE`: its origin,
+its learning curve, and a few quantities (`QUANTITIES`).
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sparseattn import paths
+from sparseattn.errors import UserError, validate
+from sparseattn.experiments.runs import Run, Spec
+from sparseattn.measures.statistics import mean_interval
+from sparseattn.results import paper
+from sparseattn.results.parquet import read_json, write_json
+from sparseattn.results.published import TOLERANCE
+
+OURS = "as here"
+PAPERS_RATES = "the paper's rates"
+FILE = "deviations.json"
+LONG = 40
+"""Epochs allowed at the paper's learning rates, which are lower than ours."""
+SCORES = {"accuracy": "test accuracy", "dev_accuracy": "dev accuracy"}
+MEANS = {
+    "attention_effective": "effective tokens of attention",
+    "effective_inputs_gradient": "effective tokens of input gradients",
+    "dispersion_inputs_gradient": "dispersion of input gradients",
+    "influence_dispersion": "dispersion of influence",
+    "tau_inputs_gradient": "τ-b with input gradients",
+    "tau_hidden_gradient": "τ-b with hidden gradients",
+}
+QUANTITIES = SCORES | MEANS
+"""What is compared: scores on the whole splits, and means over the observed documents."""
+_SETTINGS = ("task", "encoder", "alignment", "seed", "learning_rate", "vectors", "epochs")
+_ORIGIN = (
+    "key", "spec", "versions", "packages", "code", "hardware", "device", "threads", "seconds",
+    "date", "best_epoch",
+)  # fmt: skip
+
+
+def variants() -> dict[str, dict[str, dict[str, Any]]]:
+    """Return each variant's settings that differ from ours: name → encoder → settings.
+
+    The learning rates are those of the paper's Table 4.
+    """
+    stated = paper.table4().query("quantity == 'learning_rate'").set_index("encoder")["value"]
+    each = tuple(paper.ALIGNMENT)
+    return {
+        OURS: {encoder: {} for encoder in each},
+        "random vectors": {encoder: {"vectors": "random"} for encoder in each},
+        "the task's own vectors": {encoder: {"vectors": "task"} for encoder in each},
+        PAPERS_RATES: {
+            encoder: {"learning_rate": float(stated[encoder]), "epochs": LONG} for encoder in each
+        },
+    }
+
+
+def specs(task: str = "sst", seeds: Sequence[int] = (0, 1, 2)) -> list[tuple[str, Spec]]:
+    """Return the runs to compare, each after its variant's name; those of `OURS` come first."""
+    return [
+        (name, validate(Spec, {**ours, "encoder": encoder, "seed": seed} | changed))
+        for name, changes in variants().items()
+        for encoder, changed in changes.items()
+        for ours in [{"task": task, "alignment": paper.ALIGNMENT[encoder], "vectors": "imdb"}]
+        for seed in seeds
+    ]
+
+
+def record(made: Iterable[tuple[str, Run]], file: Path | None = None) -> int:
+    """Add the summaries of runs to those that are kept.
+
+    Parameters
+    ----------
+    made
+        Variants' names, each with a run.
+    file
+        ``book/results/deviations.json`` by default.
+
+    Returns
+    -------
+    int
+        How many are new. A summary that is kept already stays as it is; one made by other
+        versions of the stages is replaced.
+
+    Raises
+    ------
+    UserError
+        Before anything is written: when a run's summary differs from the one kept by more than
+        `results.published.TOLERANCE`, or another run holds its place (variant, task,
+        encoder, seed).
+    """
+    file = _default(file)
+    kept = {_place(entry): entry for entry in _entries(file)}
+    new = 0
+    for name, run in made:
+        entry = _entry(name, run)
+        other = kept.get(_place(entry))
+        if other is None or other["versions"] != entry["versions"]:
+            kept[_place(entry)] = entry
+            new += 1
+        elif (why := _disagreement(other, entry)) is not None:
+            raise UserError(
+                f"Run {entry['key']} ('{name}', {run.label}, seed {run.spec.seed}) is kept in "
+                f"{file} with {why}. If the new one is right, remove that entry there."
+            )
+    if new:
+        write_json(file, {"runs": [kept[place] for place in sorted(kept)]})
+    return new
+
+
+def read(file: Path | None = None) -> pd.DataFrame:
+    """Return what is kept, one row a run.
+
+    Returns
+    -------
+    DataFrame
+        ``variant``, ``key``, settings, ``trained`` (how many epochs), ``best_epoch``,
+        ``seconds`` in all, ``date``, ``processor``, and `QUANTITIES`; no rows when nothing is kept.
+    """
+    rows = [
+        {
+            **{name: entry[name] for name in ("variant", "key", "best_epoch", "date")},
+            **{name: entry["spec"][name] for name in _SETTINGS},
+            "trained": len(entry["dev_auc"]),
+            "seconds": sum(entry["seconds"].values()),
+            "processor": entry["hardware"]["processor"],
+            **entry["values"],
+        }
+        for entry in _entries(_default(file))
+    ]
+    columns = ["variant", "key", *_SETTINGS, "trained", "best_epoch", "seconds", "date"]
+    frame = pd.DataFrame(rows, columns=[*columns, "processor", *QUANTITIES])
+    return _ordered(frame, ["seed"])
+
+
+def curves(file: Path | None = None) -> pd.DataFrame:
+    """Return the learning curves, one row a run and epoch, with the ROC-AUC on dev."""
+    rows = [
+        {
+            "variant": entry["variant"],
+            **{name: entry["spec"][name] for name in ("task", "encoder", "seed")},
+            "epoch": epoch,
+            "dev_auc": auc,
+        }
+        for entry in _entries(_default(file))
+        for epoch, auc in enumerate(entry["dev_auc"], start=1)
+    ]
+    columns = ["variant", "task", "encoder", "seed", "epoch", "dev_auc"]
+    return _ordered(pd.DataFrame(rows, columns=columns), ["seed", "epoch"])
+
+
+def effects(summaries: pd.DataFrame) -> pd.DataFrame:
+    """Return what each variant changes, seed by seed.
+
+    Parameters
+    ----------
+    summaries
+        Of `read`.
+
+    Returns
+    -------
+    DataFrame
+        One row a variant, task, encoder and quantity: the means over seeds ``ours`` and
+        ``variant_value``, the mean of their ``difference`` (variant − ours) with its 95 %
+        interval ``low``, ``high``, and how many ``seeds`` both have.
+
+    Notes
+    -----
+    A seed gives both the same order of the documents, and the same first weights apart from the
+    embedding's, so the difference is taken within it; the interval is Student's over seeds.
+    """
+    long = summaries.melt(
+        ["variant", "task", "encoder", "seed"], list(QUANTITIES), var_name="quantity"
+    )
+    keys = ["task", "encoder", "quantity", "seed"]
+    ours = long[long["variant"] == OURS].drop(columns="variant")
+    pairs = long[long["variant"] != OURS].merge(ours, on=keys, suffixes=("", "_ours"))
+    rows = []
+    for cell, part in pairs.groupby(["variant", "task", "encoder", "quantity"], sort=False):
+        one, other = (part[name].to_numpy(dtype=np.float64) for name in ("value", "value_ours"))
+        found = mean_interval(one - other)
+        rows.append(
+            {
+                **dict(zip(("variant", "task", "encoder", "quantity"), cell, strict=True)),
+                "ours": other.mean(),
+                "variant_value": one.mean(),
+                "difference": found.value,
+                "low": found.low,
+                "high": found.high,
+                "seeds": found.points,
+            }
+        )
+    columns = ["variant", "task", "encoder", "quantity", "ours", "variant_value", "difference"]
+    return pd.DataFrame(rows, columns=[*columns, "low", "high", "seeds"])
+
+
+def levels(summaries: pd.DataFrame) -> pd.DataFrame:
+    """Return the quantities under each variant, `OURS` included.
+
+    Parameters
+    ----------
+    summaries
+        Of `read`.
+
+    Returns
+    -------
+    DataFrame
+        One row a variant, task, encoder and quantity: the ``mean`` over seeds with its 95 %
+        interval ``low``, ``high``, Student's, and how many ``seeds``.
+    """
+    cell = ["variant", "task", "encoder", "quantity"]
+    long = summaries.melt(["variant", "task", "encoder"], list(QUANTITIES), var_name="quantity")
+    rows = []
+    for names, part in long.groupby(cell, sort=False):
+        found = mean_interval(part["value"].to_numpy(dtype=np.float64))
+        ends = {"mean": found.value, "low": found.low, "high": found.high, "seeds": found.points}
+        rows.append(dict(zip(cell, names, strict=True)) | ends)
+    return pd.DataFrame(rows, columns=[*cell, "mean", "low", "high", "seeds"])
+
+
+def _default(file: Path | None) -> Path:
+    return paths.results() / FILE if file is None else file
+
+
+def _ordered(frame: pd.DataFrame, last: list[str]) -> pd.DataFrame:
+    order = {name: place for place, name in enumerate(variants())}
+    first = frame["variant"].map(order).astype("float64")
+    frame = frame.assign(first=first).sort_values(["task", "first", "encoder", *last])
+    return frame.drop(columns="first").reset_index(drop=True)
+
+
+def _entries(file: Path) -> list[dict[str, Any]]:
+    return list(read_json(file, ["runs"])["runs"]) if file.exists() else []
+
+
+def _place(entry: dict[str, Any]) -> tuple[str, str, str, int]:
+    spec = entry["spec"]
+    return entry["variant"], spec["task"], spec["encoder"], spec["seed"]
+
+
+def _entry(name: str, run: Run) -> dict[str, Any]:
+    manifest = run.manifest
+    means = run.measurements()[list(MEANS)].mean()
+    scores = {"accuracy": manifest["accuracy"], "dev_accuracy": manifest["dev"]["accuracy"]}
+    values = {**scores, **means}
+    return {
+        "variant": name,
+        **{entry: manifest[entry] for entry in _ORIGIN},
+        "fingerprint": manifest["task"]["fingerprint"],
+        "dev_auc": [round(float(auc), 5) for auc in run.curve["dev_auc"]],
+        "values": {quantity: round(float(values[quantity]), 6) for quantity in QUANTITIES},
+    }
+
+
+def _disagreement(kept: dict[str, Any], made: dict[str, Any]) -> str | None:
+    """Say in what two entries of one place differ; None when they agree."""
+    if kept["key"] != made["key"]:
+        return f"other settings or data, as run {kept['key']}"
+    for name, value in made["values"].items():
+        other = kept["values"][name]
+        if abs(value - other) > TOLERANCE * max(abs(value), abs(other)):
+            return f"another {name}: {other:.4g}, now {value:.4g}"
+    return None

@@ -1,0 +1,1 @@
+"""Measurements become verdicts on claims; ours beside the paper's."""

@@ -1,0 +1,235 @@
+"""Where the paper contradicts itself, each case counted from its own figures, and from ours.
+
+Both counts come from one frame, `verdicts.replication.replicate`: its column ``paper`` and its
+column ``here``. So the same question is put to both.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from sparseattn.charts.colours import label
+from sparseattn.wording import span
+
+READING_ERROR = 0.02
+"""Of a difference between two figures read off a plot, each to about 0.01."""
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """One place where the paper's text and its figures disagree.
+
+    Attributes
+    ----------
+    number
+        Its place in the list, from 1.
+    text
+        What the paper says.
+    items
+        The tables and figures that say otherwise.
+    claims
+        The claims concerned, by number.
+    figures
+        What they say: the replicated figures and the column to read, ``paper`` or ``here``, to a
+        sentence; an empty one when there is nothing in that column.
+    """
+
+    number: int
+    text: str
+    items: tuple[str, ...]
+    claims: tuple[int, ...]
+    figures: Callable[[pd.DataFrame, str], str]
+
+
+def contradictions(replicated: pd.DataFrame) -> pd.DataFrame:
+    """Return all of them.
+
+    Parameters
+    ----------
+    replicated
+        From `verdicts.replication.replicate`.
+
+    Returns
+    -------
+    DataFrame
+        ``number``, ``text``, ``items``, ``claims``, and what the ``paper``'s figures and those
+        ``here`` say, a sentence each.
+    """
+    rows = []
+    for one in CONTRADICTIONS:
+        rows.append(
+            {
+                "number": one.number,
+                "text": one.text,
+                "items": ", ".join(one.items),
+                "claims": ", ".join(map(str, one.claims)),
+                "paper": one.figures(replicated, "paper"),
+                "here": one.figures(replicated, "here") or "Not measured here.",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _correlations(replicated: pd.DataFrame, column: str) -> str:
+    values = _of(replicated, "Table 2", column)[column]
+    if values.empty:
+        return ""
+    return (
+        f"Of the correlations of λ with dispersion, {_count(values < 0)} are "
+        f"below zero ({span(values)}), which means less dispersion where attention is sparser."
+    )
+
+
+def _transformer_loo(replicated: pd.DataFrame, column: str) -> str:
+    rows = _of(replicated, "Table 6", column)
+    rows = rows[(rows["encoder"] == "transformer") & rows["quantity"].str.endswith("_loo")]
+    pairs = _pairs(rows, column, "quantity", "tau_inputs_loo", "tau_hidden_loo")
+    if pairs.empty:
+        return ""
+    no_higher = pairs["second"] <= pairs["first"]
+    return (
+        "For the Transformer, by leave-one-out, agreement is no higher with hidden states than "
+        f"with inputs in {_count(no_higher)} cells."
+    )
+
+
+def _influence(replicated: pd.DataFrame, column: str) -> str:
+    pairs = _sparser(_of(replicated, "Table 1", column), column)
+    if pairs.empty:
+        return ""
+    lower = pairs["second"] < pairs["first"]
+    return (
+        "The inputs' influence is less dispersed (states are less contextualised) under sparsemax "
+        f"than under softmax in {_count(lower)} pairs."
+    )
+
+
+def _rising_curves(replicated: pd.DataFrame, column: str) -> str:
+    rows = _of(replicated, "Figure 3", column)
+    rows = rows[rows["lam"].isin([-50, -10])]
+    pairs = _pairs(rows.assign(end=rows["lam"].map({-50: "even", -10: "sparse"})), column,
+                   "end", "even", "sparse", drop=("lam", "projection"))  # fmt: skip
+    if pairs.empty:
+        return ""
+    rises = pairs["second"] - pairs["first"] > READING_ERROR
+    named = [
+        f"{label(row['encoder'])} {label(row['alignment'])}, "
+        f"{label(str(row['quantity']).removeprefix('tau_inputs_'))} "
+        f"({span([row['first']])} to {span([row['second']])})"
+        for row in pairs[rises].to_dict("records")
+    ]
+    return (
+        f"From λ = −50 to −10, {_count(rises)} curves rise by more than "
+        f"the error of reading them{': ' if named else ''}{'; '.join(named)}."
+    )
+
+
+def _rising_tables(replicated: pd.DataFrame, column: str) -> str:
+    rows = _of(replicated, "Table 6", column)
+    pairs = _sparser(rows[rows["quantity"].str.startswith("tau_inputs")], column)
+    if pairs.empty:
+        return ""
+    rise = pairs["second"] - pairs["first"]
+    most = pairs.loc[rise.idxmax()]
+    largest = (
+        f"; most for {label(most['task'])}, {label(most['encoder'])}, "
+        f"{label(str(most['quantity']).removeprefix('tau_inputs_'))}: "
+        f"{span([most['first']])} to {span([most['second']])}"
+        if rise.max() > 0
+        else ""
+    )
+    return (
+        "Going from softmax to sparsemax, agreement with inputs rises or stays in "
+        f"{_count(rise >= 0)} pairs{largest}."
+    )
+
+
+def _redistribution(replicated: pd.DataFrame, column: str) -> str:
+    rows = _of(replicated, "Table 5", column)
+    rows = rows[rows["quantity"] == "accuracy_change"]
+    spans = {name: span(part[column]) for name, part in rows.groupby("adversary")}
+    if len(spans) < 2:
+        return ""
+    return (
+        f"Accuracy changes by {spans['frozen']} with frozen parameters and by "
+        f"{spans['unfrozen']} retrained. A frozen encoder cannot move information between hidden "
+        "states; only a retrained one can."
+    )
+
+
+CONTRADICTIONS: tuple[Contradiction, ...] = (
+    Contradiction(
+        1,
+        "The dispersion of importance increases with sparsity.",
+        ("Table 2",),
+        (3,),
+        _correlations,
+    ),
+    Contradiction(
+        2,
+        "Figure 4: attention agrees more with hidden states than with inputs for all models.",
+        ("Table 6",),
+        (4,),
+        _transformer_loo,
+    ),
+    Contradiction(
+        3,
+        "Sparsity may encourage contextualisation.",
+        ("Table 1",),
+        (1,),
+        _influence,
+    ),
+    Contradiction(
+        4,
+        "Agreement with inputs falls as λ grows.",
+        ("Figure 3",),
+        (5,),
+        _rising_curves,
+    ),
+    Contradiction(
+        5,
+        "Sparse attention agrees less with the importance of inputs.",
+        ("Table 6",),
+        (5, 7),
+        _rising_tables,
+    ),
+    Contradiction(
+        6,
+        "The body credits the redistribution of information to the retrained adversary, Appendix "
+        "C.1 to the frozen one.",
+        ("Table 5",),
+        (6,),
+        _redistribution,
+    ),
+)
+
+
+def _of(replicated: pd.DataFrame, item: str, column: str) -> pd.DataFrame:
+    return replicated[(replicated["item"] == item) & replicated[column].notna()]
+
+
+def _sparser(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    return _pairs(rows, column, "projection", "softmax", "sparsemax", drop=("lam",))
+
+
+def _pairs(
+    rows: pd.DataFrame,
+    column: str,
+    by: str,
+    first: str,
+    second: str,
+    drop: tuple[str, ...] = (),
+) -> pd.DataFrame:
+    """Return the cells that have both values of `by`, with what `column` has for each."""
+    cell = ["task", "encoder", "alignment", "projection", "lam", "quantity"]
+    cell = [name for name in cell if name != by and name not in drop]
+    sides = [
+        rows.loc[rows[by] == value, [*cell, column]].rename(columns={column: name})
+        for name, value in (("first", first), ("second", second))
+    ]
+    return sides[0].merge(sides[1], on=cell)
+
+
+def _count(true: pd.Series) -> str:
+    return f"all {len(true)}" if true.all() else f"{int(true.sum())} of {len(true)}"

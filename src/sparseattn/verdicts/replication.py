@@ -1,0 +1,356 @@
+"""Every figure of the paper beside ours: its Tables 1, 2, 3, 5 and 6, its Figures 2 and 3.
+
+The paper's Figures 1 and 4 show quantities of its Table 6. The verdict is that of
+`measures.statistics.compare`: *same* when the whole 95 % interval lies within a tolerance of the
+paper's number, *different* when all of it lies outside, else *undecided*.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy.stats import t
+
+from sparseattn.charts.colours import label
+from sparseattn.experiments.adversaries import TRAINED
+from sparseattn.measures.statistics import Interval, compare, correlate, estimate, summarise
+from sparseattn.models.adversary import PRESSURE
+from sparseattn.results import paper, published
+
+TOLERANCE = 0.05
+"""On τ-b, dispersion, correlation and Jensen–Shannon divergence: differences that do not matter."""
+ACCURACY_TOLERANCE = 0.025
+SIZE_TOLERANCE = 0.05
+"""Of the number of documents, as a share of the paper's."""
+SERIES = ["task", "encoder", "alignment"]
+CELL = [*paper.CELL, "adversary"]
+COLUMNS = [
+    "item", *CELL, "quantity", "statistic", "paper", "here", "low", "high", "runs", "verdict",
+    "digitised",
+]  # fmt: skip
+MISSING = "not measured here"
+_FAMILY = ("softmax", "sparsegen", "sparsemax")  # the paper's projections
+
+
+def replicate(
+    measurements: pd.DataFrame | None = None,
+    ledger: pd.DataFrame | None = None,
+    adversaries: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Put our estimate beside every figure of the paper.
+
+    Parameters
+    ----------
+    measurements
+        One row for each run and document; by default the published ones.
+    ledger
+        One row for each run, with its ``accuracy`` on the whole test split; by default that of
+        the published runs.
+    adversaries
+        One row for each adversary and document (`experiments.adversaries.measurements`); by
+        default the published ones.
+
+    Returns
+    -------
+    DataFrame
+        One row for each figure: ``item`` (``Table 1``, …), the columns of its cell, ``quantity``
+        and ``statistic`` as in `results.paper`; ``paper``; ``here`` with its 95 % interval
+        ``low``, ``high``; how many ``runs`` are behind it; ``verdict``; and whether the paper's
+        number was read off a plot. Where nothing was measured, ``here`` is NaN.
+
+    Notes
+    -----
+    - Means (Tables 1 and 6, Figure 3): over documents and seeds, as everywhere.
+    - Figure 2: the median over the documents under all projections, with `median_interval`.
+    - Table 2: Pearson's correlation over runs, of λ with the mean over documents. The paper does
+      not name its coefficient; several of its values are none that Spearman's can take for eight
+      points.
+    - Table 3: accuracy under softmax, with `accuracy_interval`; and sizes, which are exact.
+    - Table 5: means over documents and seeds, under softmax (the paper names no projection;
+      those whose loss it takes use softmax) and at λ_adv = `PRESSURE`.
+    """
+    if measurements is None:
+        measurements = published.measurements()
+    if ledger is None:
+        ledger = published.ledger()
+    if adversaries is None:
+        adversaries = published.adversaries()
+    frame = measurements
+    if "projection" in frame:
+        frame = frame[frame["projection"].isin(_FAMILY)]
+    theirs = [
+        paper.table1(), paper.figure2(), paper.table2(), paper.table3(), paper.table5(),
+        paper.table6(), paper.figure3(),
+    ]  # fmt: skip
+    ours = [_means(frame), _medians(frame), _correlations(frame), _accuracies(ledger), _sizes()]
+    ours.append(_adversaries(adversaries))
+    wanted = pd.concat(theirs, ignore_index=True).rename(columns={"value": "paper"})
+    found = pd.concat(ours, ignore_index=True)
+    both = wanted.merge(found, on=[*CELL, "quantity", "statistic"], how="left")
+    both["runs"] = both["runs"].fillna(0).astype(int)
+    both["verdict"] = [_verdict(row) for row in both.to_dict("records")]
+    return both[COLUMNS]
+
+
+def missing(replicated: pd.DataFrame) -> pd.DataFrame:
+    """Return the figures without a value here, or without its interval."""
+    return replicated[replicated[["here", "low", "high"]].isna().any(axis=1)]
+
+
+def progress(replicated: pd.DataFrame) -> pd.DataFrame:
+    """Return how far the replication is, one row a table or figure.
+
+    Returns
+    -------
+    DataFrame
+        ``item``, how many ``figures`` it has, how many were ``measured``, the fewest ``runs``
+        behind one that was, and how many are ``same``, ``different`` and ``undecided``.
+    """
+    rows = []
+    for item, part in replicated.groupby("item", sort=True):
+        known = part[part["here"].notna()]
+        verdicts = known["verdict"].value_counts()
+        rows.append(
+            {
+                "item": item,
+                "figures": len(part),
+                "measured": len(known),
+                "runs": known["runs"].min() if len(known) else np.nan,
+                **{name: verdicts.get(name, 0) for name in ("same", "different", "undecided")},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def cell_name(row: pd.Series) -> str:
+    """Return a figure's cell in words: ``IMDb, BiLSTM, additive, sparsegen λ = −50``."""
+    known = [label(row[name]) for name in ("task", "encoder", "alignment") if _is(row[name])]
+    if _is(row["projection"]):
+        lam = f" λ = {row['lam']:g}".replace("-", "−") if row["projection"] == "sparsegen" else ""
+        known.append(f"{label(row['projection'])}{lam}")
+    if _is(row["adversary"]):
+        known.append(str(row["adversary"]))
+    return ", ".join(known)
+
+
+def as_text(replicated: pd.DataFrame) -> str:
+    """Return the figures as lines for a terminal, and at the end what is missing."""
+    lines = []
+    for item, part in replicated.groupby("item", sort=True):
+        lines.append(f"{item}")
+        for _, row in part.iterrows():
+            here = MISSING
+            if _is(row["here"]):
+                interval = f"[{_number(row['low'])}, {_number(row['high'])}]"
+                behind = f"{row['runs']} run{'' if row['runs'] == 1 else 's'}"
+                here = "  ".join([_number(row["here"]), interval, behind, row["verdict"]])
+            where = f"{cell_name(row)}: {_quantity(row)}"
+            lines.append(f"  {where:<72} paper {_number(row['paper'])}  here {here}")
+    absent = missing(replicated)
+    lines.append(f"{len(replicated) - len(absent)} of {len(replicated)} figures have a value here.")
+    for item, part in absent.groupby("item", sort=True):
+        named = list(dict.fromkeys(cell_name(row) for _, row in part.iterrows()))
+        lines.append(f"Missing of {item}, {len(part)} figures: {'; '.join(named)}.")
+    return "\n".join(lines)
+
+
+def as_json(replicated: pd.DataFrame) -> str:
+    """Return the figures as a JSON list of objects, null where there is nothing."""
+    return str(replicated.to_json(orient="records", indent=1, force_ascii=False))
+
+
+def median_interval(
+    values: Float[np.ndarray, "seeds documents projections"], level: float = 0.95
+) -> Interval:
+    """Median over seeds, documents and projections, with its interval.
+
+    Parameters
+    ----------
+    values
+        (S, D, P); NaN where there is none.
+
+    Returns
+    -------
+    Interval
+        The interval is for new documents and new seeds.
+
+    Notes
+    -----
+    Woodruff's: the share of values up to the median is a mean like any other; the ends of its
+    interval (`measures.statistics.estimate`) are turned back into quantiles.
+
+    References
+    ----------
+    Woodruff (1952), Confidence intervals for medians and other position measures, JASA 47.
+    """
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return Interval(np.nan, np.nan, np.nan, 0)
+    median = float(np.median(known))
+    # A value equal to the median counts half, so that ties do not shift the share.
+    below = np.where(np.isnan(values), np.nan, (values < median) + 0.5 * (values == median))
+    count = (~np.isnan(below)).sum(axis=2)
+    share = np.full(count.shape, np.nan)
+    np.divide(np.nansum(below, axis=2), count, out=share, where=count > 0)
+    found = estimate(share, level)
+    half = float(found["high"] - found["low"]) / 2
+    if np.isnan(half):
+        return Interval(median, np.nan, np.nan, len(known))
+    low, high = np.quantile(known, np.clip([0.5 - half, 0.5 + half], 0, 1))
+    return Interval(median, float(low), float(high), len(known))
+
+
+def accuracy_interval(
+    accuracy: Float[np.ndarray, " seeds"], documents: int, level: float = 0.95
+) -> Interval:
+    """Mean accuracy over seeds, with its interval for new documents and new seeds.
+
+    Parameters
+    ----------
+    accuracy
+        (S,) on the same documents.
+    documents
+        How many documents there are.
+
+    Notes
+    -----
+    Var(p̄) = p̄(1 − p̄)/N + s²/S with s² the variance between seeds (0 for a single one), and
+    Satterthwaite's degrees of freedom. The spread between seeds has part of the documents' in it,
+    so the interval is a little too wide rather than too narrow.
+    """
+    seeds, mean = len(accuracy), float(accuracy.mean())
+    over_documents = mean * (1 - mean) / documents
+    over_seeds = float(accuracy.var(ddof=1)) / seeds if seeds > 1 else 0.0
+    variance = over_documents + over_seeds
+    if variance == 0:
+        return Interval(mean, mean, mean, seeds)
+    freedom = variance**2 / (
+        over_documents**2 / (documents - 1) + over_seeds**2 / max(seeds - 1, 1)
+    )
+    half = float(t.ppf(0.5 + level / 2, freedom)) * np.sqrt(variance)
+    return Interval(mean, mean - half, mean + half, seeds)
+
+
+def _means(frame: pd.DataFrame) -> pd.DataFrame:
+    theirs = pd.concat([paper.table1(), paper.table6(), paper.figure3()])
+    names = [name for name in dict.fromkeys(theirs["quantity"]) if name in frame]
+    if frame.empty or not names:
+        return _found([])
+    summary = summarise(paper.unique(frame), paper.CELL, names)
+    summary = summary.rename(columns={"mean": "here", "seeds": "runs"})
+    return _found(summary.assign(statistic="mean").to_dict("records"))
+
+
+def _medians(frame: pd.DataFrame) -> pd.DataFrame:
+    names = [name for name in dict.fromkeys(paper.figure2()["quantity"]) if name in frame]
+    if frame.empty:
+        return _found([])
+    frame = paper.unique(frame)
+    rows = []
+    for cell, part in frame.groupby(SERIES, sort=False):
+        codes = [
+            pd.factorize(part["seed"])[0],
+            pd.factorize(part["document"])[0],
+            part.groupby(["projection", "lam"], dropna=False).ngroup().to_numpy(),
+        ]
+        for name in names:
+            table = np.full([code.max() + 1 for code in codes], np.nan)
+            table[tuple(codes)] = part[name].to_numpy(dtype=np.float64)
+            runs = len(part[["projection", "lam", "seed"]].drop_duplicates())
+            rows.append(_row(cell, SERIES, name, "median", median_interval(table)) | {"runs": runs})
+    return _found(rows)
+
+
+def _correlations(frame: pd.DataFrame) -> pd.DataFrame:
+    (name,) = set(paper.table2()["quantity"])
+    if frame.empty or name not in frame:
+        return _found([])
+    frame = paper.unique(frame)
+    found = correlate(frame[frame["lam"].notna()], SERIES, "lam", [name], method="pearson")
+    found = found.rename(columns={"correlation": "here", "points": "runs"})
+    return _found(found.assign(statistic="correlation with lam").to_dict("records"))
+
+
+def _accuracies(ledger: pd.DataFrame) -> pd.DataFrame:
+    if ledger.empty:
+        return _found([])
+    rows = []
+    softmax = ledger[ledger["projection"] == "softmax"]
+    sizes = _test_sizes()
+    for cell, part in softmax.groupby(SERIES, sort=False):
+        documents = sizes.get(cell[0], int(part["observed"].max()))
+        found = accuracy_interval(part["accuracy"].to_numpy(dtype=np.float64), documents)
+        rows.append(_row(cell, SERIES, "accuracy", "value", found))
+    return _found(rows)
+
+
+def _test_sizes() -> dict[str, int]:
+    sizes = _sizes().query("quantity == 'test_documents'")
+    return dict(zip(sizes["task"], sizes["here"].astype(int), strict=True))
+
+
+def _sizes() -> pd.DataFrame:
+    rows = []
+    for name, task in published.tasks().items():
+        count = {split["split"]: float(split["documents"]) for split in task["splits"]}
+        for split in ("train", "test"):
+            exact = Interval(count[split], count[split], count[split], 0)
+            rows.append(_row((name,), ["task"], f"{split}_documents", "value", exact))
+    return _found(rows)
+
+
+def _adversaries(frame: pd.DataFrame) -> pd.DataFrame:
+    if frame.empty:
+        return _found([])
+    trained = frame["adversary"].isin(TRAINED) & (frame["pressure"] == PRESSURE)
+    frame = frame[trained & (frame["projection"] == "softmax")]
+    by = [*SERIES, "adversary"]
+    quantities = ["jsd", "accuracy", "accuracy_change"]
+    found = summarise(frame.rename(columns={"correct": "accuracy"}), by, quantities)
+    found = found.rename(columns={"mean": "here", "seeds": "runs"})
+    return _found(found.assign(statistic="value").to_dict("records"))
+
+
+def _row(
+    cell: tuple[object, ...], by: Sequence[str], quantity: str, statistic: str, found: Interval
+) -> dict[str, object]:
+    where = dict(zip(by, cell, strict=True))
+    value = {"here": found.value, "low": found.low, "high": found.high, "runs": found.points}
+    return {**where, "quantity": quantity, "statistic": statistic, **value}
+
+
+def _found(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        rows, columns=[*CELL, "quantity", "statistic", "here", "low", "high", "runs"]
+    )
+    numbers = dict.fromkeys(("lam", "here", "low", "high", "runs"), "float64")
+    words = dict.fromkeys((*CELL[:4], "adversary", "quantity", "statistic"), "str")
+    return frame.astype({**words, **numbers})
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    if np.isnan(row["here"]):
+        return MISSING
+    tolerance = TOLERANCE
+    if "accuracy" in str(row["quantity"]):
+        tolerance = ACCURACY_TOLERANCE
+    elif "documents" in str(row["quantity"]):
+        tolerance = SIZE_TOLERANCE * row["paper"]
+    return compare(row["low"], row["high"], row["paper"], tolerance)
+
+
+def _is(value: object) -> bool:
+    return bool(pd.notna(value))
+
+
+def _quantity(row: pd.Series) -> str:
+    words = str(row["quantity"]).replace("_", " ")
+    return words if row["statistic"] in ("mean", "value") else f"{row['statistic']}, {words}"
+
+
+def _number(value: float) -> str:
+    if not _is(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.3f}".replace("-", "−")

@@ -1,0 +1,282 @@
+"""Every page of the built book in a real browser: drawn, quiet, self-contained, accessible."""
+
+import csv
+import shutil
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from browser import PAGES, Visit, cut, serious, visiting
+
+from sparseattn.bench.browser import executable
+
+MEGABYTE = 1_000_000
+
+pytestmark = [
+    pytest.mark.slow,
+    # Chromium's helper processes outlive the pipes that Python closes.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+def _page(part: str) -> str:
+    found = [page for page in PAGES if part in page]
+    if not found:
+        pytest.skip(f"the built book has no page '{part}'")
+    return found[0]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("page", PAGES or ["none built"])
+def test_page_is_whole(browser: object, site: str, page: str, width: int, theme: str) -> None:
+    with visiting(browser, site, width, theme) as visit:
+        visit.open(page)
+        tab = visit.page
+        assert tab.evaluate("document.documentElement.dataset.theme") == theme
+        figures = tab.locator("figure.chart")
+        for index in range(figures.count()):
+            figure = figures.nth(index)
+            assert figure.get_attribute("data-drawn") == theme
+            marks = figure.locator(".chart-live svg .mark-group ~ *, .chart-live svg [aria-label]")
+            assert marks.count() > 0, f"{figure.get_attribute('id')} is empty"
+            box = figure.locator(".chart-live svg").first.bounding_box()
+            assert box is not None
+            assert box["width"] > 200
+        assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        assert (
+            tab.evaluate("[...document.images].filter(i => i.complete && !i.naturalWidth).length")
+            == 0
+        )
+        assert cut(tab) == []
+        assert serious(tab) == []
+        assert visit.errors == []
+        assert visit.outside == []
+
+
+@pytest.mark.parametrize("page", PAGES or ["none built"])
+def test_page_is_light(visit: Visit, page: str) -> None:
+    visit.open(page)
+    budget = 2.5 if "00-front" in page else 6
+    assert visit.loaded() < budget * MEGABYTE
+
+
+def test_legend_filters_by_keyboard(visit: Visit) -> None:
+    visit.open(_page("agreement"))
+    figure = visit.page.locator("figure.chart:has(.chart-legend button)").first
+    marks = figure.locator(".chart-live svg [role='graphics-symbol']")
+    before = marks.count()
+    button = figure.locator(".chart-legend button").first
+    button.focus()
+    visit.page.keyboard.press("Space")
+    assert button.get_attribute("aria-pressed") == "true"
+    visit.page.wait_for_timeout(200)
+    assert 0 < marks.count() < before
+    # The choice outlives a change of theme, which draws anew.
+    visit.page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    visit.page.wait_for_function(
+        "[...document.querySelectorAll('figure.chart')].every(f => f.dataset.drawn === 'dark')"
+    )
+    visit.page.wait_for_timeout(200)
+    assert 0 < marks.count() < before
+    visit.page.keyboard.press("Space")
+    visit.page.wait_for_timeout(200)
+    assert marks.count() == before
+
+
+def test_charts_take_the_room_of_a_closed_sidebar(visit: Visit) -> None:
+    visit.open(_page("agreement"))
+    chart = visit.page.locator("figure.chart .chart-live svg").first
+    narrow = chart.bounding_box()
+    visit.page.locator("button.primary-toggle").first.click()
+    visit.page.wait_for_function(
+        "width => document.querySelector('figure.chart .chart-live svg').clientWidth > width + 50",
+        arg=narrow["width"] if narrow else 0,
+    )
+
+
+def test_slider_changes_the_support(visit: Visit) -> None:
+    visit.open(_page("01-"))
+    figure = visit.page.locator("figure.chart:has(input[type=range])").first
+    slider = figure.locator("input[name=lam]")
+
+    def sparsegen() -> str:
+        return figure.locator(".chart-live svg text", has_text="sparsegen (").text_content() or ""
+
+    before = sparsegen()
+    slider.focus()
+    visit.page.keyboard.press("Home")  # the most even distribution there is
+    visit.page.wait_for_timeout(300)
+    after = sparsegen()
+    assert "λ = 0.0" in before
+    assert "λ = −10.0" in after
+
+    def nonzero(text: str) -> int:
+        return int(text.split(": ")[1].split()[0])
+
+    def tau(text: str) -> float:
+        return float(text.split("τ-b ")[1])
+
+    assert nonzero(after) > nonzero(before)
+    assert tau(after) > tau(before)  # fewer ties, though no order changed
+
+
+def test_data_and_pictures_download(visit: Visit) -> None:
+    visit.open(_page("01-"))
+    figure = visit.page.locator("figure.chart").first
+    got = {}
+    for kind in ("csv", "svg", "png"):
+        with visit.page.expect_download() as download:
+            figure.locator(f"[data-get={kind}]").click()
+        assert download.value.suggested_filename.endswith(f".{kind}")
+        got[kind] = Path(download.value.path()).read_bytes()
+    rows = list(csv.DictReader(got["csv"].decode().splitlines()))
+    assert len(rows) > 1
+    assert all(None not in row.values() for row in rows)
+    assert ET.fromstring(got["svg"]).tag.endswith("svg")
+    assert got["png"].startswith(b"\x89PNG")
+    assert visit.errors == []
+
+
+def test_print_keeps_static_pictures(visit: Visit) -> None:
+    visit.open(_page("agreement"))
+    visit.page.emulate_media(media="print")
+    figure = visit.page.locator("figure.chart").first
+    assert figure.locator(".chart-static").is_visible()
+    assert not figure.locator(".chart-live").is_visible()
+    assert not figure.locator(".chart-downloads").is_visible()
+
+
+def test_without_a_script_a_picture_stays(browser: object, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False)  # type: ignore[attr-defined]
+    page = context.new_page()
+    page.goto(f"{site}/{_page('agreement')}")
+    picture = page.locator("figure.chart .chart-static").first
+    assert picture.is_visible()
+    assert picture.get_attribute("alt")
+    context.close()
+
+
+def _shown(visit: Visit) -> list[str]:
+    rows = visit.page.locator(".ledger-runs tbody tr[id]:visible")
+    return [str(row.get_attribute("id")) for row in rows.all()]
+
+
+def _column(visit: Visit, heading: str) -> list[str]:
+    heads = visit.page.locator(".ledger-runs thead th").all_inner_texts()
+    place = next(i for i, text in enumerate(heads) if text.startswith(heading))
+    cells = visit.page.locator(f".ledger-runs tbody tr[id] > :nth-child({place + 1}):visible")
+    return cells.all_inner_texts()
+
+
+def test_ledger_filters_by_keyboard_and_the_address_follows(visit: Visit) -> None:
+    visit.open(_page("ledger"))
+    every = _shown(visit)
+    menu = visit.page.locator(".ledger select[name=encoder]")
+    menu.focus()
+    visit.page.keyboard.press("ArrowDown")  # the first encoder there is
+    chosen = menu.input_value()
+    some = _shown(visit)
+    assert chosen
+    assert 0 < len(some) < len(every)
+    count = visit.page.locator(".ledger-count").inner_text()
+    assert count == f"{len(some)} of {len(every)} runs."
+    rows = visit.page.locator(".ledger-runs tbody tr[id]:visible")
+    assert {row.get_attribute("data-encoder") for row in rows.all()} == {chosen}
+    assert visit.page.evaluate("location.hash") == f"#encoder={chosen}"
+    visit.page.locator(".ledger input[name=words]").fill(some[0])
+    # A run, and the adversaries that name it as their base.
+    assert some[0] in _shown(visit)
+    assert all(some[0] in (row.text_content() or "") for row in rows.all())
+    assert len(_shown(visit)) < len(some)
+    visit.page.locator(".ledger [type=reset]").press("Enter")
+    visit.page.wait_for_function("!location.hash")
+    assert _shown(visit) == every
+
+
+def test_ledger_sorts_by_keyboard(visit: Visit) -> None:
+    visit.open(_page("ledger"))
+    heading = visit.page.locator(".ledger-runs thead th", has_text="Accuracy")
+    heading.locator("button").focus()
+    visit.page.keyboard.press("Enter")
+    assert heading.get_attribute("aria-sort") == "ascending"
+    rising = [float(text) for text in _column(visit, "Accuracy")]
+    assert rising == sorted(rising)
+    assert rising[0] < rising[-1]
+    visit.page.keyboard.press("Space")
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert [float(text) for text in _column(visit, "Accuracy")] == rising[::-1]
+    assert visit.page.locator(".ledger-runs [aria-sort]").count() == 1
+
+
+def test_a_number_leads_to_its_runs_and_a_run_to_its_pages(visit: Visit) -> None:
+    visit.open(_page("07-paper"))
+    visit.page.locator("summary", has_text="Table 1, number by number").click()
+    link = visit.page.locator("details[open] td a").first
+    runs = int(link.inner_text())
+    link.click()
+    visit.page.wait_for_selector(".ledger-choice:not([hidden])")
+    assert len(_shown(visit)) == runs
+    run = _shown(visit)[0]
+    visit.page.goto(f"{visit.site}/{_page('ledger')}#{run}")
+    facts = visit.page.locator(".ledger-more dl")
+    facts.wait_for()
+    assert f"recompute {run}" in facts.inner_text()
+    assert facts.locator("a", has_text="07-paper").count() == 1
+    assert visit.errors == []
+
+
+def test_ledger_downloads_what_it_shows(visit: Visit) -> None:
+    visit.open(_page("ledger") + "#seed=0")
+    shown = _shown(visit)
+    with visit.page.expect_download() as download:
+        visit.page.locator(".ledger [data-get=csv]").click()
+    rows = list(csv.DictReader(Path(download.value.path()).read_text("utf-8").splitlines()))
+    assert [row["key"] for row in rows] == shown
+    assert {row["seed"] for row in rows} == {"0"}
+
+
+def test_ledger_is_whole_without_a_script(browser: object, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False)  # type: ignore[attr-defined]
+    page = context.new_page()
+    page.goto(f"{site}/{_page('ledger')}")
+    rows = page.locator(".ledger-runs tbody tr")
+    assert page.locator(".ledger-count").inner_text() == f"{rows.count()} runs."
+    assert rows.last.is_visible()
+    assert not page.locator(".ledger-choice").is_visible()
+    context.close()
+
+
+def test_search_finds_a_term(visit: Visit) -> None:
+    visit.page.goto(f"{visit.site}/search.html?q=dispersion")
+    visit.page.wait_for_selector("#search-results li", timeout=15_000)
+    assert visit.outside == []
+
+
+def test_chromium_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPARSEATTN_CHROMIUM", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert executable() is None
+
+
+def test_diagram_follows_the_theme(browser: object, site: str) -> None:
+    ink = {}
+    for theme in ("light", "dark"):
+        with visiting(browser, site, theme=theme) as visit:
+            visit.open(_page("measures"))
+            picture = visit.page.locator("figure.diagram svg")
+            assert picture.get_attribute("aria-labelledby")
+            ink[theme] = picture.locator("text").first.evaluate("e => getComputedStyle(e).fill")
+    assert ink["light"] != ink["dark"]
+
+
+def test_rows_of_sentences_are_cards_on_a_phone(browser: object, site: str) -> None:
+    shown = {}
+    for width in (1280, 360):
+        with visiting(browser, site, width) as visit:
+            visit.open(_page("00-front"))
+            cell = visit.page.locator("table.cards td.sentence").first
+            shown[width] = cell.evaluate("e => getComputedStyle(e).display")
+            table = visit.page.locator("table.cards").first
+            assert table.evaluate("e => e.scrollWidth <= e.parentElement.clientWidth + 1")
+    assert shown == {1280: "table-cell", 360: "block"}

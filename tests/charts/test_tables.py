@@ -1,0 +1,78 @@
+import re
+
+import pandas as pd
+import pytest
+
+from sparseattn.charts.tables import badge, claims_table, table
+from sparseattn.errors import UserError
+
+
+def test_text_is_escaped_and_codes_are_spelled():
+    frame = pd.DataFrame({"task": ["<script>", "sst"], "tau": [-0.256, float("nan")]})
+    markup = table(frame, "A & B")._repr_html_()
+    assert "<script>" not in markup
+    assert "&lt;script&gt;" in markup
+    assert "A &amp; B" in markup
+    assert "SST" in markup
+    assert "−0.26" in markup
+    assert '<td class="number" data-title="tau">–</td>' in markup
+
+
+def test_columns_in_order_with_formats_and_whole_numbers_whole():
+    frame = pd.DataFrame({"a": [1.0, 2000.0], "b": [0.5, 1.0]})
+    markup = table(frame, "c", columns={"b": "B", "a": "A"}, formats={"b": ".3f"}).markup
+    assert markup.index(">B<") < markup.index(">A<")
+    assert ">0.500<" in markup
+    assert ">1.000<" in markup
+    assert ">2,000<" in markup
+
+
+def test_rows_with_sentences_become_cards_where_there_is_no_room():
+    frame = pd.DataFrame({"claim": ["a sentence, and so not the name of any row at all"], "n": [1]})
+    assert '<table class="dataframe cards">' in table(frame, "c").markup
+    assert "cards" not in table(frame.assign(claim="a name"), "c").markup
+
+
+def test_a_folded_table_keeps_what_it_shows():
+    frame = pd.DataFrame({"task": ["sst"], "tau": [0.5]})
+    plain, folded = table(frame, "c"), table(frame, "c", fold="a < b")
+    assert folded.markup == f"<details><summary>a &lt; b</summary>{plain.markup}</details>"
+    assert folded.values == plain.values == {"c · SST · tau": "0.50"}
+
+
+def test_missing_column_is_named():
+    with pytest.raises(UserError, match=r"lacks the columns z; there are a"):
+        table(pd.DataFrame({"a": [1]}), "c", columns={"z": "Z"})
+
+
+def test_claims_link_only_to_pages_there_are():
+    verdicts = pd.DataFrame(
+        {
+            "number": [1, 2],
+            "claim": ["one", "two"],
+            "verdict": ["supported", "not measured here"],
+            "sentence": ["s", "t"],
+            "paper": ["p", ""],
+            "page": ["agreement", "adversary"],
+        }
+    )
+    markup = claims_table({"here": verdicts}, ["05-agreement"]).markup
+    assert '<a href="05-agreement.html">one</a>' in markup
+    assert '<td class="sentence">two<details>' in markup
+    assert badge("supported") in markup
+
+
+def test_values_lead_where_they_should():
+    frame = pd.DataFrame({"n": [3, 4], "name": ["a <b>", "c"], "where": ["x.html#a=1&b=2", None]})
+    markup = table(frame, "c", columns={"n": "n", "name": "name"}, links={"n": "where"}).markup
+    assert '<td class="number" data-title="n"><a href="x.html#a=1&amp;b=2">3</a></td>' in markup
+    assert markup.count("<a ") == 1
+    assert ">where<" not in markup
+    with pytest.raises(UserError, match="lacks the columns there"):
+        table(frame, "c", columns={"n": "n"}, links={"n": "there"})
+
+
+def test_names_break_at_their_commas_alone():
+    frame = pd.DataFrame({"name": ["Transformer, scaled dot", "sparsegen λ = −10", "two words"]})
+    cells = re.findall('<td class="name"[^>]*>(.*?)</td>', table(frame, "c").markup)
+    assert cells == ["Transformer, scaled&nbsp;dot", "sparsegen λ&nbsp;=&nbsp;−10", "two words"]

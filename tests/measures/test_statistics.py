@@ -1,0 +1,319 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from sparseattn.measures.statistics import (
+    compare,
+    correlate,
+    correlation_interval,
+    differences,
+    direction,
+    estimate,
+    mean_interval,
+    summarise,
+)
+
+
+def crossed(rng, cells, seeds, documents, sd_seed, sd_document, sd_rest):
+    """Return (seeds, documents, cells) tables whose true mean is 0; documents are skewed."""
+    return (
+        sd_seed * rng.normal(size=(seeds, 1, cells))
+        + sd_document * (rng.exponential(size=(1, documents, cells)) - 1)
+        + sd_rest * rng.normal(size=(seeds, documents, cells))
+    )
+
+
+class TestMeanInterval:
+    def test_agrees_with_scipy(self):
+        values = np.random.default_rng(0).random(50)
+        expected = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+        got = mean_interval(values, 0.9)
+        assert got.value == pytest.approx(values.mean())
+        assert (got.low, got.high) == pytest.approx((expected.low, expected.high))
+
+    def test_agrees_with_the_bca_bootstrap(self):
+        # As skewed as leave-one-out agreement gets, with the number of documents we observe.
+        values = np.random.default_rng(1).beta(0.5, 2, size=300)
+        bca = stats.bootstrap((values,), np.mean, rng=np.random.default_rng(0)).confidence_interval
+        got = mean_interval(values)
+        width = bca.high - bca.low
+        assert abs(got.low - bca.low) < 0.1 * width
+        assert abs(got.high - bca.high) < 0.1 * width
+
+    def test_the_undefined(self):
+        got = mean_interval(np.array([1.0, np.nan, 3.0]))
+        assert (got.value, got.points) == (2, 2)
+        assert np.isnan(mean_interval(np.array([1.0])).low)
+        assert np.isnan(mean_interval(np.array([np.nan])).value)
+
+
+class TestEstimate:
+    def test_by_hand(self):
+        got = estimate(np.array([[1.0, 3.0], [2.0, 6.0]]))
+        assert got["mean"] == 3
+        # Seed means 2 and 4; within seeds, deviations ∓1 and ∓2.
+        assert got["sd_seeds"] == pytest.approx(np.sqrt(2))
+        assert got["sd_documents"] == pytest.approx(np.sqrt((2 + 8) / 2))
+        assert (got["seeds"], got["documents"], got["undefined"]) == (2, 2, 0)
+        half = stats.t.ppf(0.975, 1) * np.sqrt(2) / np.sqrt(2)
+        assert got["seeds_low"] == pytest.approx(3 - half)
+
+    def test_mean_squares_are_those_of_the_two_way_table(self):
+        rng = np.random.default_rng(0)
+        table = crossed(rng, 1, 4, 9, 1.0, 1.0, 0.5)[..., 0]
+        seeds, documents = np.indices(table.shape)
+        # Sums of squares by projection on indicator columns, not by formula.
+        total = table.ravel() - table.mean()
+
+        def explained(*factors):
+            columns = np.hstack([np.eye(f.max() + 1)[f.ravel()] for f in factors])
+            fit = columns @ np.linalg.lstsq(columns, total, rcond=None)[0]
+            return (fit**2).sum()
+
+        ms_seed, ms_document = explained(seeds) / 3, explained(documents) / 8
+        ms_rest = ((total**2).sum() - explained(seeds, documents)) / 24
+        added = max(ms_seed - ms_rest, 0)
+        freedom = (ms_document + added) ** 2 / (ms_seed**2 / 3 + ms_document**2 / 8)
+        half = stats.t.ppf(0.975, freedom) * np.sqrt((ms_document + added) / 36)
+        assert estimate(table)["high"] - table.mean() == pytest.approx(half)
+
+    def test_one_seed_is_the_interval_over_documents(self):
+        values = np.random.default_rng(0).random(40)
+        got, expected = estimate(values[None]), mean_interval(values)
+        assert (got["low"], got["high"]) == pytest.approx((expected.low, expected.high))
+        assert np.isnan([got["seeds_low"], got["seeds_high"], got["sd_seeds"]]).all()
+
+    def test_equal_seeds_add_nothing(self):
+        values = np.random.default_rng(0).random(40)
+        got, expected = estimate(np.tile(values, (3, 1))), mean_interval(values)
+        assert got["high"] == pytest.approx(expected.high)
+        assert got["sd_seeds"] == pytest.approx(0)
+
+    def test_constant(self):
+        got = estimate(np.full((3, 5), 0.5))
+        assert got["low"] == got["high"] == got["mean"] == 0.5
+
+    def test_a_seed_or_document_without_value_is_left_out(self):
+        values = np.random.default_rng(0).random((3, 10))
+        broken = values.copy()
+        broken[1] = np.nan
+        broken[0, 4] = np.nan
+        got = estimate(broken)
+        expected = estimate(np.delete(values[[0, 2]], 4, axis=1))
+        assert (got["seeds"], got["documents"]) == (2, 9)
+        for name in ("mean", "low", "high", "sd_seeds", "sd_documents"):
+            assert got[name] == pytest.approx(expected[name])
+        assert got["undefined"] == pytest.approx(11 / 30)
+
+    def test_nothing_defined(self):
+        got = estimate(np.full((2, 3), np.nan))
+        assert np.isnan([got["mean"], got["low"], got["sd_documents"]]).all()
+        assert (got["seeds"], got["documents"], got["undefined"]) == (0, 0, 1)
+
+    def test_quantities_do_not_mix(self):
+        tables = crossed(np.random.default_rng(0), 4, 3, 8, 1, 1, 1)
+        tables[0, 1, 2] = np.nan
+        together = estimate(tables)
+        for i in range(4):
+            for name, value in estimate(tables[..., i]).items():
+                assert together[name][i] == pytest.approx(value), name
+
+    @pytest.mark.parametrize("sd_seed", [0.0, 0.03, 0.1])
+    @pytest.mark.parametrize("seeds", [3, 5])
+    def test_covers_as_often_as_it_says(self, seeds, sd_seed):
+        rng = np.random.default_rng(seeds)
+        got = estimate(crossed(rng, 1_500, seeds, 100, sd_seed, 0.1, 0.1))
+        covered = ((got["low"] <= 0) & (got["high"] >= 0)).mean()
+        assert 0.92 <= covered <= 0.98
+
+    def test_resampling_three_seeds_would_not(self):
+        rng = np.random.default_rng(0)
+        covered = []
+        for table in np.moveaxis(crossed(rng, 300, 3, 100, 0.1, 0.1, 0.1), 2, 0):
+            seed = rng.multinomial(3, [1 / 3] * 3, size=300) / 3
+            document = rng.multinomial(100, [0.01] * 100, size=300) / 100
+            low, high = np.percentile(((seed @ table) * document).sum(axis=1), [2.5, 97.5])
+            covered.append(low <= 0 <= high)
+        assert np.mean(covered) < 0.85
+
+    def test_agrees_with_resampling_many_seeds(self):
+        rng = np.random.default_rng(0)
+        table = crossed(rng, 1, 60, 100, 0.1, 0.1, 0.1)[..., 0]
+        seed = rng.multinomial(60, [1 / 60] * 60, size=4_000) / 60
+        document = rng.multinomial(100, [0.01] * 100, size=4_000) / 100
+        low, high = np.percentile(((seed @ table) * document).sum(axis=1), [2.5, 97.5])
+        got = estimate(table)
+        assert abs(got["low"] - low) < 0.12 * (high - low)
+        assert abs(got["high"] - high) < 0.12 * (high - low)
+
+
+@pytest.fixture
+def frame():
+    rng = np.random.default_rng(3)
+    rows = [
+        {
+            "projection": projection,
+            "lam": lam,
+            "seed": seed,
+            "document": document,
+            "tau": rng.random() - (0 if np.isnan(lam) else lam),
+            "dispersion": rng.random(),
+        }
+        for (projection, lam), seed, document in itertools.product(
+            [("softmax", np.nan), ("sparsegen", 0.0), ("sparsegen", 0.5)], range(2), "abcd"
+        )
+    ]
+    return pd.DataFrame(rows)
+
+
+BY = ["projection", "lam"]
+
+
+class TestSummarise:
+    def test_each_cell_by_itself(self, frame):
+        got = summarise(frame, BY)
+        assert len(got) == 6
+        for _, row in got.iterrows():
+            same = frame["lam"].eq(row["lam"]) | (frame["lam"].isna() & np.isnan(row["lam"]))
+            part = frame[frame["projection"].eq(row["projection"]) & same]
+            table = part.pivot_table(row["quantity"], "seed", "document").to_numpy()
+            for name, value in estimate(table).items():
+                assert row[name] == pytest.approx(value), name
+
+    def test_order_of_rows_does_not_matter(self, frame):
+        expected = summarise(frame, BY).sort_values([*BY, "quantity"], ignore_index=True)
+        shuffled = summarise(frame.sample(frac=1, random_state=0), BY)
+        shuffled = shuffled.sort_values([*BY, "quantity"], ignore_index=True)
+        pd.testing.assert_frame_equal(expected, shuffled)
+
+    def test_documents_and_seeds_in_the_index(self, frame):
+        indexed = frame.set_index(["seed", "document"])
+        pd.testing.assert_frame_equal(summarise(indexed, BY), summarise(frame, BY))
+
+    def test_one_cell_and_none(self, frame):
+        one = summarise(frame.query("lam == 0"), [], ["tau"])
+        assert len(one) == 1
+        empty = summarise(frame.iloc[:0], BY, ["tau"])
+        assert list(empty.columns) == list(summarise(frame, BY, ["tau"]).columns)
+
+    def test_refuses_what_it_cannot_tell_apart(self, frame):
+        with pytest.raises(ValueError, match="lacks the column"):
+            summarise(frame, ["projection"])
+
+    def test_names_the_nearest_column(self, frame):
+        with pytest.raises(ValueError, match=r"No column 'taus'.* Did you mean 'tau'"):
+            summarise(frame, BY, ["taus"])
+
+
+class TestDifferences:
+    def test_paired(self, frame):
+        # Documents differ much, the two settings by a constant.
+        easy = frame["document"].map({"a": 0.0, "b": 10.0, "c": 20.0, "d": 30.0})
+        frame = frame.assign(tau=easy + np.where(frame["lam"] == 0.5, 0.25, 0))
+        got = differences(frame.dropna(), "lam", (0.5, 0.0), ["projection"], ["tau"])
+        row = got.iloc[0]
+        assert (row["mean"], row["low"], row["high"]) == pytest.approx((0.25, 0.25, 0.25))
+
+    def test_agrees_with_scipy_for_one_seed(self, frame):
+        one = frame[frame["seed"] == 0].dropna()
+        a, b = (one.loc[one["lam"] == lam, "tau"].to_numpy() for lam in (0.5, 0.0))
+        expected = stats.ttest_rel(a, b).confidence_interval()
+        got = differences(one, "lam", (0.5, 0.0), ["projection"], ["tau"]).iloc[0]
+        assert (got["low"], got["high"]) == pytest.approx((expected.low, expected.high))
+
+    def test_refuses(self, frame):
+        with pytest.raises(ValueError, match=r"No rows with projection = 'entmax'.*softmax"):
+            differences(frame, "projection", ("entmax", "softmax"), [], ["tau"])
+        with pytest.raises(ValueError, match="Several rows with projection = 'sparsegen'"):
+            differences(frame, "projection", ("softmax", "sparsegen"), [], ["tau"])
+
+
+class TestCorrelation:
+    def test_pearson_agrees_with_scipy(self):
+        rng = np.random.default_rng(0)
+        x = rng.random(20)
+        y = x + rng.random(20)
+        expected = stats.pearsonr(x, y)
+        got = correlation_interval(x, y, "pearson", 0.9)
+        assert got.value == pytest.approx(expected.statistic)
+        interval = expected.confidence_interval(0.9)
+        assert (got.low, got.high) == pytest.approx((interval.low, interval.high))
+
+    def test_spearman_agrees_with_scipy(self):
+        rng = np.random.default_rng(0)
+        x, y = rng.integers(0, 5, 30).astype(float), rng.random(30)
+        assert correlation_interval(x, y).value == pytest.approx(stats.spearmanr(x, y).statistic)
+
+    @pytest.mark.parametrize("points", [8, 24])
+    def test_spearman_covers_as_often_as_it_says(self, points):
+        rng = np.random.default_rng(points)
+        truth = 6 / np.pi * np.arcsin(0.6 / 2)  # of a normal pair with correlation .6
+        covered = []
+        for _ in range(1_500):
+            x, rest = rng.normal(size=(2, points))
+            got = correlation_interval(x, 0.6 * x + 0.8 * rest)
+            covered.append(got.low <= truth <= got.high)
+        assert 0.92 <= np.mean(covered) <= 0.99
+
+    def test_spearman_under_ties_finds_nothing_in_noise(self):
+        # Five settings of λ, three seeds each, as in a sweep.
+        rng = np.random.default_rng(0)
+        x = np.repeat([-50, -10, 0, 0.3, 0.6], 3)
+        found = [
+            direction(*correlation_interval(x, rng.normal(size=15))[1:3], "above")
+            for _ in range(1_500)
+        ]
+        assert 0.02 < 1 - found.count("undecided") / len(found) < 0.06
+
+    def test_few_points_in_perfect_order_are_no_certainty(self):
+        four, eight = (correlation_interval(np.arange(n) * 1.0, np.arange(n) * 1.0) for n in (4, 8))
+        assert four.value == eight.value == 1
+        assert four.low < 0 < eight.low < 1
+
+    def test_undefined(self):
+        three = correlation_interval(np.array([1.0, 2, 3]), np.array([1.0, 3, 2]))
+        assert three.value == pytest.approx(0.5)
+        assert np.isnan(three.low)
+        assert three.points == 3
+        assert np.isnan(correlation_interval(np.ones(9), np.arange(9.0)).value)
+        missing = correlation_interval(np.r_[np.nan, np.arange(5.0)], np.arange(6.0))
+        assert missing.points == 5
+
+    def test_correlate_takes_a_run_as_a_point(self, frame):
+        got = correlate(frame, ["projection"], "lam", ["tau"])
+        assert len(got) == 1  # softmax has no λ
+        assert got["points"].iloc[0] == 4
+        assert got["correlation"].iloc[0] < 0
+        assert list(correlate(frame, [], "lam", ["tau"])["points"]) == [4]
+
+
+class TestVerdicts:
+    @pytest.mark.parametrize(
+        ("low", "high", "expected"),
+        [
+            (0.46, 0.54, "same"),
+            (0.56, 0.60, "different"),
+            (0.30, 0.44, "different"),
+            (0.40, 0.60, "undecided"),
+            (0.48, 0.58, "undecided"),
+            (np.nan, np.nan, "undecided"),
+        ],
+    )
+    def test_compare(self, low, high, expected):
+        assert compare(low, high, 0.5, tolerance=0.05) == expected
+
+    @pytest.mark.parametrize(
+        ("low", "high", "above", "below"),
+        [
+            (0.1, 0.2, "supported", "contradicted"),
+            (-0.2, -0.1, "contradicted", "supported"),
+            (-0.1, 0.1, "undecided", "undecided"),
+            (np.nan, np.nan, "undecided", "undecided"),
+        ],
+    )
+    def test_direction(self, low, high, above, below):
+        assert direction(low, high, "above") == above
+        assert direction(low, high, "below") == below

@@ -1,0 +1,134 @@
+import json
+import textwrap
+
+import nbformat
+import pytest
+
+from sparseattn.errors import UserError
+from sparseattn.report import book
+
+SOURCE = """\
+    # ---
+    # jupyter:
+    #   kernelspec:
+    #     display_name: Python 3
+    #     language: python
+    #     name: python3
+    # ---
+
+    # %% [markdown]
+    # # A page
+
+    # %% tags=["parameters", "hide-input"]
+    lams = [0.0]
+
+    # %%
+    from sparseattn.report import parameters
+
+    p = parameters.check(globals(), "01-page")
+
+    # %%
+    # NBVAL_CHECK_OUTPUT
+    print(1 / (1 - p.lams[0]))
+
+    # %%
+    from sparseattn.report.provenance import Provenance
+
+    Provenance("01-page", p)
+    """
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project of one notebook, apart from ours."""
+    root = tmp_path / "project"
+    for folder in ("book", "notebooks"):
+        (root / folder).mkdir(parents=True)
+    (root / "pyproject.toml").touch()
+    (root / "requirements.txt").write_text("torch\n")
+    (root / "notebooks" / "01-page.py").write_text(textwrap.dedent(SOURCE))
+    monkeypatch.setenv("SPARSEATTN_ROOT", str(root))
+    return root
+
+
+@pytest.fixture
+def executed(project):
+    return book.execute("01-page", {"lams": [0.5]}, project / "out.ipynb")
+
+
+def test_execution_uses_the_parameters_and_records_its_origin(executed):
+    notebook = nbformat.read(executed, as_version=4)
+    texts = [o.get("text", "") for c in notebook.cells for o in c.get("outputs", [])]
+    assert any("2.0" in text for text in texts)
+    origin = notebook.metadata["sparseattn"]
+    assert origin["parameters"] == {"lams": [0.5]}
+    assert "report/parameters.py" in origin["modules"]
+    assert (
+        "models/training.py" not in origin["modules"]
+    )  # what the page does not import, it owes nothing
+    assert 0 < origin["seconds"] < 600
+    assert origin["runs"] == []
+    assert "jupytext" not in notebook.metadata
+    assert "papermill" not in json.dumps(notebook.metadata)
+
+
+def test_current_until_something_it_came_from_changes(project, executed):
+    def current(lam=0.5):
+        return book.is_current("01-page", {"lams": [lam]}, executed)
+
+    assert current()
+    assert not current(lam=0.25)
+    source = project / "notebooks" / "01-page.py"
+    source.write_text(source.read_text() + "\n# %% [markdown]\n# More.\n")
+    assert not current()
+
+
+def test_a_changed_module_or_requirement_is_noticed(project, executed):
+    origin = nbformat.read(executed, as_version=4)
+    inputs = origin.metadata["sparseattn"]["inputs"]
+    inputs["src/report/parameters.py"] = "0" * 64
+    nbformat.write(origin, executed)
+    assert not book.is_current("01-page", {"lams": [0.5]}, executed)
+    assert not book.is_current("01-page", {"lams": [0.5]}, project / "absent.ipynb")
+
+
+def test_a_failing_cell_leaves_no_notebook(project):
+    source = project / "notebooks" / "01-page.py"
+    source.write_text(source.read_text().replace("1 / (1 - p.lams[0])", "1 / 0"))
+    with pytest.raises(RuntimeError, match=r"01-page.*failed(.|\n)*ZeroDivisionError"):
+        book.execute("01-page", {}, project / "out.ipynb")
+    assert not (project / "out.ipynb").exists()
+
+
+def test_bad_parameters_stop_before_anything_starts(project):
+    with pytest.raises(UserError, match="Did you mean 'lams'"):
+        book.execute("01-page", {"lamz": [0.5]}, project / "out.ipynb")
+    assert not (project / "out.ipynb").exists()
+    file = project / "parameters.yml"
+    file.write_text("lamz: [0.5]\n")
+    with pytest.raises(UserError, match=r"no notebook declares it.*Did you mean 'lams'"):
+        book.build(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("- 1\n", "holds a list; expected lines like"), ("a: [\n", "is not YAML")],
+)
+def test_parameter_files_that_are_none(tmp_path, content, message):
+    file = tmp_path / "parameters.yml"
+    file.write_text(content)
+    with pytest.raises(UserError, match=message):
+        book.read_parameters(file)
+    with pytest.raises(UserError, match="No such file"):
+        book.read_parameters(tmp_path / "absent.yml")
+
+
+def test_pair_keeps_only_checked_outputs(project):
+    paired = nbformat.read(book.pair("01-page"), as_version=4)
+    outputs = {
+        cell.source.splitlines()[0]: cell.outputs
+        for cell in paired.cells
+        if cell.cell_type == "code" and cell.outputs
+    }
+    assert list(outputs) == ["# NBVAL_CHECK_OUTPUT"]
+    assert outputs["# NBVAL_CHECK_OUTPUT"][0]["text"] == "1.0\n"

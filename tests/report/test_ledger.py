@@ -1,0 +1,164 @@
+import csv
+import html
+import json
+import re
+
+import pandas as pd
+import pytest
+import tiny
+
+from sparseattn.charts.tables import Table
+from sparseattn.experiments import adversaries
+from sparseattn.experiments.runs import Store
+from sparseattn.report import builds, ledger, links
+from sparseattn.report.ledger_table import ledger_table
+from sparseattn.results import published
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("store"))
+    task = tiny.task()
+    sparse = {"projection": "sparsegen", "lam": -1.0, "seed": 1}
+    return [store.compute(tiny.spec(**more), task) for more in ({}, sparse)]
+
+
+@pytest.fixture(scope="module")
+def adversary(runs):
+    (spec,) = adversaries.grid([runs[0].spec], ["frozen"])
+    return adversaries.Adversaries(runs[0].path.parents[1]).compute(spec, tiny.task())
+
+
+@pytest.fixture(scope="module")
+def frame(runs):
+    return ledger.entries(runs, {runs[0].key: ["02-tasks", "05-agreement"]})
+
+
+def rows_of(table: Table):
+    """Each row's id and data, by the markup."""
+    found = {}
+    for key, data in re.findall(r'<tr id="(\w+)"((?: data-\w+="[^"]*")*)>', table.markup):
+        pairs = re.findall(r'data-(\w+)="([^"]*)"', data)
+        found[key] = {name: html.unescape(value).split("|") for name, value in pairs}
+    return found
+
+
+def test_an_entry_says_what_the_run_says(runs, frame):
+    assert list(frame["key"]) == [run.key for run in runs]
+    for run, row in zip(runs, frame.to_dict("records"), strict=True):
+        assert row["accuracy"] == run.manifest["accuracy"]
+        assert row["seconds"] == pytest.approx(sum(run.manifest["seconds"].values()))
+        assert row["fingerprint"] == run.manifest["task"]["fingerprint"]
+        assert row["origin"] == "this build"
+        assert row["state"] == "current"
+    assert list(frame["pages"]) == ["02-tasks 05-agreement", ""]
+
+
+def test_an_adversary_has_numbers_of_its_own_and_its_base_s_cell(runs, adversary):
+    run, other = ledger.entries([runs[0], adversary], {}).to_dict("records")
+    assert other["key"] == adversary.key
+    assert [one["adversary"] for one in (run, other)] == [links.NO_ADVERSARY, "frozen"]
+    assert other["rests_on"] == runs[0].key
+    assert other["accuracy"] == adversary.manifest["accuracy"]
+    assert other["seconds"] == pytest.approx(sum(other[stage] for stage in ledger.STAGES), abs=0.01)
+    assert other["epochs"] == adversary.spec.epochs != run["epochs"]
+    for name in ("task", "classifier", "sparsity", "seed", "fingerprint"):
+        assert other[name] == run[name]
+    assert other["state"] == "current"
+
+
+def test_an_adversary_can_be_chosen_and_leads_to_its_base(runs, adversary):
+    table = ledger_table(ledger.entries([runs[0], adversary], {}), "Runs.")
+    assert rows_of(table)[adversary.key]["adversary"] == ["frozen"]
+    assert '<option value="frozen">' in table.markup
+    assert f'href="11-ledger.html#{runs[0].key}"' in table.markup
+
+
+def test_what_a_build_used_is_found_in_its_store(runs, adversary, monkeypatch):
+    monkeypatch.setenv("SPARSEATTN_STORE", str(runs[0].path.parents[1]))
+    keys = [adversary.key, "0" * 16, runs[1].key]
+    assert [one.key for one in builds.stored(keys)] == [adversary.key, runs[1].key]
+
+
+def test_hours_add_up(frame):
+    hours = ledger.times(frame)
+    assert hours["hours"].sum() == pytest.approx(frame["seconds"].sum() / 3600)
+    assert list(hours["stage"]) == list(ledger.STAGES.values())
+    assert set(hours["runs"]) == {2}
+
+
+def test_every_published_run_is_listed_once():
+    known = [*published.runs(), *published.adversary_runs()]
+    found = ledger.everything("00")  # before any page of a build
+    assert list(found["key"]) == [one.key for one in known]
+    assert found["key"].is_unique
+    assert set(found["origin"]) <= {"published"}
+
+
+def test_nothing_published_is_a_table_too():
+    empty = ledger.entries([], {})
+    assert ledger.times(empty).empty
+    assert rows_of(ledger_table(empty, "Runs.")) == {}
+
+
+def test_rows_are_addressable_and_carry_their_choices(frame):
+    rows = rows_of(ledger_table(frame, "Runs."))
+    one, two = frame["key"]
+    assert list(rows) == [one, two]
+    assert rows[one]["lam"] == [""]
+    assert rows[two]["lam"] == [links.ANY, "-1"]
+    assert rows[two]["seed"] == ["1"]
+    assert rows[one]["page"] == ["02-tasks", "05-agreement"]
+
+
+def test_each_value_of_a_row_can_be_chosen(frame):
+    table = ledger_table(frame, "Runs.")
+    menus = dict(re.findall(r'<select name="(\w+)">(.*?)</select>', table.markup))
+    seen = {}
+    for data in rows_of(table).values():
+        for name, values in data.items():
+            seen.setdefault(name, set()).update(value for value in values if value)
+    for name, values in seen.items():
+        assert (name in menus) == (len(values) > 1)  # one value leaves nothing to choose
+        for value in values if name in menus else ():
+            assert f'<option value="{value}">' in menus[name]
+
+
+def test_the_download_has_a_line_a_row(frame):
+    table = ledger_table(frame, "Runs.")
+    (held,) = re.findall(r'class="ledger-csv">(.*?)</script>', table.markup)
+    lines = json.loads(held)
+    assert len(lines) == len(frame) + 1
+    read = list(csv.DictReader(lines))
+    assert [row["key"] for row in read] == list(frame["key"])
+    assert float(read[1]["lam"]) == -1
+
+
+def test_text_is_escaped(frame):
+    hostile = frame.assign(task='<b>"x"', processor="<script>", pages="<i>")
+    markup = ledger_table(hostile, "A & B").markup
+    assert "<b>" not in markup
+    assert "<i>" not in markup
+    assert "<script>" not in markup.replace('<script type="application/json"', "")
+    assert "A &amp; B" in markup
+
+
+def test_the_command_to_check_a_run_is_in_its_row(frame):
+    recorded = frame.assign(origin="published")
+    markup = ledger_table(recorded, "Runs.").markup
+    for key in frame["key"]:
+        assert f"sparseattn recompute {key}" in markup
+    assert "recompute" not in ledger_table(frame, "Runs.").markup
+
+
+def test_what_is_unknown_of_some_rows_breaks_none(frame):
+    both = frame.assign(gpu=["H200", None], commit=[None, "abc"], rests_on=[None, "f" * 16])
+    markup = ledger_table(both, "Runs.").markup
+    assert "nan" not in markup.replace("NaN", "").split('class="ledger-csv"')[0].lower()
+    assert ", H200" in markup
+    assert f'href="11-ledger.html#{"f" * 16}"' in markup
+
+
+def test_many_runs_stay_light(frame):
+    many = pd.concat([frame] * 200, ignore_index=True)
+    assert len(ledger_table(many, "Runs.").markup) < 2_000_000

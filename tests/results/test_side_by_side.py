@@ -1,0 +1,118 @@
+"""Published tasks and a page's own runs stay apart, and beside the paper's figures and chance."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sparseattn.measures.statistics import summarise
+from sparseattn.results import paper, side_by_side
+
+
+def measured(task, projections=("softmax", "sparsemax"), seeds=2, documents=5):
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "key": f"{task}{projection}{seed}",
+            "task": task,
+            "encoder": "bilstm",
+            "alignment": "additive",
+            "projection": projection,
+            "lam": 0.0 if projection == "sparsemax" else np.nan,
+            "alpha": None,
+            "seed": seed,
+            "classifier": "BiLSTM, additive",
+            "document": document,
+            "length": 20.0,
+            "influence_dispersion": rng.uniform(0.8, 0.9),
+            "chance": document / 10,
+        }
+        for projection in projections
+        for seed in range(seeds)
+        for document in range(documents)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_a_task_published_and_live_is_shown_twice():
+    sst = measured("sst")
+    frame = side_by_side.joined({"SST": sst, "IMDb": sst[:0]}, sst)
+    assert list(frame["origin"].unique()) == ["SST", "SST (live)"]
+    assert frame["origin"].value_counts().to_dict() == {"SST": len(sst), "SST (live)": len(sst)}
+
+
+def test_nothing_at_all():
+    empty = measured("sst")[:0]
+    assert "origin" in side_by_side.joined({"SST": empty}, empty)
+
+
+def test_the_papers_figures_come_for_each_origin_of_their_task():
+    frame = side_by_side.joined({"SST": measured("sst")}, measured("planted"))
+    theirs = side_by_side.reported(paper.table1(), frame)
+    assert set(theirs["origin"]) == {"SST"}
+    assert len(theirs) == len(paper.table1().query("task == 'sst'"))
+    assert set(theirs["classifier"]) == {"BiLSTM, additive", "Transformer, scaled dot"}
+    assert (theirs["mean"] == theirs["value"]).all()
+    assert side_by_side.reported(paper.table1(), frame[frame["task"] == "planted"]) is None
+
+
+def test_claims_are_judged_on_each_origin_by_itself():
+    low = measured("planted").assign(influence_dispersion=0.01)
+    frame = side_by_side.joined({"SST": measured("sst")}, low)
+    judged = side_by_side.verdicts(frame, [1, 2])
+    first = judged[judged["number"] == 1].set_index("origin")["verdict"]
+    assert first.to_dict() == {"SST": "supported", "Planted (live)": "contradicted"}
+    assert list(judged["number"]) == [1, 1, 2, 2]
+    assert side_by_side.by_outcome(judged, 1) == "supported on SST; contradicted on Planted (live)"
+    assert side_by_side.balance(judged, 1) == "mixed"
+    told = side_by_side.rules(judged)
+    for number, start in ((1, "The paper's Table 1 has"), (2, "The paper's Figure 2 has")):
+        assert f"*Claim {number} in the paper.* {start}" in told
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (["supported", "undecided"], "supported"),
+        (["contradicted", "not measured here"], "contradicted"),
+        (["supported", "undecided", "contradicted"], "mixed"),
+        (["undecided", "not measured here"], "undecided"),
+    ],
+)
+def test_balance(found, expected):
+    judged = pd.DataFrame({"number": 5, "verdict": found})
+    assert side_by_side.balance(judged, 5) == expected
+    others = pd.DataFrame({"number": 4, "verdict": ["supported", "contradicted"]})
+    assert side_by_side.balance(pd.concat([others, judged]), 5) == expected
+
+
+def test_without_lambda_leaves_something_of_each_origin():
+    rows = pd.DataFrame(
+        {"origin": ["SST"] * 3 + ["Planted (live)"] * 2, "lam": [np.nan, -1.0, 0.0, 0.5, -10.0]}
+    )
+    assert list(side_by_side.without_lambda(rows).index) == [0, 2, 3, 4]
+
+
+def test_pooled_averages_what_is_not_named():
+    frame = measured("sst")
+    pooled = side_by_side.pooled(frame, ["task"], ["influence_dispersion"])
+    assert len(pooled) == len(frame) / 2  # one row for each seed and document
+    values = frame.pivot_table("influence_dispersion", ["seed", "document"], "projection")
+    np.testing.assert_allclose(
+        pooled.set_index(["seed", "document"]).sort_index()["influence_dispersion"],
+        values.mean(axis=1),
+    )
+
+
+@pytest.mark.parametrize("by", [["task"], ["task", "lam"]])
+def test_chance_is_that_of_the_same_cell(by):
+    frame = measured("sst").assign(other=1.0)
+    frame.loc[frame["projection"] == "softmax", "chance"] += 1
+    quantities = ["other", "influence_dispersion", "chance"]
+    source = side_by_side.pooled(frame, by, quantities)
+    summary = summarise(source, by, quantities)
+    rows = side_by_side.beside_chance(
+        summary, {"influence_dispersion": "chance", "other": "chance"}
+    )
+    assert list(rows["quantity"].unique()) == ["influence_dispersion", "other"]
+    expected = summary[summary["quantity"] == "chance"]["mean"]
+    np.testing.assert_allclose(rows["null"], [*expected, *expected])

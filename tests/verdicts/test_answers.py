@@ -1,0 +1,96 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from sparseattn.verdicts.answers import headline, shares
+
+VERDICTS = pd.DataFrame({"verdict": ["supported", "undecided", "undecided"]})
+
+
+def measurements(attention, gradient, loo, spread=0.01):
+    """Effective tokens under softmax, and under sparsemax as the given shares of them."""
+    rng = np.random.default_rng(0)
+    factors = {
+        "attention_effective": attention,
+        "effective_inputs_gradient": gradient,
+        "effective_inputs_loo": loo,
+    }
+    rows = []
+    for seed in range(3):
+        for document in range(40):
+            for projection in ("softmax", "sparsemax"):
+                row = {
+                    "task": "sst",
+                    "encoder": "bilstm",
+                    "alignment": "additive",
+                    "projection": projection,
+                    "seed": seed,
+                    "document": document,
+                }
+                for name, factor in factors.items():
+                    noise = np.exp(rng.normal(0, spread))
+                    row[name] = 10 * noise * (factor if projection == "sparsemax" else 1)
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def of_one(frame):
+    return headline({"SST": frame}, {"SST": VERDICTS})
+
+
+@pytest.mark.parametrize(
+    ("shares", "answer"),
+    [
+        ((0.2, 1.0, 1.0), "No."),
+        ((0.2, 0.9, 1.0), "Less than it seems."),
+        ((0.2, 0.1, 1.0), "Yes, in this respect."),
+        ((1.0, 1.0, 1.0), "Undecided."),
+    ],
+)
+def test_answer_follows_the_rule(shares, answer):
+    assert of_one(measurements(*shares)).startswith(f"**{answer}**")
+
+
+def test_tasks_that_answer_alike_are_named_together():
+    narrowing, not_so = measurements(0.2, 0.9, 1.0), measurements(0.3, 1.0, 1.0)
+    frames = {"A": narrowing, "B": not_so, "C": narrowing}
+    text = headline(frames, dict.fromkeys(frames, VERDICTS))
+    assert text.startswith("**Less than it seems on A and C; no on B.** On A, B and C, attention")
+    assert "over 20% to 30% as many tokens" in text
+
+
+def test_a_claim_counts_where_all_tasks_agree():
+    other = pd.DataFrame({"verdict": ["supported", "undecided", "contradicted"]})
+    frames = dict.fromkeys("AB", measurements(0.2, 1.0, 1.0))
+    text = headline(frames, {"A": VERDICTS, "B": other})
+    assert "Of the paper's 3 claims, 1 is supported throughout, 0 are contradicted" in text
+    assert "; 2 depend on the task" in text
+
+
+def test_factors_are_those_planted():
+    frame = measurements(0.2, 0.5, 0.9)
+    assert "attention under sparsemax spreads over 20% as many tokens" in of_one(frame)
+    assert "over 50% (gradient) and 90% (leave-one-out)" in of_one(frame)
+    found = shares(frame).set_index("of")
+    np.testing.assert_allclose(found["mean"], [0.2, 0.5, 0.9], rtol=0.02)
+    assert (found["low"] <= found["mean"]).all()
+    assert (found["mean"] <= found["high"]).all()
+
+
+def test_a_classifier_under_one_projection_is_left_out():
+    """Its level is its own, and would pass for an effect of the projection."""
+    frame = measurements(0.2, 0.5, 0.9)
+    alone = frame[frame["projection"] == "sparsemax"].assign(alignment="dot")
+    quantities = [name for name in frame if "effective" in name]
+    alone[quantities] *= 100
+    pd.testing.assert_frame_equal(shares(pd.concat([frame, alone])), shares(frame))
+
+
+def test_wide_intervals_do_not_say_no():
+    assert of_one(measurements(0.2, 1.0, 1.0, spread=8)).startswith("**Undecided.**")
+
+
+def test_without_both_projections_there_is_no_answer():
+    frame = measurements(0.2, 1.0, 1.0).query("projection == 'softmax'")
+    assert "no answer to give" in of_one(frame)
+    assert shares(frame).empty
