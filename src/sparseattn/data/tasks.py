@@ -42,10 +42,10 @@ class Documents:
         For each document which of its n words truly decide the label, where that is known.
     """
 
-    ids: tuple[Int64[Tensor, "_"], ...]
+    ids: tuple[Int64[Tensor, " _"], ...]
     labels: Float32[Tensor, " documents"]
     keys: tuple[str, ...]
-    evidence: tuple[Bool[Tensor, "_"], ...] | None = None
+    evidence: tuple[Bool[Tensor, " _"], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -98,7 +98,7 @@ class Task:
     def __post_init__(self) -> None:
         object.__setattr__(self, "fingerprint", _fingerprint(self))
 
-    def words(self, ids: Int64[Tensor, "_"]) -> list[str]:
+    def words(self, ids: Int64[Tensor, " _"]) -> list[str]:
         """Return the n words of a document, without its markers."""
         return [self.vocabulary[i] for i in ids[1:-1].tolist()]
 
@@ -188,7 +188,7 @@ def load_task(name: str, options: Mapping[str, object] | None = None) -> Task:
     return _task(name, prepare_paper(name, read_corpus(name)))
 
 
-def imdb_texts(task: Task) -> list[Int64[Tensor, "_"]]:
+def imdb_texts(task: Task) -> list[Int64[Tensor, " _"]]:
     """Return IMDb's training texts in the words of another task, to train word vectors on.
 
     Parameters

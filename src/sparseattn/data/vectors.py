@@ -236,7 +236,7 @@ def _lines(path: Path, size: int) -> Iterator[tuple[int, str, str]]:
 
 
 def train_vectors(
-    documents_ids: Sequence[Int64[Tensor, "_"]],
+    documents_ids: Sequence[Int64[Tensor, " _"]],
     vocabulary: Sequence[str],
     size: int,
     seed: int = 0,
@@ -290,7 +290,7 @@ def train_vectors(
 
 
 def cooccurrences(
-    documents_ids: Sequence[Int64[Tensor, "_"]], words: int, window: int = 5
+    documents_ids: Sequence[Int64[Tensor, " _"]], words: int, window: int = 5
 ) -> Matrix:
     """Count how often two words stand within a window of one another.
 

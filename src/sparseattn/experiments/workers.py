@@ -83,7 +83,7 @@ def in_processes(
     start = context()
     packed: dict[int, bytes] = {}
     waiting = list(reversed(specs))
-    running: dict[Connection[Any, Any], tuple[Spec, Any]] = {}
+    running: dict[Connection[Any, Any], tuple[Wanted, Any]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
