@@ -78,7 +78,7 @@ from sparseattn.measures.statistics import differences, summarise
 from sparseattn.results import jacobians as norms
 from sparseattn.results import paper, published, side_by_side
 from sparseattn.results.frames import classifier_names
-from sparseattn.verdicts import replication
+from sparseattn.verdicts import answers, replication
 
 runs = p.runs()
 frame = side_by_side.together(runs, p.tasks)
@@ -417,7 +417,7 @@ table(
 # ## Verdict
 
 # %% tags=["hide-input"]
-judged = side_by_side.verdicts(frame, [1])
+judged = answers.judge(frame, [1])
 held = (judged["verdict"] == "supported").sum()
 share, first = (own[own["quantity"] == name] for name in list(OWN)[:2])
 leads = (first["low"] > first["null"]).sum()

@@ -75,7 +75,7 @@ from sparseattn.measures.nulls import null_dispersion
 from sparseattn.measures.statistics import correlate, summarise
 from sparseattn.results import paper, published, side_by_side
 from sparseattn.results.frames import classifier_names
-from sparseattn.verdicts import replication
+from sparseattn.verdicts import answers, replication
 from sparseattn.verdicts.contradictions import contradictions
 
 KINDS = {"gradient": "gradient", "loo": "leave-one-out"}
@@ -536,13 +536,13 @@ table(
 # correlations above has Pearson's).
 
 # %% tags=["hide-input"]
-judged = side_by_side.verdicts(frame, [2, 3])
+judged = answers.judge(frame, [2, 3])
 NARROW = {"supported": "No.", "contradicted": "Yes.", "undecided": "Undecided."}
 NARROW["mixed"] = "It depends on the task."
 Markdown(
-    f"**{NARROW[side_by_side.balance(judged, 2)]}** Importance stays "
-    f"spread out under sparse attention, says claim 2: {side_by_side.by_outcome(judged, 2)}. It "
-    f"spreads more as attention gets sparser, says claim 3: {side_by_side.by_outcome(judged, 3)}."
+    f"**{NARROW[answers.balance(judged, 2)]}** Importance stays "
+    f"spread out under sparse attention, says claim 2: {answers.by_outcome(judged, 2)}. It "
+    f"spreads more as attention gets sparser, says claim 3: {answers.by_outcome(judged, 3)}."
 )
 
 # %% tags=["hide-input"]
@@ -553,7 +553,7 @@ table(
 )
 
 # %% tags=["hide-input"]
-Markdown(side_by_side.rules(judged))
+Markdown(answers.rules(judged))
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT

@@ -77,6 +77,7 @@ from sparseattn.measures.per_document import attended_auc
 from sparseattn.measures.statistics import correlate, summarise
 from sparseattn.results import paper, published, side_by_side, variants
 from sparseattn.results.frames import cell, classifier_names
+from sparseattn.verdicts import answers
 
 KINDS = ("gradient", "loo")
 TAUS = [f"tau_{of}_{kind}" for of in ("inputs", "hidden") for kind in KINDS]
@@ -600,7 +601,7 @@ shown
 # ## Verdict
 
 # %% tags=["hide-input"]
-judged = side_by_side.verdicts(frame, [4, 5])
+judged = answers.judge(frame, [4, 5])
 HELPS = {
     "supported": "Sparsity does not help.",
     "contradicted": "Sparsity helps.",
@@ -608,9 +609,9 @@ HELPS = {
     "mixed": "Whether sparsity helps depends on the task.",
 }
 Markdown(
-    f"**{HELPS[side_by_side.balance(judged, 5)]}** Attention agrees more with hidden states than "
-    f"with inputs, says claim 4: {side_by_side.by_outcome(judged, 4)}. The sparser it is, "
-    f"the less it agrees with inputs, says claim 5: {side_by_side.by_outcome(judged, 5)}."
+    f"**{HELPS[answers.balance(judged, 5)]}** Attention agrees more with hidden states than "
+    f"with inputs, says claim 4: {answers.by_outcome(judged, 4)}. The sparser it is, "
+    f"the less it agrees with inputs, says claim 5: {answers.by_outcome(judged, 5)}."
 )
 
 # %% tags=["hide-input"]
@@ -621,7 +622,7 @@ table(
 )
 
 # %% tags=["hide-input"]
-Markdown(side_by_side.rules(judged))
+Markdown(answers.rules(judged))
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT

@@ -55,36 +55,6 @@ def test_the_papers_figures_come_for_each_origin_of_their_task():
     assert side_by_side.reported(paper.table1(), frame[frame["task"] == "planted"]) is None
 
 
-def test_claims_are_judged_on_each_origin_by_itself():
-    low = measured("planted").assign(influence_dispersion=0.01)
-    frame = side_by_side.joined({"SST": measured("sst")}, low)
-    judged = side_by_side.verdicts(frame, [1, 2])
-    first = judged[judged["number"] == 1].set_index("origin")["verdict"]
-    assert first.to_dict() == {"SST": "supported", "Planted (live)": "contradicted"}
-    assert list(judged["number"]) == [1, 1, 2, 2]
-    assert side_by_side.by_outcome(judged, 1) == "supported on SST; contradicted on Planted (live)"
-    assert side_by_side.balance(judged, 1) == "mixed"
-    told = side_by_side.rules(judged)
-    for number, start in ((1, "The paper's Table 1 has"), (2, "The paper's Figure 2 has")):
-        assert f"*Claim {number} in the paper.* {start}" in told
-
-
-@pytest.mark.parametrize(
-    ("found", "expected"),
-    [
-        (["supported", "undecided"], "supported"),
-        (["contradicted", "not measured here"], "contradicted"),
-        (["supported", "undecided", "contradicted"], "mixed"),
-        (["undecided", "not measured here"], "undecided"),
-    ],
-)
-def test_balance(found, expected):
-    judged = pd.DataFrame({"number": 5, "verdict": found})
-    assert side_by_side.balance(judged, 5) == expected
-    others = pd.DataFrame({"number": 4, "verdict": ["supported", "contradicted"]})
-    assert side_by_side.balance(pd.concat([others, judged]), 5) == expected
-
-
 def test_without_lambda_leaves_something_of_each_origin():
     rows = pd.DataFrame(
         {"origin": ["SST"] * 3 + ["Planted (live)"] * 2, "lam": [np.nan, -1.0, 0.0, 0.5, -10.0]}

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sparseattn.verdicts import answers
 from sparseattn.verdicts.answers import headline, shares
 
 VERDICTS = pd.DataFrame({"verdict": ["supported", "undecided", "undecided"]})
@@ -94,3 +95,36 @@ def test_without_both_projections_there_is_no_answer():
     frame = measurements(0.2, 1.0, 1.0).query("projection == 'softmax'")
     assert "no answer to give" in of_one(frame)
     assert shares(frame).empty
+
+
+def test_claims_are_judged_on_each_origin_by_itself():
+    sst = measurements(1, 1, 1).assign(
+        classifier="BiLSTM, additive", key="a", lam=np.nan, alpha=None, length=20.0
+    )
+    high = sst.assign(origin="SST", influence_dispersion=0.8 + sst["document"] / 400)
+    low = sst.assign(origin="Planted (live)", task="planted", influence_dispersion=0.01)
+    judged = answers.judge(pd.concat([high, low]), [1, 2])
+    first = judged[judged["number"] == 1].set_index("origin")["verdict"]
+    assert first.to_dict() == {"SST": "supported", "Planted (live)": "contradicted"}
+    assert list(judged["number"]) == [1, 1, 2, 2]
+    assert answers.by_outcome(judged, 1) == "supported on SST; contradicted on Planted (live)"
+    assert answers.balance(judged, 1) == "mixed"
+    told = answers.rules(judged)
+    for number, start in ((1, "The paper's Table 1 has"), (2, "The paper's Figure 2 has")):
+        assert f"*Claim {number} in the paper.* {start}" in told
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (["supported", "undecided"], "supported"),
+        (["contradicted", "not measured here"], "contradicted"),
+        (["supported", "undecided", "contradicted"], "mixed"),
+        (["undecided", "not measured here"], "undecided"),
+    ],
+)
+def test_balance(found, expected):
+    judged = pd.DataFrame({"number": 5, "verdict": found})
+    assert answers.balance(judged, 5) == expected
+    others = pd.DataFrame({"number": 4, "verdict": ["supported", "contradicted"]})
+    assert answers.balance(pd.concat([others, judged]), 5) == expected

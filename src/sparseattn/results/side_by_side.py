@@ -11,8 +11,6 @@ from sparseattn.charts.colours import label
 from sparseattn.experiments.runs import Run
 from sparseattn.results import paper, published
 from sparseattn.results.frames import classifier_names, measurements
-from sparseattn.verdicts import claims
-from sparseattn.wording import listed
 
 LIVE = "(live)"
 
@@ -114,81 +112,3 @@ def reported(figures: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame | None:
     if known.empty:
         return None
     return known.assign(classifier=classifier_names(known), mean=known["value"])
-
-
-def verdicts(frame: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
-    """Judge some claims on each origin's measurements by themselves.
-
-    Parameters
-    ----------
-    frame
-        As from `together`.
-    numbers
-        Those of the claims.
-
-    Returns
-    -------
-    DataFrame
-        As from `verdicts.claims.verdicts`, with ``origin``; ordered by claim.
-    """
-    found = pd.concat(
-        [
-            claims.verdicts(part).assign(origin=origin)
-            for origin, part in frame.groupby("origin", sort=False)
-        ],
-        ignore_index=True,
-    )
-    found = found[found["number"].isin(numbers)]
-    return found.sort_values("number", kind="stable", ignore_index=True)
-
-
-def balance(judged: pd.DataFrame, number: int) -> str:
-    """Say on which side the origins' verdicts on one claim lie.
-
-    Parameters
-    ----------
-    judged
-        From `verdicts`.
-    number
-        That of the claim.
-
-    Returns
-    -------
-    str
-        ``supported`` where some origin supports the claim and none contradicts it,
-        ``contradicted`` the other way round, ``mixed`` where some do either, else ``undecided``.
-    """
-    found = set(judged.loc[judged["number"] == number, "verdict"])
-    decided = found & {"supported", "contradicted"}
-    return "mixed" if len(decided) == 2 else decided.pop() if decided else "undecided"
-
-
-def by_outcome(judged: pd.DataFrame, number: int) -> str:
-    """Say what became of one claim where: ``supported on SST and IMDb; undecided on 20News``.
-
-    Parameters
-    ----------
-    judged
-        From `verdicts`.
-    number
-        That of the claim.
-    """
-    rows = judged[judged["number"] == number]
-    return "; ".join(
-        f"{outcome} on {listed(list(part['origin']))}"
-        for outcome, part in rows.groupby("verdict", sort=False)
-    )
-
-
-def rules(judged: pd.DataFrame) -> str:
-    """Return as Markdown how each claim was judged, and what the paper has on it.
-
-    Parameters
-    ----------
-    judged
-        From `verdicts`.
-    """
-    return "\n\n".join(
-        f"*Claim {one['number']} in the paper.* {one['paper']} *Rule.* {one['rule']}"
-        for one in judged.drop_duplicates("number").to_dict("records")
-    )

@@ -1,4 +1,4 @@
-"""The report's answer in a few sentences, computed from the measurements of this build."""
+"""What the verdicts come to: the report's answer in a few sentences, and each page's."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sparseattn.measures.statistics import differences
+from sparseattn.verdicts import claims
 from sparseattn.wording import listed, span
 
 _NAMES = {
@@ -40,11 +41,11 @@ def headline(measurements: Mapping[str, pd.DataFrame], verdicts: Mapping[str, pd
     """
     found = {task: _changes(frame) for task, frame in measurements.items()}
     known = {task: changes for task, changes in found.items() if changes is not None}
-    claims = _tally(list(verdicts.values()))
+    tally = _tally(list(verdicts.values()))
     if not known:
         return (
             "This build does not hold both softmax and sparsemax, so it has no answer to give. "
-            f"{claims}"
+            f"{tally}"
         )
     answers: dict[str, list[str]] = {}
     for task, changes in known.items():
@@ -60,7 +61,7 @@ def headline(measurements: Mapping[str, pd.DataFrame], verdicts: Mapping[str, pd
     return (
         f"**{told[0].upper()}{told[1:]}.** On {listed(list(known))}, attention under "
         f"sparsemax spreads over {attention} as many tokens as under softmax; the importance of "
-        f"the inputs over {gradient} (gradient) and {loo} (leave-one-out) as many. {claims}"
+        f"the inputs over {gradient} (gradient) and {loo} (leave-one-out) as many. {tally}"
     )
 
 
@@ -88,6 +89,84 @@ def shares(measurements: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=["of", "mean", "low", "high"])
     factors = np.exp(changes.loc[list(_NAMES), ["mean", "low", "high"]].astype(float))
     return factors.assign(of=list(_NAMES.values())).reset_index(drop=True)
+
+
+def judge(frame: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
+    """Judge some claims on each origin's measurements by themselves.
+
+    Parameters
+    ----------
+    frame
+        As from `together`.
+    numbers
+        Those of the claims.
+
+    Returns
+    -------
+    DataFrame
+        As from `verdicts.claims.verdicts`, with ``origin``; ordered by claim.
+    """
+    found = pd.concat(
+        [
+            claims.verdicts(part).assign(origin=origin)
+            for origin, part in frame.groupby("origin", sort=False)
+        ],
+        ignore_index=True,
+    )
+    found = found[found["number"].isin(numbers)]
+    return found.sort_values("number", kind="stable", ignore_index=True)
+
+
+def balance(judged: pd.DataFrame, number: int) -> str:
+    """Say on which side the origins' verdicts on one claim lie.
+
+    Parameters
+    ----------
+    judged
+        From `judge`.
+    number
+        That of the claim.
+
+    Returns
+    -------
+    str
+        ``supported`` where some origin supports the claim and none contradicts it,
+        ``contradicted`` the other way round, ``mixed`` where some do either, else ``undecided``.
+    """
+    found = set(judged.loc[judged["number"] == number, "verdict"])
+    decided = found & {"supported", "contradicted"}
+    return "mixed" if len(decided) == 2 else decided.pop() if decided else "undecided"
+
+
+def by_outcome(judged: pd.DataFrame, number: int) -> str:
+    """Say what became of one claim where: ``supported on SST and IMDb; undecided on 20News``.
+
+    Parameters
+    ----------
+    judged
+        From `judge`.
+    number
+        That of the claim.
+    """
+    rows = judged[judged["number"] == number]
+    return "; ".join(
+        f"{outcome} on {listed(list(part['origin']))}"
+        for outcome, part in rows.groupby("verdict", sort=False)
+    )
+
+
+def rules(judged: pd.DataFrame) -> str:
+    """Return as Markdown how each claim was judged, and what the paper has on it.
+
+    Parameters
+    ----------
+    judged
+        From `judge`.
+    """
+    return "\n\n".join(
+        f"*Claim {one['number']} in the paper.* {one['paper']} *Rule.* {one['rule']}"
+        for one in judged.drop_duplicates("number").to_dict("records")
+    )
 
 
 def _changes(measurements: pd.DataFrame) -> pd.DataFrame | None:
