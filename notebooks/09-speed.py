@@ -527,7 +527,7 @@ table(
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
-from sparseattn.attribution.deletion import logits_without_each
+from sparseattn.attribution.importance import logits_without_each
 from sparseattn.attribution.influence import influence
 from sparseattn.bench import comparisons, peers
 

@@ -38,7 +38,7 @@ from sparseattn.data.corpora import SOURCES
 from sparseattn.errors import validate
 from sparseattn.experiments import machine
 from sparseattn.experiments.specs import Spec
-from sparseattn.models.sizes import parameter_counts
+from sparseattn.models.classifier import parameter_counts
 from sparseattn.report import builds, checklist, citation, ledger, links
 from sparseattn.results import published, variants
 from sparseattn.verdicts import replication

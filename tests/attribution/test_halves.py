@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from sparseattn.attribution.deletion import logits_without_each
-from sparseattn.attribution.halves import flushes_denormals, halves
+from sparseattn.attribution.importance import logits_without_each
 from sparseattn.attribution.influence import influence, jacobian_influence
+from sparseattn.attribution.kernels import flushes_denormals, halves
 from sparseattn.bench.comparisons import classifier_of, document
 
 CPU = torch.device("cpu")

@@ -7,14 +7,13 @@ import pytest
 import torch
 from captum.attr import Saliency
 
-from sparseattn.attribution import deletion
 from sparseattn.attribution.importance import (
     attention,
     gradient_importance,
-    leave_one_out,
     logits_without_each,
     output_change,
 )
+from sparseattn.attribution.lstm import BLOCK
 from sparseattn.attribution.transformer import LONG
 from sparseattn.data.tasks import BEGIN, END
 from sparseattn.errors import UserError
@@ -57,6 +56,11 @@ def documents(*lengths):
         )
         for n in lengths
     ]
+
+
+def leave_one_out(classifier, ids, of="inputs", scale="probability", memory=None):
+    full, without = logits_without_each(classifier, ids, of, memory)
+    return output_change(full, without, [len(document) - 2 for document in ids], scale)
 
 
 @torch.no_grad()
@@ -139,7 +143,7 @@ def test_a_transformers_variants_share_however_sharp_its_attention(factor):
 @pytest.mark.parametrize("extra", [-1, 0, 1])
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_shared_states_whatever_the_length(blocks, extra):
-    (ids,) = documents(blocks * deletion.BLOCK + extra)
+    (ids,) = documents(blocks * BLOCK + extra)
     for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
         classifier = make(dtype=dtype)
         _, without = logits_without_each(classifier, [ids])

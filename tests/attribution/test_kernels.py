@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from sparseattn.attribution.kernels import product, recurrence
+from sparseattn.attribution.kernels import product
+from sparseattn.attribution.lstm import recurrence
 
 
 def drawn(*shape, dtype):

@@ -1,8 +1,7 @@
 import pytest
 
 from sparseattn.errors import validate
-from sparseattn.models.classifier import Classifier, ModelSettings
-from sparseattn.models.sizes import parameter_counts
+from sparseattn.models.classifier import Classifier, ModelSettings, parameter_counts
 
 
 def settings(**values):

@@ -1,8 +1,9 @@
 """What the output owes each input, or each hidden state: attention, gradients, leave-one-out.
 
-All functions take documents as token ids, markers included, and return arrays over the inner
-tokens only: one row a document, in the given order, with zeros beyond its n tokens. Values are not
-normalised; their dtype is the classifier's (float32).
+All functions take N documents as token ids (BEGIN, n tokens, END) and return (N, n_max) arrays over
+the tokens alone, in the classifier's dtype (float32), with zeros beyond each document's n. Values
+are not normalised. ``memory`` are the bytes a chunk of work may take, by default fit to the device;
+``of`` is ``inputs`` (embeddings X_i, tokens) or ``hidden`` (states h_i), anything else a UserError.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,40 +13,35 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseattn.attribution.deletion import check_choice, logits_without_each
-from sparseattn.attribution.kernels import chunks, memory_bound
-from sparseattn.models.classifier import Classifier, collate
+from sparseattn.attribution.kernels import (
+    check_choice,
+    chunks,
+    halves,
+    masked_logits,
+    memory_bound,
+)
+from sparseattn.attribution.lstm import bilstm_logits
+from sparseattn.attribution.transformer import transformer_logits
+from sparseattn.models.classifier import BiLSTM, Classifier, NoEncoder, collate
 
 IMPORTANCE_VERSION = 1
 
+OF = ("inputs", "hidden")
+
 Ids = Sequence[Int[Tensor, " _"]]
 PerToken = Float[np.ndarray, "documents tokens"]
+Logits = Float[np.ndarray, " documents"]
 
 
 def attention(classifier: Classifier, ids: Ids, memory: int | None = None) -> PerToken:
-    """Attention weight α_i of each token.
-
-    Parameters
-    ----------
-    classifier
-        The model.
-    ids
-        N documents, each BEGIN, n tokens, END.
-    memory
-        Bytes a chunk of documents may take; by default fit to the device.
-
-    Returns
-    -------
-    ndarray
-        (N, n_max), the weights of each document summing to 1.
-    """
+    """Return the attention weights α_i; those of each document sum to 1."""
     result = _table(classifier, ids)
     with torch.no_grad():
         for rows in _forward_chunks(classifier, ids, memory):
             batch = collate([ids[row] for row in rows], classifier.device)
             weights = classifier(batch).attention[:, 1:-1]
-            result[rows, : weights.shape[1]] = weights.cpu().numpy()
-    return result
+            result[rows, : weights.shape[1]] = weights.cpu()
+    return result.numpy()
 
 
 def gradient_importance(
@@ -55,27 +51,10 @@ def gradient_importance(
     through_attention: bool = True,
     memory: int | None = None,
 ) -> PerToken:
-    r"""Length of the logit's gradient with respect to each embedding or hidden state.
+    r"""Return the length of the logit's gradient at each embedding or hidden state.
 
-    Parameters
-    ----------
-    classifier, ids, memory
-        As for `attention`.
-    of
-        ``inputs``: embeddings X_i; ``hidden``: states h_i.
-    through_attention
-        False holds the attention weights constant: what flows through the scores is left out.
-
-    Returns
-    -------
-    ndarray
-        (N, n_max) :math:`\|\partial f/\partial X_i\|_2` or :math:`\|\partial f/\partial h_i\|_2`,
-        f the logit.
-
-    Raises
-    ------
-    UserError
-        For an unknown `of`.
+    It is :math:`\|\partial f/\partial X_i\|_2` or :math:`\|\partial f/\partial h_i\|_2`, f the
+    logit; without `through_attention` the attention weights are held constant.
 
     Notes
     -----
@@ -84,7 +63,7 @@ def gradient_importance(
     attention and the linear decoder, ∂f/∂h_i = α_i w: the hidden states' importance is then
     proportional to attention by construction.
     """
-    check_choice("of", of, ("inputs", "hidden"))
+    check_choice("of", of, OF)
     result = _table(classifier, ids)
     for rows in _forward_chunks(classifier, ids, memory):
         batch = collate([ids[row] for row in rows], classifier.device)
@@ -100,70 +79,63 @@ def gradient_importance(
             logit = classifier.from_hidden(hidden, batch, fixed)[2]
             (slopes,) = torch.autograd.grad(logit.sum(), source)
         norms = torch.linalg.vector_norm(slopes, dim=-1) * batch.tokens
-        result[rows, : norms.shape[1] - 2] = norms[:, 1:-1].cpu().numpy()
-    return result
+        result[rows, : norms.shape[1] - 2] = norms[:, 1:-1].cpu()
+    return result.numpy()
 
 
-def leave_one_out(
-    classifier: Classifier,
-    ids: Ids,
-    of: str = "inputs",
-    scale: str = "probability",
-    memory: int | None = None,
-) -> PerToken:
-    """How far the output moves when one token, or one hidden state, is removed.
+def logits_without_each(
+    classifier: Classifier, ids: Ids, of: str = "inputs", memory: int | None = None
+) -> tuple[Logits, PerToken]:
+    """Return (N,) logits, and (N, n_max) logits with each token or hidden state removed in turn.
 
-    Parameters
-    ----------
-    classifier, ids, memory
-        As for `attention`.
-    of
-        ``inputs``: the token is deleted, and the rest of the text closes up;
-        ``hidden``: the state is masked before the projection, the others stay.
-    scale
-        Of the change: probability of the positive class, or logit.
+    Of ``inputs`` the token is deleted, and the rest of the text closes up; of ``hidden`` the state
+    is masked before the projection, and the others stay. `output_change` is the importance.
 
-    Returns
-    -------
-    ndarray
-        (N, n_max) |ŷ − ŷ₋ᵢ|. Where both scales are wanted, call `logits_without_each` once and
-        `output_change` twice.
-
-    Raises
-    ------
-    UserError
-        For an unknown `of` or `scale`.
+    Notes
+    -----
+    Removing a hidden state changes neither the other scores nor the values w·h_i: only the
+    projection is solved again. Deleting a token runs the encoder again, for a BiLSTM only as far
+    as the states differ (`bilstm_logits`). Deleting the only token leaves nothing to attend to,
+    and the logit is the decoder's bias.
     """
-    logit, without = logits_without_each(classifier, ids, of, memory)
-    return output_change(logit, without, [len(one) - 2 for one in ids], scale)
+    check_choice("of", of, OF)
+    device, dtype = classifier.device, classifier.embedding.weight.dtype
+    bound = memory_bound(memory, device)
+    full = classifier.decoder.bias.detach().expand(len(ids)).to("cpu", copy=True)
+    without = _table(classifier, ids)
+    again = of == "inputs" and not isinstance(classifier.encoder, NoEncoder)
+    divide = again and isinstance(classifier.encoder, BiLSTM)
+    with torch.no_grad(), halves(device, divide) as both:
+        if again:
+            for (row,) in chunks(ids, lambda _: bound, bound):  # one at a time
+                document = ids[row].to(device)
+                if divide:
+                    logits = bilstm_logits(classifier, document, both)
+                else:
+                    logits = transformer_logits(classifier, document, bound)
+                full[row], without[row, : len(logits) - 1] = logits[0], logits[1:]
+        else:
+            for rows in chunks(ids, lambda time: 8 * time * time * dtype.itemsize, bound):
+                batch = collate([ids[row] for row in rows], device)
+                hidden = classifier.encoder(classifier.embedding(batch.ids), batch)[:, 1:-1]
+                tokens = batch.tokens[:, 1:-1]
+                scores, values = classifier.alignment(hidden), hidden @ classifier.decoder.weight[0]
+                logits = masked_logits(classifier, scores[:, None], values[:, None], tokens).cpu()
+                full[rows] = logits[:, 0]
+                without[rows, : tokens.shape[1]] = logits[:, 1:] * tokens.cpu()
+    return full.numpy(), without.numpy()
 
 
 def output_change(
-    logit: Float[np.ndarray, " documents"],
+    logit: Logits,
     without: PerToken,
     lengths: Sequence[int] | np.ndarray,
     scale: str = "probability",
 ) -> PerToken:
-    r"""Absolute change of the output, from the logits with and without each token.
+    r"""Return leave-one-out importance |ŷ − ŷ₋ᵢ|, from the logits of `logits_without_each`.
 
-    Parameters
-    ----------
-    logit, without
-        (N,) and (N, n_max), as `logits_without_each` returns them.
-    lengths
-        (N,) number of tokens of each document.
-    scale
-        ``probability`` or ``logit``.
-
-    Returns
-    -------
-    ndarray
-        (N, n_max), zeros beyond each document's tokens.
-
-    Raises
-    ------
-    UserError
-        For an unknown `scale`.
+    `lengths` (N,) counts each document's tokens; `scale`, of the change, is ``probability`` (of
+    the positive class) or ``logit``, anything else a UserError.
 
     Notes
     -----
@@ -185,9 +157,9 @@ def _log_sigmoid(x: np.ndarray) -> np.ndarray:
     return -np.logaddexp(0.0, -x)
 
 
-def _table(classifier: Classifier, ids: Ids) -> np.ndarray:
-    longest = max((len(one) - 2 for one in ids), default=0)
-    return torch.zeros(len(ids), longest, dtype=classifier.embedding.weight.dtype).numpy()
+def _table(classifier: Classifier, ids: Ids) -> Tensor:
+    longest = max((len(document) - 2 for document in ids), default=0)
+    return torch.zeros(len(ids), longest, dtype=classifier.embedding.weight.dtype)
 
 
 def _forward_chunks(classifier: Classifier, ids: Ids, memory: int | None) -> Iterator[list[int]]:

@@ -1,4 +1,11 @@
-"""What each hidden state owes each input: all positions' adjoints in one backward recurrence."""
+r"""What each hidden state owes each input: all positions' adjoints in one backward recurrence.
+
+Both functions take N documents as token ids (BEGIN, n tokens, END) and return for each an (n, n)
+array: row p, column i is what state h_p owes embedding X_i, not normalised, markers left out.
+``memory`` are the bytes that the work on a document may take beside its result, by default fit to
+the device. Exact: the adjoints are those of automatic differentiation, but every step backwards
+through the encoder is taken by all positions p together. Without an encoder it is the identity.
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,10 +15,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseattn.attribution.halves import halves
-from sparseattn.attribution.kernels import directions, memory_bound
+from sparseattn.attribution.kernels import directions, halves, memory_bound
 from sparseattn.attribution.lstm import bilstm_norms
-from sparseattn.attribution.transformer_adjoints import transformer_norms
+from sparseattn.attribution.transformer import transformer_norms
 from sparseattn.models.classifier import BiLSTM, Classifier, Transformer
 
 INFLUENCE_VERSION = 1
@@ -21,29 +27,10 @@ Influence = Float[np.ndarray, "states inputs"]
 
 
 def influence(classifier: Classifier, ids: Ids, memory: int | None = None) -> list[Influence]:
-    r"""Length of the gradient of each hidden state's norm with respect to each embedding.
+    r"""Return lengths of gradients of states' norms, :math:`\|\partial\|h_p\|_2/\partial X_i\|_2`.
 
-    Parameters
-    ----------
-    classifier
-        The model.
-    ids
-        N documents, each BEGIN, n tokens, END.
-    memory
-        Bytes that the work on a document may take beside its result; by default fit to the device.
-
-    Returns
-    -------
-    list of ndarray
-        For each document (n, n): row p, column i is
-        :math:`\|\partial\|h_p\|_2/\partial X_i\|_2`, not normalised, markers left out. A state
-        that is exactly zero has no direction and influence 0.
-
-    Notes
-    -----
-    Exact: the adjoints are those of automatic differentiation, but every step backwards through
-    the encoder is taken by all positions p together. Without an encoder it is the identity.
-    In float32 an influence below about 1e-22 reads 0, as its square does.
+    A state that is exactly zero has no direction and influence 0. In float32 an influence below
+    about 1e-22 reads 0, as its square does.
     """
     return _each(classifier, ids, memory, whole=False)
 
@@ -51,20 +38,8 @@ def influence(classifier: Classifier, ids: Ids, memory: int | None = None) -> li
 def jacobian_influence(
     classifier: Classifier, ids: Ids, memory: int | None = None
 ) -> list[Influence]:
-    r"""Frobenius norm of each hidden state's whole Jacobian with respect to each embedding.
+    r"""Return Frobenius norms of states' Jacobians, :math:`\|\partial h_p/\partial X_i\|_F`.
 
-    Parameters
-    ----------
-    classifier, ids, memory
-        As for `influence`.
-
-    Returns
-    -------
-    list of ndarray
-        For each document (n, n): row p, column i is :math:`\|\partial h_p/\partial X_i\|_F`.
-
-    Notes
-    -----
     The same recurrence as `influence`, with one adjoint for each unit of h_p.
     """
     return _each(classifier, ids, memory, whole=True)
@@ -82,14 +57,9 @@ def _each(classifier: Classifier, ids: Ids, memory: int | None, whole: bool) -> 
                 norms = bilstm_norms(encoder, embedded, whole, bound, both)
             elif isinstance(encoder, Transformer):
                 norms = transformer_norms(encoder, embedded, whole, bound)
+            elif whole:  # h_p is X_p
+                norms = torch.eye(len(embedded) - 2).to(embedded) * math.sqrt(embedded.shape[-1])
             else:
-                norms = _unencoded(embedded, whole)
+                norms = torch.diag(torch.linalg.vector_norm(directions(embedded[1:-1]), dim=-1))
             result.append(norms.cpu().numpy())
     return result
-
-
-def _unencoded(embedded: Tensor, whole: bool) -> Tensor:
-    """Return the (n, n) influences where h_p is X_p: the identity, or √(its size) times it."""
-    if whole:
-        return torch.eye(len(embedded) - 2).to(embedded) * math.sqrt(embedded.shape[-1])
-    return torch.diag(torch.linalg.vector_norm(directions(embedded[1:-1]), dim=-1))

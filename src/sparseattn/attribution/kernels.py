@@ -1,18 +1,33 @@
-"""Building blocks that importance and influence share: chunks of documents, products, gates."""
+"""What importance and influence share: chunks, products through oneDNN, two halves at once."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
-from typing import NamedTuple, cast
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
+
+from sparseattn.errors import UserError, nearest
+from sparseattn.models.classifier import Classifier
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 # Bytes that one chunk of work may hold. On a CPU with 32 MB of cache 2²⁴ and 2²⁵ measured fastest,
 # for passes through the network as for influence; 2²² took up to twice as long, 2²⁸ a tenth longer.
 # A GPU wants large chunks.
 MEMORY = 2**25
 MEMORY_GPU = 2**30
+
+
+def check_choice(name: str, given: str, known: tuple[str, ...]) -> None:
+    """Raise a `UserError` unless `given` is one of the `known` values of parameter `name`."""
+    if given not in known:
+        raise UserError(
+            f"'{name}' was '{given}'; expected one of {', '.join(known)}.{nearest(given, known)}"
+        )
 
 
 def memory_bound(memory: int | None, device: torch.device) -> int:
@@ -25,16 +40,10 @@ def memory_bound(memory: int | None, device: torch.device) -> int:
 def chunks(
     ids: Sequence[Int[Tensor, " _"]], bytes_each: Callable[[int], int], memory: int
 ) -> Iterator[list[int]]:
-    """Yield the documents' indices in chunks, longest documents first.
+    """Yield the indices of documents with a token in chunks, longest documents first.
 
-    Parameters
-    ----------
-    ids
-        Documents, markers included; those without a token between the markers are left out.
-    bytes_each
-        From a number of tokens, markers included, to the bytes one such document needs.
-    memory
-        Bytes a chunk may need; a single document may exceed it.
+    `bytes_each` says how many bytes a document of so many tokens, markers included, needs; a chunk
+    may need `memory` bytes, and a single document exceed it.
     """
     order = sorted((d for d in range(len(ids)) if len(ids[d]) > 2), key=lambda d: -len(ids[d]))
     start = 0
@@ -44,17 +53,28 @@ def chunks(
         start += count
 
 
+def by_onednn(tensor: Tensor) -> bool:
+    """Return whether oneDNN computes with a tensor: float32 on a CPU, not switched off.
+
+    Its operations below and in `lstm` are torch's own under private names, as of the version that
+    requirements.txt pins; the tests hold them against the public ones.
+    """
+    known = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    onednn = known and torch.backends.mkldnn.enabled
+    return bool(onednn and tensor.device.type == "cpu" and tensor.dtype == torch.float32)
+
+
 def product(
     left: Float[Tensor, "*batch inner"],
     right: Float[Tensor, "inner columns"],
     bias: Float[Tensor, " columns"] | None = None,
 ) -> Float[Tensor, "*batch columns"]:
-    """Multiply by a matrix, through oneDNN where it applies (float32 on a CPU); no gradient.
+    """Multiply by a matrix, through oneDNN where it applies; no gradient.
 
     On AMD processors torch's own product (MKL) takes twice as long (100 against 210 GFLOP/s on
     one core of an EPYC 9005).
     """
-    if _by_onednn(left):
+    if by_onednn(left):
         if not (right.is_contiguous() or right.t().is_contiguous()):
             right = right.contiguous()  # a slice's strides would fall to a kernel 1000 times slower
         out: Tensor = torch.ops.mkldnn._linear_pointwise(
@@ -64,101 +84,86 @@ def product(
     return left @ right if bias is None else left @ right + bias
 
 
-def _by_onednn(tensor: Tensor) -> bool:
-    onednn = torch._C._has_mkldnn and torch.backends.mkldnn.enabled
-    return bool(onednn and tensor.device.type == "cpu" and tensor.dtype == torch.float32)
-
-
 def directions(hidden: Tensor) -> Tensor:
     """Return h_p/‖h_p‖, the gradient of ‖h_p‖; zero where h_p is."""
     norms = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
     return torch.where(norms > 0, hidden / norms, 0)
 
 
-class Steps(NamedTuple):
-    """An LSTM at every step of one document; all (time, hidden), `summed` (time, 4 · hidden).
+def masked_logits(
+    classifier: Classifier,
+    scores: Float[Tensor, "batch rows n"],
+    values: Float[Tensor, "batch rows n"],
+    tokens: Tensor,
+) -> Float[Tensor, "batch variants"]:
+    """Return (batch, 1 + n) logits: row 0 attends to all tokens, row i to all but the i-th.
 
-    ``summed`` is the input's part of the gates' sums, W_ih x_t + b; ``i, f, g, o`` are the gates,
-    ``cell`` c_t and ``hidden`` h_t; ``cell_before`` c_(t−1) and ``hidden_before`` h_(t−1).
+    `scores` and `values` w·h are (batch, 1 + n or 1, n): what each row sees of each token;
+    `tokens` (batch, n) is false on padding.
+    """
+    count = tokens.shape[-1]
+    keep = ~torch.eye(count + 1, dtype=torch.bool, device=tokens.device)[:, 1:]
+    mask = tokens[:, None] & keep
+    weights = classifier.projection(scores.expand(mask.shape), mask)
+    # Row sums, not a matrix product: equal rows then give equal logits to the last bit.
+    return (weights * values).sum(dim=-1) + classifier.decoder.bias
+
+
+class Halves:
+    """Does two pieces of work without gradients: in turn, or one of them in another thread.
+
+    ``at_once`` pieces are worked on at a time: so many share the memory.
     """
 
-    summed: Tensor
-    i: Tensor
-    f: Tensor
-    g: Tensor
-    o: Tensor
-    cell: Tensor
-    hidden: Tensor
-    cell_before: Tensor
-    hidden_before: Tensor
+    def __init__(self, pool: ThreadPoolExecutor | None = None) -> None:
+        self.pool, self.at_once = pool, 1 if pool is None else 2
+
+    def __call__(
+        self, work: Callable[[Piece], Result], one: Piece, other: Piece
+    ) -> tuple[Result, Result]:
+        """Return ``work(one)`` and ``work(other)``, neither of which may depend on the other."""
+        work = torch.no_grad()(work)  # gradient mode is each thread's own
+        if self.pool is None:
+            return work(one), work(other)
+        elsewhere = self.pool.submit(work, other)
+        return work(one), elsewhere.result()
 
 
-def lstm_steps(lstm: nn.LSTM, inputs: Float[Tensor, "time input"]) -> Steps:
-    r"""Run an LSTM over one document and return all that its steps computed; no gradient.
+@contextmanager
+def halves(device: torch.device, divide: bool = True) -> Iterator[Halves]:
+    """Provide a way to do two pieces of work, such as a BiLSTM's directions, side by side.
 
-    The fused kernel gives h. With it known, the gates of all steps are one matrix product, and
-    only the cells remain to be summed step by step:
+    On a GPU, which queues its work anyway, with one torch thread (as runs are made) or without
+    `divide` the pieces are taken in turn. Else torch has half of its threads here, half beside.
 
-    .. math::
-        (i, f, g, o)_t = (\sigma, \sigma, \tanh, \sigma)(W_{ih} x_t + W_{hh} h_{t-1} + b),\quad
-        c_t = f_t c_{t-1} + i_t g_t,\quad h_t = o_t \tanh c_t
+    Notes
+    -----
+    A step of a recurrence is too small to be cut in two: at n = 180 two threads inside each matrix
+    product gain a fifth, one thread for each direction nearly halves the time. Torch's operations
+    release Python's lock, so these are plain threads. Torch keeps denormal flushing and the number
+    of threads for each thread: the new one is given the caller's.
+
+    Enter it once for all documents. After each operation on several threads OpenMP's own wait
+    actively for the next one, some milliseconds long, on the core that the other half needs.
     """
-    into, recurrent, bias = lstm_weights(lstm)
-    hidden: Tensor = lstm(inputs[None])[0][0]
-    summed = product(inputs, into.t(), bias)
-    hidden_before = torch.cat([torch.zeros_like(hidden[:1]), hidden[:-1]])
-    sums = summed + product(hidden_before, recurrent.t())
-    i, f, g, o = sums.chunk(4, dim=-1)
-    i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
-    cell = i * g
-    for now, forget, before in zip(cell[1:], f[1:], cell[:-1], strict=True):
-        now.addcmul_(forget, before)  # in place: the next step's `before` is this step's `now`
-    cell_before = torch.cat([torch.zeros_like(cell[:1]), cell[:-1]])
-    return Steps(summed, i, f, g, o, cell, hidden, cell_before, hidden_before)
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1 or not divide:
+        yield Halves()
+        return
+    share, flushed = threads // 2, flushes_denormals()
+
+    def begin() -> None:
+        torch.set_num_threads(share)  # oneDNN asks OpenMP, which knows a number for each thread
+        torch.set_flush_denormal(flushed)
+
+    torch.set_num_threads(share)
+    try:
+        with ThreadPoolExecutor(1, initializer=begin) as pool:
+            yield Halves(pool)
+    finally:
+        torch.set_num_threads(threads)
 
 
-def lstm_weights(lstm: nn.LSTM) -> tuple[Tensor, Tensor, Tensor]:
-    """Return W_ih (4 · hidden, input), W_hh (4 · hidden, hidden) and the sum of both biases."""
-    into, recurrent = cast(Tensor, lstm.weight_ih_l0), cast(Tensor, lstm.weight_hh_l0)
-    return into, recurrent, cast(Tensor, lstm.bias_ih_l0) + cast(Tensor, lstm.bias_hh_l0)
-
-
-Recurrence = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
-
-
-def recurrence(recurrent: Float[Tensor, "gates hidden"], steps: int) -> Recurrence:
-    """Return an LSTM with these recurrent weights, for many calls of so many steps; no gradient.
-
-    Its arguments are the inputs (steps, rows, input), the input weights (4 · hidden, input), and
-    the hidden and cell states (rows, hidden) to set out from; it returns all hidden states (steps,
-    rows, hidden) and the last hidden and cell states. There is no bias.
-
-    Through oneDNN the recurrent weights are put into its own order once. `torch.lstm` does so at
-    each call, which at 12 steps of 100 rows takes a tenth of it.
-    """
-    size = recurrent.shape[1]
-    if _by_onednn(recurrent):
-        like, bias = recurrent.new_zeros(len(recurrent), steps + 1), recurrent.new_zeros(4 * size)
-        packed = torch.ops.mkldnn._reorder_mkldnn_rnn_layer_weight(
-            like, recurrent, size, False, False, False, [steps, 64, steps + 1]
-        )[1]
-        no_batches: list[int] = []  # sizes of packed sequences; 2 is the code of an LSTM
-        options = False, no_batches, 2, size, 1, False, False, False, False
-
-        def run(inputs: Tensor, into: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, ...]:
-            return torch.ops.aten.mkldnn_rnn_layer(
-                inputs, into, packed, bias, bias, hidden, cell, *options
-            )[:3]
-
-    else:
-
-        def run(inputs: Tensor, into: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, ...]:
-            weights, state = (into, recurrent), (hidden[None], cell[None])
-            # cuDNN would copy the weights at each call. On a CPU two threads may come here at
-            # once, and the flag is one for all of them.
-            plain = torch.backends.cudnn.flags(enabled=False) if inputs.is_cuda else nullcontext()
-            with plain:
-                out = torch.lstm(inputs, state, weights, False, 1, 0.0, False, False, False)
-            return out[0], out[1][0], out[2][0]
-
-    return cast(Recurrence, run)
+def flushes_denormals() -> bool:
+    """Return whether this thread's tiny numbers become zero, see `torch.set_flush_denormal`."""
+    return float(torch.tensor(1e-38) * 1e-3) == 0

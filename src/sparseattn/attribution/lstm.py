@@ -1,13 +1,202 @@
-"""Norms of a BiLSTM's Jacobians: every position's adjoints in one backward recurrence."""
+"""A BiLSTM's documents: the logit without each token, and the norms of its Jacobians."""
 
-from typing import NamedTuple
+import math
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import NamedTuple, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from sparseattn.attribution.halves import Halves
-from sparseattn.attribution.kernels import Steps, directions, lstm_steps, lstm_weights, product
-from sparseattn.models.classifier import BiLSTM
+from sparseattn.attribution.kernels import Halves, by_onednn, directions, masked_logits, product
+from sparseattn.models.classifier import AdditiveAlignment, BiLSTM, Classifier, DotAlignment
+
+# Steps of an LSTM handed to the fused kernel at once; 8 to 16 measured alike.
+BLOCK = 12
+
+
+class Steps(NamedTuple):
+    """An LSTM at every step of one document; all (time, hidden), `summed` (time, 4 · hidden).
+
+    ``summed`` is the input's part of the gates' sums, W_ih x_t + b; ``i, f, g, o`` are the gates,
+    ``cell`` c_t and ``hidden`` h_t; ``cell_before`` c_(t−1) and ``hidden_before`` h_(t−1).
+    """
+
+    summed: Tensor
+    i: Tensor
+    f: Tensor
+    g: Tensor
+    o: Tensor
+    cell: Tensor
+    hidden: Tensor
+    cell_before: Tensor
+    hidden_before: Tensor
+
+
+def lstm_steps(lstm: nn.LSTM, inputs: Float[Tensor, "time input"]) -> Steps:
+    r"""Run an LSTM over one document and return all that its steps computed; no gradient.
+
+    The fused kernel gives h. With it known, the gates of all steps are one matrix product, and
+    only the cells remain to be summed step by step:
+
+    .. math::
+        (i, f, g, o)_t = (\sigma, \sigma, \tanh, \sigma)(W_{ih} x_t + W_{hh} h_{t-1} + b),\quad
+        c_t = f_t c_{t-1} + i_t g_t,\quad h_t = o_t \tanh c_t
+    """
+    into, recurrent, bias = lstm_weights(lstm)
+    hidden: Tensor = lstm(inputs[None])[0][0]
+    summed = product(inputs, into.t(), bias)
+    hidden_before = torch.cat([torch.zeros_like(hidden[:1]), hidden[:-1]])
+    sums = summed + product(hidden_before, recurrent.t())
+    i, f, g, o = sums.chunk(4, dim=-1)
+    i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
+    cell = i * g
+    for now, forget, before in zip(cell[1:], f[1:], cell[:-1], strict=True):
+        now.addcmul_(forget, before)  # in place: the next step's `before` is this step's `now`
+    cell_before = torch.cat([torch.zeros_like(cell[:1]), cell[:-1]])
+    return Steps(summed, i, f, g, o, cell, hidden, cell_before, hidden_before)
+
+
+def lstm_weights(lstm: nn.LSTM) -> tuple[Tensor, Tensor, Tensor]:
+    """Return W_ih (4 · hidden, input), W_hh (4 · hidden, hidden) and the sum of both biases."""
+    into, recurrent = cast(Tensor, lstm.weight_ih_l0), cast(Tensor, lstm.weight_hh_l0)
+    return into, recurrent, cast(Tensor, lstm.bias_ih_l0) + cast(Tensor, lstm.bias_hh_l0)
+
+
+Recurrence = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+
+
+def recurrence(recurrent: Float[Tensor, "gates hidden"], steps: int) -> Recurrence:
+    """Return an LSTM with these recurrent weights, for many calls of so many steps; no gradient.
+
+    Its arguments are the inputs (steps, rows, input), the input weights (4 · hidden, input), and
+    the hidden and cell states (rows, hidden) to set out from; it returns all hidden states (steps,
+    rows, hidden) and the last hidden and cell states. There is no bias.
+
+    Through oneDNN the recurrent weights are put into its own order once. `torch.lstm` does so at
+    each call, which at 12 steps of 100 rows takes a tenth of it.
+    """
+    size = recurrent.shape[1]
+    if by_onednn(recurrent):
+        like, bias = recurrent.new_zeros(len(recurrent), steps + 1), recurrent.new_zeros(4 * size)
+        packed = torch.ops.mkldnn._reorder_mkldnn_rnn_layer_weight(
+            like, recurrent, size, False, False, False, [steps, 64, steps + 1]
+        )[1]
+        no_batches: list[int] = []  # sizes of packed sequences; 2 is the code of an LSTM
+        options = False, no_batches, 2, size, 1, False, False, False, False
+
+        def run(inputs: Tensor, into: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, ...]:
+            return torch.ops.aten.mkldnn_rnn_layer(
+                inputs, into, packed, bias, bias, hidden, cell, *options
+            )[:3]
+
+    else:
+
+        def run(inputs: Tensor, into: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, ...]:
+            weights, state = (into, recurrent), (hidden[None], cell[None])
+            # cuDNN would copy the weights at each call. On a CPU two threads may come here at
+            # once, and the flag is one for all of them.
+            plain = torch.backends.cudnn.flags(enabled=False) if inputs.is_cuda else nullcontext()
+            with plain:
+                out = torch.lstm(inputs, state, weights, False, 1, 0.0, False, False, False)
+            return out[0], out[1][0], out[2][0]
+
+    return cast(Recurrence, run)
+
+
+def bilstm_logits(classifier: Classifier, ids: Tensor, both: Halves) -> Tensor:
+    """Return (1 + n,) logits of a document, whole and without each token.
+
+    Without token i, the forward states before i and the backward states after i are the whole
+    document's: for each variant and position just one half of the state is new. The score
+    v·tanh(W_f h_f + W_b h_b + b) and the value w_f·h_f + w_b·h_b are completed with the known half.
+    """
+    encoder = cast(BiLSTM, classifier.encoder)
+    embedded, decoder = classifier.embedding(ids), classifier.decoder.weight[0]
+    matrix, bias, score = _alignment(classifier)
+    count, half = len(ids) - 2, encoder.size // 2
+    readings = (encoder.forwards, embedded), (encoder.backwards, embedded.flip(0))
+    forwards, backwards = both(lambda reading: lstm_steps(*reading), *readings)
+
+    def seen(direction: tuple[nn.LSTM, Steps, Steps, slice, slice]) -> tuple[Tensor, Tensor]:
+        """Return scores and values, (variants, positions) each, right beyond the missing token."""
+        lstm, steps, other, mine, others = direction
+        known = other.hidden.flip(0)  # the other direction's states, in this one's order
+        known_sums = product(known, matrix[:, others].t(), bias)
+        known_values = known @ decoder[others]
+        to_sums, to_value = matrix[:, mine].t().contiguous(), decoder[mine]
+        scores, values = embedded.new_zeros(2, count, count + 1)  # by position, then variant
+        for start, hidden in _variants(lstm, steps):
+            now = slice(start, start + len(hidden))
+            later, rows = slice(start - 1, now.stop - 1), slice(hidden.shape[1])
+            scores[later, rows] = score(product(hidden, to_sums).add_(known_sums[now, None]))
+            values[later, rows] = hidden @ to_value + known_values[now, None]
+        return scores.t(), values.t()
+
+    first, second = slice(half), slice(half, None)
+    found = both(
+        seen,
+        (encoder.forwards, forwards, backwards, first, second),
+        (encoder.backwards, backwards, forwards, second, first),
+    )
+    after = torch.ones(count + 1, count, dtype=torch.bool, device=ids.device).triu()
+    scores, values = (
+        # Row 0 is the whole document; rows 1… and all columns of the second run right to left.
+        torch.where(after, one, torch.cat([two[:1], two[1:].flip(0)]).flip(1))
+        for one, two in zip(*found, strict=True)
+    )
+    tokens = torch.ones(1, count, dtype=torch.bool, device=ids.device)
+    return masked_logits(classifier, scores[None], values[None], tokens)[0]
+
+
+def _variants(lstm: nn.LSTM, steps: Steps) -> Iterator[tuple[int, Tensor]]:
+    """Yield, block by block of positions, its first one and all variants' hidden states in it.
+
+    The states are (positions, variants, hidden). Variant 0 is the whole document, variant i lacks
+    the i-th token; its states are right at the positions beyond i, and to be ignored before.
+
+    Variants 0 … start − 1 go on from the block before. Variants start … stop − 1 lack a position
+    of this block: they set out one position before it, where all documents are still alike, and
+    skip their own. So all take as many steps, and step s is at position start + s for each.
+
+    What a step adds to the gates, W_ih x_t + b, is known: the kernel is given a one-hot vector as
+    the step's input, and these sums as its input weights.
+    """
+    summed, last = steps.summed, len(steps.summed) - 1
+    run = recurrence(lstm_weights(lstm)[1], BLOCK)
+    hidden, cell = steps.hidden_before[1:2], steps.cell_before[1:2]
+    count = 0
+    for start in range(1, last, BLOCK):
+        stop = min(start + BLOCK, last)
+        if stop - start != count:  # the first block, and the last where it is shorter
+            count = stop - start
+            step = torch.arange(count, device=summed.device)
+            one_hot = torch.eye(count + 1, dtype=summed.dtype, device=summed.device)
+            skipping = one_hot[step[:, None] + (step[:, None] > step)]  # counted from start − 1
+            going_on = one_hot[1:, None]
+        inputs = torch.cat([going_on.expand(-1, start, -1), skipping], dim=1)
+        before = start - 1
+        hidden = torch.cat([hidden, steps.hidden_before[before].expand(count, -1)])
+        cell = torch.cat([cell, steps.cell_before[before].expand(count, -1)])
+        states, hidden, cell = run(inputs, summed[before:stop].t().contiguous(), hidden, cell)
+        yield start, states
+
+
+def _alignment(classifier: Classifier) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
+    """Split the alignment into what is linear in h, as a matrix and a bias, and the rest."""
+    alignment = classifier.alignment
+    if isinstance(alignment, AdditiveAlignment):
+        outer = alignment.outer.weight[0]
+        double, constant = 2 * outer, outer.sum()
+
+        def score(sums: Tensor) -> Tensor:
+            # v·tanh x = 2v·σ(2x) − Σv, and torch's σ is ten times as fast as its tanh.
+            return sums.sigmoid_() @ double - constant
+
+        return 2 * alignment.inner.weight, 2 * alignment.inner.bias, score
+    matrix = cast(DotAlignment, alignment).weight.weight
+    return matrix, matrix.new_zeros(1), lambda sums: sums.squeeze(-1) / math.sqrt(matrix.shape[1])
 
 
 def bilstm_norms(

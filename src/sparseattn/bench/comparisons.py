@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sparseattn.attribution.deletion import logits_without_each
+from sparseattn.attribution.importance import logits_without_each
 from sparseattn.attribution.influence import influence, jacobian_influence
 from sparseattn.bench import peers
 from sparseattn.data.tasks import BEGIN, END, Documents, Task

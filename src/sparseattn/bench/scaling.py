@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from sparseattn.attribution.deletion import logits_without_each
+from sparseattn.attribution.importance import logits_without_each
 from sparseattn.attribution.influence import influence
 from sparseattn.bench import peers
 from sparseattn.bench.comparisons import classifier_of, document, take_turns

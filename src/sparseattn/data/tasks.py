@@ -50,6 +50,11 @@ class Documents:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def lengths(self) -> Int64[np.ndarray, " documents"]:
+        """How many words each document has, without its markers."""
+        return np.array([len(ids) - 2 for ids in self.ids], dtype=np.int64)
+
     def select(self, indices: Sequence[int]) -> "Documents":
         """Return the documents at these positions, in this order."""
         return Documents(
@@ -106,7 +111,7 @@ class Task:
         """Return, for each split, its size, share of label 1, tokens and share of unknown words."""
         rows: list[dict[str, object]] = []
         for split, documents in self.splits().items():
-            lengths = np.array([len(ids) - 2 for ids in documents.ids])
+            lengths = documents.lengths
             unknown = sum(int((ids == UNKNOWN).sum()) for ids in documents.ids)
             rows.append(
                 {

@@ -386,7 +386,7 @@ def _observe(
     other: Classifier, base: Classifier, documents: Documents
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the traces of adversary and base, and the agreements of their rankings."""
-    lengths = np.array([len(one) - 2 for one in documents.ids], dtype=np.int64)
+    lengths = documents.lengths
     traces = {"lengths": lengths}
     for prefix, classifier in (("", other), ("base_", base)):
         attention = respond(classifier, documents).attention[:, 1:-1]

@@ -8,10 +8,14 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from sparseattn.attribution.deletion import logits_without_each
-from sparseattn.attribution.halves import flushes_denormals
-from sparseattn.attribution.importance import attention, gradient_importance, output_change
+from sparseattn.attribution.importance import (
+    attention,
+    gradient_importance,
+    logits_without_each,
+    output_change,
+)
 from sparseattn.attribution.influence import influence
+from sparseattn.attribution.kernels import flushes_denormals
 from sparseattn.data.tasks import Documents
 from sparseattn.measures.per_document import INFLUENCES, influence_summary
 from sparseattn.models.classifier import Classifier
@@ -47,7 +51,7 @@ def observe(
     """
     seconds = {} if seconds is None else seconds
     ids = list(documents.ids)
-    lengths = np.array([len(one) - 2 for one in ids], dtype=np.int64)
+    lengths = documents.lengths
     start = time.perf_counter()
     traces: dict[str, np.ndarray] = {
         "lengths": lengths,

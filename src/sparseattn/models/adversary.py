@@ -261,7 +261,7 @@ def hold_against(one: Responses, base: Responses, documents: Documents) -> dict[
         any attention could diverge from the base's (`divergence_ceiling`), all in nats.
     """
     p, q = one.attention.double(), base.attention.double()
-    lengths = torch.tensor([len(ids) - 2 for ids in documents.ids])
+    lengths = torch.from_numpy(documents.lengths)
     inside = torch.arange(q.shape[1]) - 1 < lengths[:, None]
     inside[:, 0] = False
     columns = {

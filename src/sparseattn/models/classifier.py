@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from sparseattn.data.tasks import PAD
+from sparseattn.data.words import PAD
 from sparseattn.models.projections import Projection
+
+PARTS = ("embedding", "encoder", "alignment", "projection", "decoder")
 
 
 class ModelSettings(BaseModel):
@@ -330,3 +332,16 @@ class Classifier(nn.Module):
     def forward(self, batch: Batch) -> Output:
         """Run the whole classifier on a batch of documents."""
         return self.from_embedded(self.embedding(batch.ids), batch)
+
+
+def parameter_counts(settings: ModelSettings, vocabulary: int) -> dict[str, int]:
+    """Return how many numbers each of a classifier's `PARTS` learns; nothing is allocated.
+
+    `vocabulary` counts the words and markers that have a vector.
+    """
+    with torch.device("meta"):
+        classifier = Classifier(settings, vocabulary)
+    counts = dict.fromkeys(PARTS, 0)
+    for name, parameter in classifier.named_parameters():
+        counts[name.partition(".")[0]] += parameter.numel()
+    return counts
