@@ -43,7 +43,6 @@ p = parameters.check(globals(), "00-front")
 import pandas as pd
 
 from sparseattn import charts
-from sparseattn.charts.colours import label
 from sparseattn.charts.tables import claims_table, table
 from sparseattn.measures.statistics import summarise
 from sparseattn.report import book
@@ -51,6 +50,7 @@ from sparseattn.results import paper, published, side_by_side
 from sparseattn.results.frames import measurements
 from sparseattn.verdicts import claims
 from sparseattn.verdicts.answers import headline, shares
+from sparseattn.wording import label
 
 runs = p.runs()
 recorded = published.runs()

@@ -57,9 +57,13 @@ p = parameters.check(globals(), "01-scores-to-attention")
 
 # %% tags=["hide-input"]
 from sparseattn import charts
+from sparseattn.models import projections
 
+steps = {"lams": [place / 10 for place in range(-100, 10)]}
+steps["alphas"] = [place / 20 for place in range(20, 51)]
 charts.show(
-    charts.projections(p.scores),
+    charts.projections,
+    projections.solved(p.scores, **steps),
     name="projections",
     caption="One vector of scores under three projections, and Kendall's τ-b between weights and "
     "scores. Softmax never reaches zero; sparsegen and α-entmax do, at a λ or α that depends on "
@@ -88,48 +92,12 @@ charts.show(
 # by the code our classifiers run.
 
 # %% tags=["hide-input"]
-import numpy as np
-import pandas as pd
-import torch
-from scipy.optimize import minimize
-
-from sparseattn.charts.tables import table
-from sparseattn.models.projections import project
-
-
-def as_defined(a, lam):
-    """Minimise the objective of sparsegen over the simplex, knowing nothing of its solution."""
-    solution = minimize(
-        lambda q: ((q - a) ** 2).sum() - lam * (q**2).sum(),
-        x0=np.full(len(a), 1 / len(a)),
-        jac=lambda q: 2 * (q - a) - 2 * lam * q,
-        bounds=[(0, 1)] * len(a),
-        constraints={"type": "eq", "fun": lambda q: q.sum() - 1},
-        options={"ftol": 1e-15, "maxiter": 1000},
-    )
-    return torch.tensor(solution.x)
-
-
-vector = torch.tensor(p.scores, dtype=torch.float64)
-everywhere = torch.ones(len(p.scores), dtype=torch.bool)
-rows = []
-for lam in p.shown_lams:
-    ours = project(vector, everywhere, "sparsegen", lam=lam)
-    rows.append(
-        {
-            "lam": lam,
-            "temperature": 1 - lam,
-            "nonzero": int((ours > 0).sum()),
-            "largest": float(ours.max()),
-            "difference": float((ours - as_defined(vector.numpy(), lam)).abs().max()),
-        }
-    )
-identity = pd.DataFrame(rows)
-table(
+identity = projections.both_ways(p.scores, p.shown_lams)
+charts.table(
     identity,
     "Sparsegen over λ, solved as defined and as sparsemax of the scaled scores.",
-    columns={
-        "lam": "λ",
+    columns="lam temperature nonzero largest difference",
+    titles={
         "temperature": "temperature 1 − λ",
         "nonzero": "non-zero weights",
         "largest": "largest weight",
@@ -153,27 +121,14 @@ print("both solutions agree to 1e-5:", bool((identity["difference"] < 1e-5).all(
 # given. The number of non-zero weights below depends on λ and on the scale of the scores alike.
 
 # %% tags=["hide-input"]
-scales = [0.25, 1.0, 2.0, 4.0]  # four colours are told apart
-grid = pd.DataFrame(
-    [
-        {
-            "lam": lam,
-            "scale": f"scores × {scale:g}",
-            "nonzero": int((project(vector * scale, everywhere, "sparsegen", lam=lam) > 0).sum()),
-        }
-        for lam in p.shown_lams
-        for scale in scales
-    ]
-)
 charts.show(
-    charts.over_lambda(
-        grid,
-        value="nonzero",
-        low=None,
-        high=None,
-        colour="scale",
-        title="Non-zero weights",
-    ),
+    charts.over_lambda,
+    projections.scaled(p.scores, p.shown_lams, [0.25, 1.0, 2.0, 4.0]),
+    value="nonzero",
+    low=None,
+    high=None,
+    colour="scale",
+    title="Non-zero weights",
     name="support-over-lambda",
     caption="Non-zero weights over λ when the same scores are shrunk or stretched: scaling the "
     "scores does what λ does.",
@@ -185,20 +140,13 @@ charts.show(
 # For α-entmax the same holds with the curvature of the penalty in place of its weight:
 
 # %% tags=["hide-input"]
-table(
-    pd.DataFrame(
-        [
-            {
-                "alpha": alpha,
-                "nonzero": int((project(vector, everywhere, "entmax", alpha=alpha) > 0).sum()),
-                "largest": float(project(vector, everywhere, "entmax", alpha=alpha).max()),
-            }
-            for alpha in p.shown_alphas
-        ]
+charts.table(
+    projections.solved(p.scores, alphas=p.shown_alphas).query(
+        "projection == 'entmax' and index == 0"
     ),
     "α-entmax over α, for the same scores.",
-    columns={"alpha": "α", "nonzero": "non-zero weights", "largest": "largest weight"},
-    formats={"alpha": ".2f", "largest": ".3f"},
+    columns={"parameter": "α", "nonzero": "non-zero weights", "largest": "largest weight"},
+    formats={"parameter": ".2f", "largest": ".3f"},
 )
 
 # %% [markdown]

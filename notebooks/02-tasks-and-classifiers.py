@@ -68,14 +68,14 @@ import pandas as pd
 from IPython.display import Markdown
 
 from sparseattn import charts
-from sparseattn.charts.colours import label
 from sparseattn.charts.tables import table
 from sparseattn.data import planted
 from sparseattn.data.tasks import load_task
 from sparseattn.data.words import MARKERS
 from sparseattn.measures.statistics import differences, summarise
 from sparseattn.results import paper
-from sparseattn.results.frames import cell, classifier_names, measurements
+from sparseattn.results.frames import cell, measurements
+from sparseattn.wording import classifier_names, label
 
 data = load_task(p.task, p.task_options)
 runs = p.runs()

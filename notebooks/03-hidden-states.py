@@ -71,14 +71,13 @@ import pandas as pd
 from IPython.display import Markdown
 
 from sparseattn import charts
-from sparseattn.charts.colours import label
 from sparseattn.charts.tables import table
 from sparseattn.measures.nulls import null_dispersion, null_influence
 from sparseattn.measures.statistics import differences, summarise
 from sparseattn.results import jacobians as norms
 from sparseattn.results import paper, published, side_by_side
-from sparseattn.results.frames import classifier_names
 from sparseattn.verdicts import answers, replication
+from sparseattn.wording import classifier_names, label
 
 runs = p.runs()
 frame = side_by_side.together(runs, p.tasks)

@@ -69,14 +69,13 @@ import pandas as pd
 from IPython.display import Markdown
 
 from sparseattn import charts
-from sparseattn.charts.colours import label
 from sparseattn.charts.tables import table
 from sparseattn.measures.nulls import null_dispersion
 from sparseattn.measures.statistics import correlate, summarise
 from sparseattn.results import paper, published, side_by_side
-from sparseattn.results.frames import classifier_names
 from sparseattn.verdicts import answers, replication
 from sparseattn.verdicts.contradictions import contradictions
+from sparseattn.wording import classifier_names, label
 
 KINDS = {"gradient": "gradient", "loo": "leave-one-out"}
 runs = p.runs()

@@ -70,14 +70,14 @@ import pandas as pd
 from IPython.display import Markdown
 
 from sparseattn import charts
-from sparseattn.charts.colours import label
 from sparseattn.charts.tables import table
 from sparseattn.measures.nulls import null_tau_sd
 from sparseattn.measures.per_document import attended_auc
 from sparseattn.measures.statistics import correlate, summarise
 from sparseattn.results import paper, published, side_by_side, variants
-from sparseattn.results.frames import cell, classifier_names
+from sparseattn.results.frames import cell
 from sparseattn.verdicts import answers
+from sparseattn.wording import classifier_names, label
 
 KINDS = ("gradient", "loo")
 TAUS = [f"tau_{of}_{kind}" for of in ("inputs", "hidden") for kind in KINDS]

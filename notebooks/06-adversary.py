@@ -90,17 +90,15 @@ import pandas as pd
 from IPython.display import Markdown
 
 from sparseattn import charts
-from sparseattn.charts.colours import label
 from sparseattn.charts.tables import table
 from sparseattn.experiments.adversaries import TRAINED, measurements
 from sparseattn.measures.divergence import CEILING, even_ceiling
 from sparseattn.measures.statistics import summarise
 from sparseattn.models.adversary import PRESSURE
 from sparseattn.results import paper, published, side_by_side
-from sparseattn.results.frames import classifier_names, projection_name
 from sparseattn.verdicts import claims, replication
 from sparseattn.verdicts.contradictions import contradictions
-from sparseattn.wording import listed, span
+from sparseattn.wording import classifier_names, label, listed, projection_name, span
 
 kept = p.adversaries()
 live = measurements(kept)

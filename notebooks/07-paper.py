@@ -30,13 +30,12 @@ p = parameters.check(globals(), "07-paper")
 from IPython.display import Markdown
 
 from sparseattn import charts
-from sparseattn.charts.colours import label
 from sparseattn.charts.tables import badge, claims_table, table
 from sparseattn.report import book, links
 from sparseattn.results import paper, published, variants
-from sparseattn.results.frames import classifier_names
 from sparseattn.verdicts import claims, replication
 from sparseattn.verdicts.contradictions import contradictions
+from sparseattn.wording import classifier_names, label
 
 frame = published.measurements(p.tasks)
 ledger = published.ledger(p.tasks)

@@ -49,9 +49,8 @@ from IPython.display import Markdown
 
 from sparseattn import charts
 from sparseattn.bench import estimate, pagetimes, timings
-from sparseattn.charts import timecharts
-from sparseattn.charts.colours import label
 from sparseattn.charts.tables import table
+from sparseattn.wording import label
 
 reports = timings.read()
 nothing = Markdown("Nothing is measured yet: `make bench` measures, `--publish` puts it here.")
@@ -104,7 +103,7 @@ if reports:
     drawn = drawn.assign(peer=drawn["key"].map(NAMES), goal=drawn["key"].map(timings.GOALS))
     drawn = drawn.sort_values("key", key=lambda keys: keys.map(list(NAMES).index))
     shown = charts.show(
-        timecharts.times_faster(drawn, group="peer", colour="setting"),
+        charts.times_faster(drawn, group="peer", colour="setting"),
         name="times-faster",
         caption="How many times faster than each peer, beside the goal set beforehand, if any: "
         "leave-one-out (LOO) and influence on a document, a BiLSTM's unless named, τ-b of many "
@@ -352,7 +351,7 @@ def drawn_along(along, title):
     rows = timings.rows(reports[:1], "scaling").query("along == @along")
     panels = rows["what"].str.capitalize() + ", " + rows["encoder"].map(label)
     return charts.show(
-        timecharts.over_size(rows.assign(panel=panels), size=along, title=title, panel="panel"),
+        charts.over_size(rows.assign(panel=panels), size=along, title=title, panel="panel"),
         name=f"time-against-{along}",
         caption=f"Time against {title.lower()}, ours and the peers', on logarithmic axes; torch "
         f"threads: {reports[0]['machine']['threads']}.",

@@ -30,11 +30,11 @@ import pandas as pd
 from IPython.display import HTML, Markdown
 
 from sparseattn import charts
-from sparseattn.charts.colours import label
 from sparseattn.charts.tables import table
 from sparseattn.measures.statistics import compare
 from sparseattn.results import paper, published, variants
 from sparseattn.verdicts import departures, replication
+from sparseattn.wording import label
 
 measured = variants.read().query("task in @p.tasks")
 NOT_MEASURED = Markdown(
@@ -66,7 +66,7 @@ Markdown(
 # Above all, its gradients hold attention fixed, and are multiplied by the embedding; ours are not.
 
 # %% tags=["remove-input"]
-departures.departures_table()
+charts.departures_table(departures.as_frame())
 
 # %% tags=["remove-input"]
 every = departures.departures()
@@ -279,7 +279,6 @@ NOT_MEASURED if measured.empty else table(
 names = set(variants.variants()) - {variants.OURS}
 asked = {name for one in departures.departures() for name in one.variants}
 print("every variant measures a departure:", names == asked)
-print("departures and choices:", len(departures.departures()))
 
 # %% [markdown]
 # ## Verdict

@@ -32,11 +32,11 @@ p = parameters.check(globals(), "11-ledger")
 from IPython.display import Markdown
 
 from sparseattn import charts
-from sparseattn.charts.colours import label
 from sparseattn.charts.tables import table
 from sparseattn.report import builds, ledger
 from sparseattn.report.ledger_table import ledger_table
 from sparseattn.results import published
+from sparseattn.wording import label
 
 frame = ledger.everything()
 recorded = frame["origin"] == "published"

@@ -32,7 +32,6 @@ import pandas as pd
 from IPython.display import HTML, Markdown
 
 from sparseattn import charts
-from sparseattn.charts.colours import label
 from sparseattn.charts.tables import table
 from sparseattn.data.corpora import SOURCES
 from sparseattn.errors import validate
@@ -42,6 +41,7 @@ from sparseattn.models.classifier import parameter_counts
 from sparseattn.report import builds, checklist, citation, ledger, links
 from sparseattn.results import published, variants
 from sparseattn.verdicts import replication
+from sparseattn.wording import label
 
 pages = builds.pages("12-reproducibility")
 frame = ledger.everything("12-reproducibility")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sparseattn.wording import listed, span
+from sparseattn.wording import label, listed, span
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,17 @@ def test_listed(names, told):
 def test_span(values, form, told):
     assert span(values, form) == told
     assert span(np.array(values), form) == told
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("bilstm", "BiLSTM"),
+        ("/home/me/mine.csv", "mine.csv"),
+        ("a\\b\\mine.csv", "mine.csv"),
+        ("something", "something"),
+        (3, "3"),
+    ],
+)
+def test_label(value, told):
+    assert label(value) == told

@@ -1,8 +1,119 @@
-"""How a sentence says names and numbers."""
+"""How people read it: names of codes, columns and cells, lists and spans in a sentence."""
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import SupportsFloat
+from typing import Any, SupportsFloat
+
+import pandas as pd
+
+LABELS = {
+    "softmax": "softmax",
+    "sparsemax": "sparsemax",
+    "sparsegen": "sparsegen",
+    "entmax": "α-entmax",
+    "none": "no encoder",
+    "bilstm": "BiLSTM",
+    "transformer": "Transformer",
+    "dot": "scaled dot",
+    "planted": "Planted",
+    "sst": "SST",
+    "newsgroups": "20News",
+    "imdb": "IMDb",
+    "gradient": "gradient",
+    "gradient_fixed": "gradient, attention fixed",
+    "loo": "leave-one-out",
+    "loo_logit": "leave-one-out (logit)",
+    "inputs": "inputs",
+    "hidden": "hidden states",
+    "unfrozen": "retrained",
+    "reseeded": "another seed",
+    "uniform": "uniform attention",
+}
+
+TITLES = {
+    "projection": "Projection",
+    "encoder": "Encoder",
+    "alignment": "Alignment",
+    "task": "Task",
+    "measure": "Importance by",
+    "importance_of": "Importance of",
+    "adversary": "Adversary",
+    "pressure": "λ_adv",
+    "lam": "λ",
+    "epoch": "Epoch",
+    "token": "Token",
+    "seed": "Seed",
+    "classifier": "Classifier",
+    "shown": "Measure",
+    "scale": "Scale",
+    "by": "Way",
+    "peer": "Peer",
+    "setting": "Setting",
+    "ratio": "Times faster",
+    "origin": "Task",
+    "norm": "Influence by",
+    "null": "by chance",
+    "sparsity": "Projection",
+    "stage": "Stage",
+}
+
+HEADINGS = TITLES | {
+    "number": "claim",
+    "origin": "task",
+    "task": "task",
+    "encoder": "encoder",
+    "classifier": "classifier",
+    "projection": "projection",
+    "sparsity": "projection",
+    "alpha": "α",
+    "measure": "importance by",
+    "importance": "importance of, by",
+    "adversary": "adversary",
+    "shown": "quantity",
+    "item": "in the paper",
+    "value": "paper",
+    "mean": "here",
+    "null": "by chance",
+    "sd_documents": "sd over documents",
+    "sd_seeds": "sd over seeds",
+    "seeds": "seeds",
+    "sentence": "numbers",
+}
+"""Headings of a table's columns, where they are not the column's name."""
+
+
+def label(value: object) -> str:
+    """Return the name of a code as people write it: ``bilstm`` → ``BiLSTM``.
+
+    A path (a user's own file of texts) is shortened to its file name.
+    """
+    text = str(value)
+    return LABELS.get(text) or text.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def signed(value: SupportsFloat, form: str = "g") -> str:
+    """Return a number with a true minus sign: ``−50``."""
+    return format(float(value), form).replace("-", "−")
+
+
+def projection_name(cell: Any) -> str:
+    """Return a projection with its sparsity: ``sparsegen λ = −3``, ``α-entmax α = 1.5``.
+
+    Parameters
+    ----------
+    cell
+        Anything with ``projection``, ``lam`` and ``alpha``: a spec, a row of a frame.
+    """
+    if cell.projection == "sparsegen":
+        return f"sparsegen λ = {signed(cell.lam)}"
+    if cell.projection == "entmax":
+        return f"{label('entmax')} α = {cell.alpha}"
+    return label(cell.projection)
+
+
+def classifier_names(frame: pd.DataFrame) -> pd.Series:
+    """Return each row's encoder and alignment as people write them: ``BiLSTM, additive``."""
+    return frame["encoder"].map(label) + ", " + frame["alignment"].map(label)
 
 
 def listed(names: Sequence[str]) -> str:

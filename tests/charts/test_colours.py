@@ -106,9 +106,3 @@ def test_lambda_runs_along_the_ramp() -> None:
     chosen = colours("lam", [0.6, -50, 0])
     assert list(chosen) == ["-50", "0", "0.6"]
     assert len(set(chosen.values())) == 3
-
-
-def test_labels() -> None:
-    assert label("bilstm") == "BiLSTM"
-    assert label("a\\b\\mine.csv") in ("mine.csv", "a\\b\\mine.csv")  # as the system reads paths
-    assert label("something") == "something"

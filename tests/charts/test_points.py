@@ -12,7 +12,7 @@ from sparseattn import charts
 from sparseattn.charts.colours import GREY, OCHRE
 from sparseattn.charts.figure import AnyChart, Figure
 from sparseattn.errors import UserError
-from sparseattn.models.projections import project
+from sparseattn.models.projections import project, solved
 
 OURS = pd.DataFrame(
     {
@@ -49,6 +49,9 @@ TOKENS = pd.DataFrame(
     }
 )
 SCORES = [2.0, 1.0, 0.5, -1.0]
+LAMS = [round(-10 + 0.1 * step, 1) for step in range(110)]
+ALPHAS = [round(1 + 0.05 * step, 2) for step in range(31)]
+SOLVED = solved(SCORES, LAMS, ALPHAS)
 
 
 def documents(count: int = 400) -> pd.DataFrame:
@@ -79,7 +82,7 @@ KINDS = {
     "ours alone": lambda: charts.paper_versus_here(OURS, low=None, high=None),
     "distribution": lambda: charts.distribution(documents(), value="tau", title="τ-b"),
     "over_lambda": lambda: charts.over_lambda(LAMBDAS, LAMBDAS.drop(columns=["low", "high"])),
-    "projections": lambda: charts.projections(SCORES),
+    "projections": lambda: charts.projections(SOLVED),
     "tokens": lambda: charts.tokens(TOKENS, columns=["attention", "gradient"], truth="evidence"),
 }
 
@@ -187,7 +190,7 @@ def test_documents_without_a_value_are_left_out() -> None:
 
 
 def test_sliders_choose_exact_distributions() -> None:
-    drawn = rows(charts.projections(SCORES))
+    drawn = rows(charts.projections(SOLVED))
     mask = torch.ones(4, dtype=torch.bool)
     scores = torch.tensor(SCORES, dtype=torch.float64)
     for name, lam, alpha in (("sparsegen", -2.5, None), ("α-entmax", None, 1.25)):
@@ -198,7 +201,7 @@ def test_sliders_choose_exact_distributions() -> None:
         np.testing.assert_allclose(part["weight"], expected.numpy(), rtol=1e-5, atol=1e-8)
         assert set(part["nonzero"]) == {int((expected > 0).sum())}
     # Every stop of the slider has its distribution.
-    params = {p["name"]: p for p in figure(charts.projections(SCORES)).spec["params"]}  # type: ignore[union-attr]
+    params = {p["name"]: p for p in figure(charts.projections(SOLVED)).spec["params"]}  # type: ignore[union-attr]
     bind = params["lam"]["bind"]
     stops = np.arange(round((bind["max"] - bind["min"]) / bind["step"]) + 1) * bind["step"]
     have = np.sort(drawn[drawn["projection"] == "sparsegen"]["parameter"].unique())
@@ -206,7 +209,7 @@ def test_sliders_choose_exact_distributions() -> None:
 
 
 def test_tau_beside_the_slider_falls_with_ties_alone() -> None:
-    drawn = rows(charts.projections(SCORES))
+    drawn = rows(charts.projections(SOLVED))
     n = len(SCORES)
     pairs = n * (n - 1) / 2
     untied = (
@@ -233,8 +236,8 @@ def test_tokens_are_shaded_relative_to_the_largest_and_truth_is_marked() -> None
     [
         (lambda: charts.paper_versus_here(OURS.drop(columns="low")), "missing low"),
         (lambda: charts.paper_versus_here(OURS.iloc[:0]), "no rows"),
-        (lambda: charts.projections([1.0]), "2 to 20 scores"),
-        (lambda: charts.projections([1.0, 2.0], ["one"]), "1 names"),
+        (lambda: charts.over_lambda(LAMBDAS.iloc[:0]), "None of these classifiers has a λ"),
+        (lambda: solved([1.0]), "2 to 20 scores"),
     ],
 )
 def test_bad_input_is_told(make: object, message: str) -> None:
@@ -246,3 +249,26 @@ def test_axes_stay_where_a_filter_leaves_nothing() -> None:
     spec = json.dumps(figure(charts.paper_versus_here(OURS, PAPER)).spec["layer"])
     assert '"domain": [0.0, 0.5]' in spec
     assert '"type": "log"' in json.dumps(figure(charts.over_lambda(LAMBDAS)).spec["layer"])
+
+
+def test_a_figure_without_a_row_is_a_sentence() -> None:
+    words = {"name": "a-chart", "caption": "A caption.", "description": "A description."}
+    nothing = charts.show(charts.over_lambda, LAMBDAS.iloc[:0], **words)
+    assert nothing.data == "None of these classifiers has a λ: there is nothing to draw."
+    told = charts.show(charts.paper_versus_here, OURS.iloc[:0], None, missing="None.", **words)
+    assert told.data == "None."
+    drawn = charts.show(charts.paper_versus_here, OURS, PAPER, colour="projection", **words)
+    assert drawn.spec == figure(charts.paper_versus_here(OURS, PAPER)).spec
+    with pytest.raises(UserError, match="missing low"):
+        charts.show(charts.paper_versus_here, OURS.drop(columns="low"), **words)
+
+
+def test_panels_of_several_columns_are_joined() -> None:
+    drawn = rows(charts.paper_versus_here(OURS, PAPER, panel=["importance_of", "task"]))
+    assert set(drawn["panel"]) == {"inputs, SST", "hidden states, IMDb"}
+
+
+def test_an_axis_of_shares_ends_at_one() -> None:
+    assert charts.up_to_one(OURS.assign(low=0.77), ["low"], 20) == (0.75, 1)
+    assert charts.up_to_one(OURS.assign(low=np.nan), ["low", "mean"], 10) == (0.1, 1)
+    assert charts.up_to_one(OURS.assign(low=1.0), ["low"], 20) == (0.95, 1)

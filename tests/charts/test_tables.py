@@ -3,7 +3,7 @@ import re
 import pandas as pd
 import pytest
 
-from sparseattn.charts.tables import badge, claims_table, table
+from sparseattn.charts.tables import badge, claims_table, departures_table, table
 from sparseattn.errors import UserError
 
 
@@ -76,3 +76,35 @@ def test_names_break_at_their_commas_alone():
     frame = pd.DataFrame({"name": ["Transformer, scaled dot", "sparsegen λ = −10", "two words"]})
     cells = re.findall('<td class="name"[^>]*>(.*?)</td>', table(frame, "c").markup)
     assert cells == ["Transformer, scaled&nbsp;dot", "sparsegen λ&nbsp;=&nbsp;−10", "two words"]
+
+
+def test_verdicts_are_badges_in_their_columns_alone():
+    frame = pd.DataFrame({"seed": ["same", "another"], "verdict": ["same", "supported"]})
+    made = table(frame, "c")
+    assert made.markup.count("verdict-holds") == 2
+    assert f'<td data-title="verdict">{badge("same")}</td>' in made.markup
+    assert '<td class="name" data-title="Seed">same</td>' in made.markup
+    assert made.values == {"c · same · verdict": "same", "c · another · verdict": "supported"}
+    assert "verdict-" not in table(frame, "c", badges=()).markup
+
+
+def test_columns_by_name_and_what_stands_for_an_empty_table():
+    frame = pd.DataFrame({"mean": [0.5], "origin": ["sst"], "rest": [1]})
+    markup = table(frame, "c", columns="origin mean", titles={"mean": "τ-b"}).markup
+    assert re.findall('<th scope="col"[^>]*>(.*?)</th>', markup) == ["task", "τ-b"]
+    assert table(frame[:0], "c", missing="Nothing here.").data == "Nothing here."
+    assert "<tbody></tbody>" in table(frame[:0], "c").markup
+
+
+def test_departures_stand_under_their_part():
+    rows = [("training", "Seeds"), ("training", "Epochs <"), ("measures", "Loss")]
+    frame = pd.DataFrame(rows, columns=["part", "what"])
+    markup = departures_table(frame.assign(paper="p", here="h", why="w", effect="e")).markup
+    parts = re.findall('rowgroup">(.*?)</th>|<tr><td>(.*?)</td>', markup)
+    assert [one or other for one, other in parts] == [
+        "Training",
+        "Seeds",
+        "Epochs &lt;",
+        "Measures",
+        "Loss",
+    ]

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from sparseattn import charts
-from sparseattn.charts import timecharts
 
 TIMES = pd.DataFrame(
     [
@@ -25,12 +24,12 @@ RATIOS = pd.DataFrame(
     }
 )
 KINDS = {
-    "over_size": lambda: timecharts.over_size(TIMES, size="tokens", title="Tokens"),
-    "over_size panels": lambda: timecharts.over_size(
+    "over_size": lambda: charts.over_size(TIMES, size="tokens", title="Tokens"),
+    "over_size panels": lambda: charts.over_size(
         TIMES, size="tokens", title="Tokens", panel="panel"
     ),
-    "times_faster": lambda: timecharts.times_faster(RATIOS, group="peer", colour="setting"),
-    "times_faster without a goal": lambda: timecharts.times_faster(
+    "times_faster": lambda: charts.times_faster(RATIOS, group="peer", colour="setting"),
+    "times_faster without a goal": lambda: charts.times_faster(
         RATIOS[2:], group="peer", colour="setting"
     ),
 }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from sparseattn.errors import UserError
-from sparseattn.models.projections import Projection, project
+from sparseattn.models.projections import Projection, both_ways, project, scaled
 
 KINDS = (
     {"projection": "softmax"},
@@ -225,3 +225,16 @@ def test_mistakes_are_answered(given, message):
 def test_alpha_of_another_name():
     with pytest.raises(UserError, match="'learned'; got 'learnt'"):
         Projection("entmax", alpha="learnt")
+
+
+def test_shown_weights_are_solved_both_ways():
+    scores = [2.0, 1.0, 0.5, -1.0]
+    found = both_ways(scores, [-10.0, 0.0, 0.6])
+    assert (found["difference"] < 1e-5).all()
+    assert found["temperature"].tolist() == [11.0, 1.0, 0.4]
+    assert found["nonzero"].is_monotonic_decreasing
+    assert found["nonzero"].iloc[-1] < 4 == found["nonzero"].iloc[0]
+    # Twice the scores at temperature 2: as before.
+    twice = scaled(scores, [-1.0], [1.0, 2.0]).set_index("scale")["nonzero"]
+    assert twice["scores × 2"] == scaled(scores, [0.0], [1.0])["nonzero"].iloc[0]
+    assert twice["scores × 1"] >= twice["scores × 2"]

@@ -3,7 +3,8 @@ import tiny
 from sparseattn.experiments.runs import Spec, Store
 from sparseattn.report.parameters import validated
 from sparseattn.report.provenance import Provenance
-from sparseattn.results.frames import cell_columns, classifier_names, measurements, projection_name
+from sparseattn.results.frames import cell_columns, measurements
+from sparseattn.wording import classifier_names, projection_name
 
 
 def test_one_row_a_run_and_document_with_the_cell_named(tmp_path):

@@ -5,10 +5,10 @@ from typing import Any
 import pandas as pd
 
 from sparseattn import paths
-from sparseattn.charts.colours import label
 from sparseattn.experiments.runs import Store
 from sparseattn.results import published
 from sparseattn.results.paper import TASKS
+from sparseattn.wording import label
 
 ENCODERS = ("bilstm", "transformer")
 ALIGNMENTS, PROJECTIONS = 2, 9

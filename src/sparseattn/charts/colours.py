@@ -1,12 +1,13 @@
-"""How charts look: names for people, colours that stay put, and a light and a dark theme.
+"""How charts look: colours that stay put, and a light and a dark theme.
 
 Every colour has a contrast of at least 3 to 1 with both page backgrounds. In the dark theme the
 main ones are drawn in a brighter shade of the same hue (`BRIGHTER`). They stay apart under the
-common kinds of colour blindness (tests/test_appearance.py measures all of it).
+common kinds of colour blindness (the tests measure all of it).
 """
 
 from collections.abc import Iterable
-from pathlib import Path
+
+from sparseattn.wording import label
 
 BLUE, OCHRE, GREEN, PURPLE, GREY = "#384af8", "#c9820d", "#11a373", "#9a6ba9", "#7d838c"
 BRIGHTER = {
@@ -32,72 +33,10 @@ COLOURS: dict[str, dict[str, str]] = {
     "adversary": {"frozen": BLUE, "unfrozen": OCHRE, "reseeded": GREEN, "uniform": GREY},
 }
 
-LABELS = {
-    "softmax": "softmax",
-    "sparsemax": "sparsemax",
-    "sparsegen": "sparsegen",
-    "entmax": "α-entmax",
-    "none": "no encoder",
-    "bilstm": "BiLSTM",
-    "transformer": "Transformer",
-    "dot": "scaled dot",
-    "planted": "Planted",
-    "sst": "SST",
-    "newsgroups": "20News",
-    "imdb": "IMDb",
-    "gradient": "gradient",
-    "gradient_fixed": "gradient, attention fixed",
-    "loo": "leave-one-out",
-    "loo_logit": "leave-one-out (logit)",
-    "inputs": "inputs",
-    "hidden": "hidden states",
-    "unfrozen": "retrained",
-    "reseeded": "another seed",
-    "uniform": "uniform attention",
-}
-
-TITLES = {
-    "projection": "Projection",
-    "encoder": "Encoder",
-    "alignment": "Alignment",
-    "task": "Task",
-    "measure": "Importance by",
-    "importance_of": "Importance of",
-    "adversary": "Adversary",
-    "pressure": "λ_adv",
-    "lam": "λ",
-    "epoch": "Epoch",
-    "token": "Token",
-    "seed": "Seed",
-    "classifier": "Classifier",
-    "shown": "Measure",
-    "scale": "Scale",
-    "by": "Way",
-    "peer": "Peer",
-    "setting": "Setting",
-    "ratio": "Times faster",
-    "origin": "Task",
-    "norm": "Influence by",
-    "null": "by chance",
-    "sparsity": "Projection",
-    "stage": "Stage",
-}
-
 _SPARE = (BLUE, OCHRE, GREEN, PURPLE)
 _LAMBDA_RAMP = ("#3a7ab8", "#5f66d6", "#9a58b8", "#c2527a", "#c9641a")  # even … sparse
 _BACKGROUNDS = {"light": "#ffffff", "dark": "#121212"}
 _FONT = "-apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
-
-
-def label(value: object) -> str:
-    """Return the name of a code as people write it: ``bilstm`` → ``BiLSTM``.
-
-    A path (a user's own file of texts) is shortened to its file name.
-    """
-    text = str(value)
-    if text in LABELS:
-        return LABELS[text]
-    return Path(text).name if "/" in text or "\\" in text else text
 
 
 def colours(field: str, values: Iterable[object]) -> dict[str, str]:

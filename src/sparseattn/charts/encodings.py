@@ -4,23 +4,28 @@ The paper's numbers are drawn by `hollow`, and by nothing else.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from sparseattn.charts.colours import TITLES, colours, label
-from sparseattn.charts.figure import AnyChart
+from sparseattn.charts.colours import colours
+from sparseattn.charts.figure import AnyChart, EmptyChartError
 from sparseattn.errors import UserError
+from sparseattn.wording import TITLES, label
+
+Panel: TypeAlias = str | Sequence[str] | None
+"""A column whose values are small multiples, or several, joined: ``SST, BiLSTM, additive``."""
 
 # A Vega expression: long labels go on a new line after at least seven letters.
 _WRAPPED = r"split(replace(datum.label, regexp('(.{7,}?) ', 'g'), '$1\n'), '\n')"
 
 
-def tidy(frame: pd.DataFrame, fields: Sequence[str], panel: str | None) -> pd.DataFrame:
+def tidy(frame: pd.DataFrame, fields: Sequence[str], panel: Panel) -> pd.DataFrame:
     """Keep what is drawn: codes as people write them, numbers to six digits (equal everywhere)."""
-    wanted = list(dict.fromkeys([*fields, *([panel] if panel else [])]))
+    panels = [panel] if isinstance(panel, str) else list(panel or [])
+    wanted = list(dict.fromkeys([*fields, *panels]))
     missing = [field for field in wanted if field not in frame]
     if missing:
         raise UserError(
@@ -28,7 +33,7 @@ def tidy(frame: pd.DataFrame, fields: Sequence[str], panel: str | None) -> pd.Da
             f"missing {', '.join(missing)} of {', '.join(map(str, frame.columns))}."
         )
     if frame.empty:
-        raise UserError("Nothing to draw: the frame has no rows.")
+        raise EmptyChartError("Nothing to draw: the frame has no rows.")
     rows = frame[wanted].reset_index(drop=True)
     for field in wanted:
         if field == "lam":  # a name for a colour; `over_lambda` places it
@@ -37,11 +42,19 @@ def tidy(frame: pd.DataFrame, fields: Sequence[str], panel: str | None) -> pd.Da
             rows[field] = [float(f"{value:.6g}") for value in rows[field]]
         elif not pd.api.types.is_numeric_dtype(rows[field]):
             rows[field] = [label(value) for value in rows[field]]
+    if len(panels) > 1:
+        rows["panel"] = [", ".join(map(str, names)) for names in rows[panels].to_numpy()]
+        rows = rows.drop(columns=[name for name in panels if name not in fields])
     return rows
 
 
+def panel_column(panel: Panel) -> str | None:
+    """Return the column of `tidy` rows that holds the small multiples."""
+    return panel if panel is None or isinstance(panel, str) else "panel"
+
+
 def beside(
-    frame: pd.DataFrame, paper: pd.DataFrame | None, fields: Sequence[str], panel: str | None
+    frame: pd.DataFrame, paper: pd.DataFrame | None, fields: Sequence[str], panel: Panel
 ) -> pd.DataFrame:
     """Put ours and the paper's rows into one frame, told apart by the column ``source``."""
     ours = tidy(frame, fields, panel).assign(source="here")
@@ -78,9 +91,10 @@ def height_of(rows: pd.DataFrame, group: str, colour: str) -> int:
     return 20 + int(rows[group].nunique()) * (10 + 17 * lines)
 
 
-def plot_height(rows: pd.DataFrame, panel: str | None) -> int:
+def plot_height(rows: pd.DataFrame, panel: Panel) -> int:
     """Return the height of a plot with a measured vertical axis; of many panels, less each."""
-    return 260 if panel is None or rows[panel].nunique() <= 4 else 180
+    column = panel_column(panel)
+    return 260 if column is None or rows[column].nunique() <= 4 else 180
 
 
 def hollow(base: alt.Chart) -> alt.Chart:
@@ -113,6 +127,12 @@ def scale_over(
     return alt.Scale(domain=[low, high], **{"nice": True, **options})
 
 
+def up_to_one(rows: pd.DataFrame, fields: Sequence[str], parts: int) -> tuple[float, float]:
+    """Return the ends of an axis of shares, from below all values to 1; one has `parts` steps."""
+    lowest = np.nanmin(rows[list(fields)].to_numpy(dtype=float), initial=1 - 1 / parts)
+    return max(0.0, float(np.floor(parts * lowest)) / parts), 1.0
+
+
 def colour_by(field: str, rows: pd.DataFrame) -> alt.Color:
     """Encode a field by its constant colours, listed in their constant order."""
     chosen = colours(field, rows[field])
@@ -134,7 +154,7 @@ def finish(
     chart: AnyChart,
     colour: str,
     rows: pd.DataFrame,
-    panel: str | None,
+    panel: Panel,
     *,
     paper: bool = False,
     null: Literal["stroke", "dots"] | None = None,
@@ -150,12 +170,13 @@ def finish(
     keep = f"length(chosen) == 0 || indexof(chosen, datum['{colour}']) >= 0"
     filtered = chart.transform_filter(keep)
     parameter = alt.param(name="chosen", value=[])
-    if panel is None:
+    column = panel_column(panel)
+    if column is None:
         drawn: AnyChart = filtered.properties(width="container").add_params(parameter)
     else:
-        panels = list(dict.fromkeys(rows[panel]))
+        panels = list(dict.fromkeys(rows[column]))
         drawn = filtered.facet(
-            facet=alt.Facet(f"{panel}:N", title=None, sort=panels),
+            facet=alt.Facet(f"{column}:N", title=None, sort=panels),
             spacing=24,  # an axis's last number and the next one's first stand side by side
             columns=2 if len(panels) not in (1, 3) else 1,  # Vega draws an axis below a gap, too
         ).add_params(parameter)

@@ -7,16 +7,18 @@ book, ``_static/sparseattn.js`` draws the specification and hides the picture; w
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import altair as alt
 import pandas as pd
 import vl_convert
+from IPython.display import Markdown
 
 from sparseattn.charts.colours import BRIGHTER, theme
 from sparseattn.errors import UserError
@@ -28,6 +30,10 @@ _MAX_ROWS = 5000
 _STATIC_WIDTH = 640
 _CLIP = re.compile(r"\bclip\d+\b")
 _KEYS = {"paper": "◇ the paper", "stroke": "┃ by chance", "dots": "┈ by chance"}
+
+
+class EmptyChartError(UserError):
+    """A chart without a row; says in one sentence what is missing."""
 
 
 @dataclass(frozen=True)
@@ -102,19 +108,22 @@ _URL_SAFE = " ,;:/=()!*$@~+?'"
 
 
 def show(
-    chart: AnyChart,
-    *,
+    chart: AnyChart | Callable[..., AnyChart],
+    *frames: pd.DataFrame | None,
     name: str,
     caption: str,
     description: str,
     data: pd.DataFrame | None = None,
-) -> Figure:
+    missing: str | None = None,
+    **options: Any,
+) -> Figure | Markdown:
     """Return a chart as a figure: captioned, described, downloadable.
 
     Parameters
     ----------
     chart
-        From one of the functions of `charts`, or any Altair chart without a theme.
+        One of the functions of `charts`, which is given `frames` and `options`, or any Altair
+        chart without a theme.
     name
         Lower-case identity, unique on the page, such as ``agreement-by-task``.
     caption
@@ -123,6 +132,8 @@ def show(
         What there is to see, in words, for readers who cannot see the chart.
     data
         What the download holds, when it is more than what is drawn.
+    missing
+        The sentence in place of a figure without a row; the chart's own by default.
 
     Raises
     ------
@@ -137,6 +148,11 @@ def show(
         )
     if not caption.strip() or not description.strip():
         raise UserError(f"Figure '{name}' needs a caption and a description in words.")
+    if callable(chart) and not isinstance(chart, alt.TopLevelMixin):
+        try:
+            chart = chart(*frames, **options)
+        except EmptyChartError as nothing:
+            return Markdown(missing or str(nothing))
     with alt.data_transformers.enable("default", max_rows=None), alt.theme.enable("none"):
         spec = chart.to_dict()
     spec.pop("config", None)  # the page's theme decides

@@ -4,7 +4,15 @@ import altair as alt
 import pandas as pd
 
 from sparseattn.charts.colours import GREY
-from sparseattn.charts.encodings import colour_by, finish, plot_height, scale_over, tidy, tip
+from sparseattn.charts.encodings import (
+    Panel,
+    colour_by,
+    finish,
+    plot_height,
+    scale_over,
+    tidy,
+    tip,
+)
 from sparseattn.charts.figure import AnyChart
 
 
@@ -16,7 +24,7 @@ def against(
     titles: tuple[str, str],
     colour: str = "classifier",
     name: str = "sparsity",
-    panel: str | None = None,
+    panel: Panel = None,
     null: str | None = None,
     diagonal: bool = False,
     log: bool = False,
@@ -67,7 +75,7 @@ def trade_off(
     y: str,
     order: str,
     colour: str = "projection",
-    panel: str | None = None,
+    panel: Panel = None,
     titles: tuple[str, str],
 ) -> AnyChart:
     """Draw what one quantity costs of another, a point a setting, joined in the settings' order.

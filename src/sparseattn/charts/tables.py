@@ -8,9 +8,10 @@ from textwrap import shorten
 from typing import Any
 
 import pandas as pd
+from IPython.display import Markdown
 
-from sparseattn.charts.colours import TITLES, label
 from sparseattn.errors import UserError
+from sparseattn.wording import HEADINGS, label
 
 # How a verdict of `claims` or of `statistics.compare` is drawn (book/_static/sparseattn.css).
 _BADGES = {
@@ -60,11 +61,14 @@ def table(
     frame: pd.DataFrame,
     caption: str,
     *,
-    columns: Mapping[str, str] | None = None,
+    columns: str | Mapping[str, str] = "",
+    titles: Mapping[str, str] | None = None,
     formats: Mapping[str, str] | None = None,
     fold: str | None = None,
     links: Mapping[str, str] | None = None,
-) -> Table:
+    badges: Sequence[str] = ("verdict",),
+    missing: str | None = None,
+) -> "Table | Markdown":
     """Return a frame as a table.
 
     Parameters
@@ -74,7 +78,10 @@ def table(
     caption
         One sentence above the table.
     columns
-        The columns to show, in order, with their headings; all, under their own names, without.
+        The columns to show, in order: their names, separated by spaces, or a mapping from names
+        to headings. All without.
+    titles
+        Headings of columns that have another here than in `wording.HEADINGS`.
     formats
         Format of a column's numbers, such as ``.3f``; two decimals without, none where all are
         whole.
@@ -83,24 +90,33 @@ def table(
     links
         Of a column that is shown, the column of the addresses its values lead to; a missing
         address leads nowhere.
+    badges
+        Columns of verdicts.
+    missing
+        The sentence in place of a table without a row; without it the table is shown empty.
 
     Returns
     -------
     Table
-        Codes appear as people write them, missing values as "–", verdicts as badges; every text
-        is escaped. Columns ``low`` and ``high`` appear as one, an interval.
+        Codes appear as people write them, missing values as "–"; every text is escaped. Columns
+        ``low`` and ``high`` appear as one, an interval.
 
     Raises
     ------
     UserError
         When a column is not in the frame.
     """
-    shown = dict(columns) if columns else {name: TITLES.get(name, name) for name in frame.columns}
-    leading = dict(links) if links else {}
-    missing = [name for name in (*shown, *leading.values()) if name not in frame]
-    if missing:
+    if frame.empty and missing is not None:
+        return Markdown(missing)
+    if isinstance(columns, str):
+        headings = HEADINGS | dict(titles or {})
+        columns = {name: headings.get(name, name) for name in columns.split() or frame.columns}
+    shown = dict(columns)
+    leading = dict(links or {})
+    absent = [name for name in (*shown, *leading.values()) if name not in frame]
+    if absent:
         raise UserError(
-            f"The table '{caption}' lacks the columns {', '.join(missing)}; "
+            f"The table '{caption}' lacks the columns {', '.join(absent)}; "
             f"there are {', '.join(map(str, frame.columns))}."
         )
     pair = {"low", "high"} <= set(shown)  # two ends are one column: an interval
@@ -114,31 +130,28 @@ def table(
         f'<th scope="col"{_right(numeric[name])}>{escape(title)}</th>'
         for name, title in drawn.items()
     )
-    body = "".join(
-        "<tr>"
-        + "".join(
-            _linked(
-                _interval(row["low"], row["high"], places["low"])
-                if pair and name == "low"
-                else _cell(row[name], places[name], numeric[name], title),
-                row.get(leading.get(name, "")),
-            )
-            for name, title in drawn.items()
-        )
-        + "</tr>"
-        for row in frame[[*shown, *leading.values()]].to_dict("records")
-    )
-    kind = "dataframe cards" if 'class="sentence"' in body else "dataframe"
+    body, sentences = "", False
+    for row in frame[[*shown, *leading.values()]].to_dict("records"):
+        body += "<tr>"
+        for name, title in drawn.items():
+            if pair and name == "low":
+                kind, content = "number", _interval(row["low"], row["high"], places["low"])
+            else:
+                kind, content = _cell(row[name], places[name], numeric[name], name in badges)
+            address = row.get(leading.get(name, ""))
+            if isinstance(address, str):
+                content = f'<a href="{escape(address)}">{content}</a>'
+            sentences |= kind == "sentence"
+            named = f' class="{kind}"' if kind else ""
+            # The title is shown where a row becomes a card.
+            body += f'<td{named} data-title="{escape(title)}">{content}</td>'
+        body += "</tr>"
+    kind = "dataframe cards" if sentences else "dataframe"
     kind += " dense" if len(drawn) >= _MANY else ""
-    # Focusable, so that a keyboard can scroll it.
-    markup = (
-        f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
-        f'<table class="{kind}"><caption>{escape(caption)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    markup = _framed(caption, kind, head, body)
     if fold is not None:
         markup = f"<details><summary>{escape(fold)}</summary>{markup}</details>"
-    return Table(markup, caption, _values(frame, caption, shown, places))
+    return Table(markup, caption, _values(frame, caption, shown, places, badges))
 
 
 def badge(verdict: str) -> str:
@@ -175,18 +188,53 @@ def claims_table(verdicts: Mapping[str, pd.DataFrame], pages: Sequence[str]) -> 
             f'<tr><td>{row["number"]}</td><td class="sentence">{linked}{numbers}</td>{badges}</tr>'
         )
     caption = "The paper's claims, and what became of them here."
-    sources = "".join(f'<th scope="col">{escape(source)}</th>' for source in verdicts)
+    head = "".join(f'<th scope="col">{escape(one)}</th>' for one in ("#", "Claim", *verdicts))
     return Table(
-        f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
-        f'<table class="dataframe cards claims"><caption>{escape(caption)}</caption><thead><tr>'
-        f'<th scope="col">#</th><th scope="col">Claim</th>{sources}'
-        f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>",
+        _framed(caption, "dataframe cards claims", head, "".join(rows)),
         caption,
         {
             f"claim {row['number']}, {source}": str(row["verdict"])
             for source, frame in verdicts.items()
             for row in frame.to_dict("records")
         },
+    )
+
+
+def departures_table(departures: pd.DataFrame) -> Table:
+    """Return departures from the paper as a table, by part; on a phone each is a card.
+
+    Parameters
+    ----------
+    departures
+        Columns ``part``, ``what``, ``paper``, ``here``, ``why`` and ``effect``.
+    """
+    heads = {"what": "What", "paper": "The paper", "here": "Here", "why": "Why, and to what effect"}
+    body = ""
+    for part, rows in departures.groupby("part", sort=False):
+        body += f'<tr><th colspan="4" scope="rowgroup">{str(part).capitalize()}</th></tr>'
+        for row in rows.to_dict("records"):
+            body += (
+                f"<tr><td>{escape(row['what'])}</td>"
+                f'<td data-title="The paper">{escape(row["paper"])}</td>'
+                f'<td data-title="Here">{escape(row["here"])}</td>'
+                f'<td data-title="Why">{escape(row["why"])}'
+                f"<p><em>Effect:</em> {escape(row['effect'])}</p></td></tr>"
+            )
+    caption = "Every departure, and every choice the paper leaves open."
+    head = "".join(f'<th scope="col">{title}</th>' for title in heads.values())
+    return Table(
+        f'<table class="dataframe departures"><caption>{caption}</caption><thead><tr>{head}</tr>'
+        f"</thead><tbody>{body}</tbody></table>",
+        caption,
+    )
+
+
+def _framed(caption: str, kind: str, head: str, body: str) -> str:
+    # Focusable, so that a keyboard can scroll it.
+    return (
+        f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<table class="{kind}"><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -197,14 +245,6 @@ def _right(numeric: bool) -> str:
 def _decimals(column: pd.Series) -> str:
     whole = pd.api.types.is_numeric_dtype(column) and (column.dropna() % 1 == 0).all()
     return ",.0f" if whole else ",.2f"
-
-
-def _linked(cell: str, address: object) -> str:
-    """Make a cell's content a link."""
-    if not isinstance(address, str):
-        return cell
-    start, _, content = cell.removesuffix("</td>").partition(">")
-    return f'{start}><a href="{escape(address)}">{content}</a></td>'
 
 
 def _text(value: object, form: str) -> str:
@@ -218,30 +258,33 @@ def _text(value: object, form: str) -> str:
     return label(value)
 
 
-def _cell(value: object, form: str, numeric: bool, title: str) -> str:
+def _cell(value: object, form: str, numeric: bool, verdict: bool) -> tuple[str, str]:
+    """Return a cell's class and its content."""
     text = _text(value, form)
-    named = f' data-title="{escape(title)}"'  # shown where a row becomes a card
     if text == "–":
-        return f"<td{_right(numeric)}{named}>{text}</td>"
+        return "number" if numeric else "", text
     if isinstance(value, Real) and not isinstance(value, bool):
-        return f'<td class="number"{named}>{text}</td>'
-    if text in _BADGES:
-        return f"<td{named}>{badge(text)}</td>"
-    kind = "name" if len(text) <= _NAME else "sentence"
+        return "number", text
+    if verdict and text in _BADGES:
+        return "", badge(text)
     shown = escape(text).replace(" = ", "&nbsp;=&nbsp;")
-    if kind == "name" and ", " in shown:  # breaks there: "Transformer, | scaled dot"
-        shown = re.sub(r"(?<!,) ", "&nbsp;", shown)
-    return f'<td class="{kind}"{named}>{shown}</td>'
+    if len(text) > _NAME:
+        return "sentence", shown
+    # A name breaks at its commas: "Transformer, | scaled dot".
+    return "name", re.sub(r"(?<!,) ", "&nbsp;", shown) if ", " in shown else shown
 
 
 def _interval(low: object, high: object, form: str) -> str:
     ends = [_text(end, form) for end in (low, high)]
-    text = "–" if "–" in ends else f"[{', '.join(ends)}]"
-    return f'<td class="number" data-title="{INTERVAL}">{text}</td>'
+    return "–" if "–" in ends else f"[{', '.join(ends)}]"
 
 
 def _values(
-    frame: pd.DataFrame, caption: str, shown: Mapping[str, str], places: Mapping[str, str]
+    frame: pd.DataFrame,
+    caption: str,
+    shown: Mapping[str, str],
+    places: Mapping[str, str],
+    badges: Sequence[str],
 ) -> dict[str, str]:
     """Return a table's numbers and verdicts, each named by caption, row and column."""
     values: dict[str, str] = {}
@@ -251,7 +294,8 @@ def _values(
         found = {
             name
             for name, value in row.items()
-            if texts[name] in _BADGES or (isinstance(value, Real) and name not in _NAMING)
+            if (name in badges and texts[name] in _BADGES)
+            or (isinstance(value, Real) and name not in _NAMING)
         }
         rest = (text for name, text in texts.items() if name not in found)
         named = [text for text in rest if text not in ("", "–") and len(text) <= _NAME]

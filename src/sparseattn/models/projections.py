@@ -4,12 +4,18 @@ Each map solves, over the simplex, a problem of the form "stay close to the scor
 They differ in the regulariser, and so in whether the solution can hold exact zeros.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
 import torch
 from entmax import entmax15, entmax_bisect, sparsemax
 from jaxtyping import Bool, Float
+from scipy.optimize import minimize
 from torch import Tensor, nn
 
 from sparseattn.errors import UserError, nearest
+from sparseattn.measures.kendall import kendall_tau
 
 PROJECTIONS = ("softmax", "sparsemax", "sparsegen", "entmax")
 
@@ -137,3 +143,98 @@ class Projection(nn.Module):
     ) -> Float[Tensor, "*batch n"]:
         """Return the attention weights; see `project`."""
         return project(scores, mask, self.projection, self.lam, self.alpha)
+
+
+def solved(
+    scores: Sequence[float], lams: Sequence[float] = (), alphas: Sequence[float] = ()
+) -> pd.DataFrame:
+    """Return the weights of one score vector under softmax, sparsegen and α-entmax.
+
+    Parameters
+    ----------
+    scores
+        n of them, 2 to 20.
+    lams, alphas
+        Sparsegen's λ and entmax's α to solve for.
+
+    Returns
+    -------
+    DataFrame
+        A row each projection, parameter and score: ``index`` (from 0), ``projection``,
+        ``parameter`` (λ or α; 0 for softmax), ``weight``, ``score``; and of the whole vector the
+        number of ``nonzero`` weights, the ``largest``, and Kendall's ``tau`` with the scores.
+
+    Raises
+    ------
+    UserError
+        For another number of scores, or a parameter that `project` refuses.
+    """
+    if not 2 <= len(scores) <= 20:
+        raise UserError(f"Projections are shown of 2 to 20 scores; got {len(scores)} scores.")
+    vector = torch.tensor(list(scores), dtype=torch.float64)
+    mask = torch.ones(len(scores), dtype=torch.bool)
+    parts = []
+    for projection, parameter in (
+        ("softmax", 0.0),
+        *(("sparsegen", lam) for lam in lams),
+        *(("entmax", alpha) for alpha in alphas),
+    ):
+        weights = project(vector, mask, projection, parameter, parameter).numpy()
+        tau = kendall_tau(weights[None], vector[None].numpy(), np.array([len(scores)]))
+        constant = {"projection": projection, "parameter": parameter, "tau": float(tau[0])}
+        counted = {"nonzero": int((weights > 0).sum()), "largest": float(weights.max())}
+        part = pd.DataFrame({"index": range(len(scores)), "weight": weights, "score": scores})
+        parts.append(part.assign(**constant, **counted))
+    return pd.concat(parts, ignore_index=True)
+
+
+def scaled(
+    scores: Sequence[float], lams: Sequence[float], factors: Sequence[float]
+) -> pd.DataFrame:
+    """Return how many weights sparsegen leaves non-zero when all scores are multiplied.
+
+    Returns
+    -------
+    DataFrame
+        A row each λ and factor: ``lam``, ``scale`` (``scores × 2``), ``nonzero``.
+    """
+    parts = [
+        solved([factor * score for score in scores], lams).assign(scale=f"scores × {factor:g}")
+        for factor in factors
+    ]
+    rows = pd.concat(parts).rename(columns={"parameter": "lam"})
+    return rows[(rows["projection"] == "sparsegen") & (rows["index"] == 0)]
+
+
+def both_ways(scores: Sequence[float], lams: Sequence[float]) -> pd.DataFrame:
+    """Solve sparsegen as `project` does, and as defined, by an optimiser that knows no sparsemax.
+
+    Returns
+    -------
+    DataFrame
+        A row each λ: ``lam``, ``temperature`` 1 − λ, the number of ``nonzero`` weights, the
+        ``largest``, and the largest ``difference`` of the two solutions.
+    """
+    rows = solved(scores, lams).rename(columns={"parameter": "lam"})
+    found = rows.query("projection == 'sparsegen' and index == 0").drop(columns=["index", "tau"])
+    away = [
+        rows.loc[(rows["projection"] == "sparsegen") & (rows["lam"] == lam), "weight"].to_numpy()
+        - _as_defined(np.array(scores), lam)
+        for lam in found["lam"]
+    ]
+    return found.assign(
+        temperature=1 - found["lam"], difference=[np.abs(one).max() for one in away]
+    )
+
+
+def _as_defined(scores: Float[np.ndarray, " n"], lam: float) -> Float[np.ndarray, " n"]:
+    return np.asarray(
+        minimize(
+            lambda p: ((p - scores) ** 2).sum() - lam * (p**2).sum(),
+            x0=np.full(len(scores), 1 / len(scores)),
+            jac=lambda p: 2 * (p - scores) - 2 * lam * p,
+            bounds=[(0, 1)] * len(scores),
+            constraints={"type": "eq", "fun": lambda p: p.sum() - 1},
+            options={"ftol": 1e-15, "maxiter": 1000},
+        ).x
+    )

@@ -11,11 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from sparseattn.charts.colours import TITLES, label
 from sparseattn.charts.figure import inert
 from sparseattn.charts.tables import Table
 from sparseattn.report.ledger import STAGES
 from sparseattn.report.links import ANY, CHOICES, NO_ADVERSARY, to_run, written
+from sparseattn.wording import TITLES, label
 
 _TITLES = {**TITLES, "adversary": "Adversary", "page": "Page"}
 _SORTS = {"softmax": -1e9, "sparsemax": 0.0, "entmax": 1e9}  # from even to sparse, as elsewhere

@@ -13,14 +13,14 @@ from jaxtyping import Float
 from scipy.special import expit
 
 from sparseattn.attribution.influence import influence
-from sparseattn.charts.colours import label
 from sparseattn.data.tasks import Documents, Task, load_task
 from sparseattn.errors import UserError
 from sparseattn.experiments.observation import reproducible
 from sparseattn.experiments.runs import Run
 from sparseattn.measures.nulls import null_dispersion
 from sparseattn.measures.per_document import normalise, tau_ceiling
-from sparseattn.results.frames import cell, measurements, projection_name
+from sparseattn.results.frames import cell, measurements
+from sparseattn.wording import label, projection_name
 
 Shares = Float[np.ndarray, " tokens"]
 

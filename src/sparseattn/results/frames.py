@@ -8,23 +8,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from sparseattn.charts.colours import label
 from sparseattn.experiments.runs import Run
-from sparseattn.experiments.specs import Spec
-
-
-def classifier_names(frame: pd.DataFrame) -> pd.Series:
-    """Return each row's encoder and alignment as people write them: ``BiLSTM, additive``."""
-    return frame["encoder"].map(label) + ", " + frame["alignment"].map(label)
-
-
-def projection_name(spec: Spec) -> str:
-    """Return a projection with its sparsity: ``sparsegen λ = −3``, ``α-entmax α = 1.5``."""
-    if spec.projection == "sparsegen":
-        return f"sparsegen λ = {spec.lam:g}".replace("-", "−")
-    if spec.projection == "entmax":
-        return f"{label('entmax')} α = {spec.alpha}"
-    return label(spec.projection)
+from sparseattn.wording import label, projection_name
 
 
 def cell(run: Run) -> dict[str, object]:

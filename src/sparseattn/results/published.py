@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from sparseattn import paths
-from sparseattn.charts.colours import label
 from sparseattn.errors import UserError, validate
 from sparseattn.experiments.adversaries import Adversary, stored_spec
 from sparseattn.experiments.adversaries import measurements as adversary_measurements
@@ -32,6 +31,7 @@ from sparseattn.results.parquet import (
     read_records,
     read_values,
 )
+from sparseattn.wording import label
 
 TOLERANCE = 0.01
 """Largest difference between two makings of one run, see `compare`."""

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from sparseattn.charts.colours import label
 from sparseattn.experiments.runs import Run
 from sparseattn.results import paper, published
-from sparseattn.results.frames import classifier_names, measurements
+from sparseattn.results.frames import measurements
+from sparseattn.wording import classifier_names, label
 
 LIVE = "(live)"
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sparseattn.charts.colours import label
-from sparseattn.wording import span
+from sparseattn.wording import label, span
 
 READING_ERROR = 0.02
 """Of a difference between two figures read off a plot, each to about 0.01."""

@@ -6,18 +6,15 @@ so (`data.tasks.Task.deviations`). What a departure changes, where it was measur
 """
 
 from dataclasses import dataclass
-from html import escape
 from typing import Literal
 
 import pandas as pd
 
-from sparseattn.charts.colours import label
-from sparseattn.charts.tables import Table
 from sparseattn.experiments.specs import Spec
 from sparseattn.models.classifier import Transformer
 from sparseattn.models.training import LEARNING_RATES
 from sparseattn.results import paper, published
-from sparseattn.wording import listed
+from sparseattn.wording import label, listed
 
 Part = Literal["training", "classifier", "measures", "statistics"]
 
@@ -60,34 +57,13 @@ def departures() -> tuple[Departure, ...]:
     return (*_of_training(), *_of_the_classifier(), *_of_measures())
 
 
-def departures_table() -> Table:
-    """Return `departures` as a table; on a phone each is a card."""
-    rows = []
-    part = ""
-    for one in departures():
-        if one.part != part:
-            part = one.part
-            rows.append(f'<tr><th colspan="4" scope="rowgroup">{part.capitalize()}</th></tr>')
-        effect = one.effect or f"Measured below: {', '.join(one.variants)}."
-        cells = {"": one.what, "The paper": one.paper, "Here": one.here, "Why": one.why}
-        rows.append(
-            "<tr>"
-            + "".join(
-                f"<td{f' data-title={title!r}' if title else ''}>{escape(text)}"
-                + (f"<p><em>Effect:</em> {escape(effect)}</p>" if title == "Why" else "")
-                + "</td>"
-                for title, text in cells.items()
-            )
-            + "</tr>"
-        )
-    caption = "Every departure, and every choice the paper leaves open."
-    heads = ("What", "The paper", "Here", "Why, and to what effect")
-    head = "".join(f'<th scope="col">{title}</th>' for title in heads)
-    return Table(
-        f'<table class="dataframe departures"><caption>{caption}</caption><thead><tr>{head}</tr>'
-        f"</thead><tbody>{''.join(rows)}</tbody></table>",
-        caption,
-    )
+def as_frame() -> pd.DataFrame:
+    """Return `departures`, a row each, with where the effect of a variant is measured."""
+    rows = [
+        {**vars(one), "effect": one.effect or f"Measured below: {', '.join(one.variants)}."}
+        for one in departures()
+    ]
+    return pd.DataFrame(rows)
 
 
 def _of_training() -> tuple[Departure, ...]:

@@ -13,11 +13,11 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.stats import t
 
-from sparseattn.charts.colours import label
 from sparseattn.experiments.adversaries import TRAINED
 from sparseattn.measures.statistics import Interval, compare, correlate, estimate, summarise
 from sparseattn.models.adversary import PRESSURE
 from sparseattn.results import paper, published
+from sparseattn.wording import label
 
 TOLERANCE = 0.05
 """On τ-b, dispersion, correlation and Jensen–Shannon divergence: differences that do not matter."""

@@ -1,0 +1,145 @@
+"""Charts a reader plays with: projections under sliders, and the tokens of one document."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+
+from sparseattn.charts.colours import colours
+from sparseattn.charts.encodings import colour_by, finish, tidy, tip
+from sparseattn.charts.figure import AnyChart
+from sparseattn.wording import label
+
+
+def projections(frame: pd.DataFrame) -> AnyChart:
+    """Draw one score vector under softmax, sparsegen and α-entmax, with sliders for λ and α.
+
+    The sliders choose among the rows. Beside the number of non-zero weights stands Kendall's τ-b
+    between weights and scores, which falls with ties alone.
+
+    Parameters
+    ----------
+    frame
+        Of :func:`models.projections.solved`: λ, and α, evenly spaced; the sliders start at λ = 0
+        (sparsemax) and α = 1.5.
+    """
+    columns = ["index", "projection", "parameter", "weight", "nonzero", "tau", "score"]
+    rows = tidy(frame, columns, None)
+    names = [str(place + 1) for place in range(rows["index"].nunique())]
+    each = {name: list(part.unique()) for name, part in rows.groupby("projection")["parameter"]}
+    lams, alphas = each["sparsegen"], each[label("entmax")]
+
+    lam = _slider("lam", "λ", lams, 0.0)
+    alpha = _slider("alpha", "α", alphas, 1.5)
+    entmax = label("entmax")
+    shown = (
+        f"datum.projection == 'softmax' || "
+        f"(datum.projection == 'sparsegen' && abs(datum.parameter - lam) < 1e-6) || "
+        f"(datum.projection == '{entmax}' && abs(datum.parameter - alpha) < 1e-6)"
+    )
+    order = list(colours("projection", rows["projection"]))
+    base = alt.Chart(rows).transform_filter(shown)
+    bars = base.mark_bar().encode(
+        x=alt.X(
+            "index:O",
+            title=None,
+            axis=alt.Axis(labelAngle=0, labelExpr="names[datum.value]", labelOverlap=True),
+        ),
+        xOffset=alt.XOffset("projection:N", sort=order, scale=alt.Scale(domain=order)),
+        y=alt.Y("weight:Q", title="Attention weight", scale=alt.Scale(domain=[0, 1])),
+        color=colour_by("projection", rows),
+        tooltip=[
+            *(tip("projection"), tip("score"), tip("weight", ".4~f"), tip("nonzero", "d")),
+            alt.Tooltip("tau", title="τ-b with the scores", format=".2f"),
+        ],
+    )
+    # The counts stand above the plot, clear of its bars.
+    counts = base.transform_filter("datum.index == 0").mark_text(align="right", fontWeight=600)
+    lines = [
+        counts.transform_filter(f"datum.projection == '{name}'")
+        .transform_calculate(
+            line=f"{_spelled(name, entmax)} + ': ' + datum.nonzero + ' of {len(names)} non-zero, "
+            "τ-b ' + (isValid(datum.tau) ? format(datum.tau, '.2f') : '–')"
+        )
+        .encode(
+            x=alt.value(alt.ExprRef("width")),
+            y=alt.value(18 * (row - len(order)) + 4),
+            text="line:N",
+        )
+        for row, name in enumerate(order)
+    ]
+    chart = (
+        alt.layer(bars, *lines)
+        .add_params(lam, alpha, alt.param(name="names", value=names))
+        .properties(height=260)
+    )
+    return finish(chart, "projection", rows, None)
+
+
+def tokens(
+    frame: pd.DataFrame,
+    *,
+    columns: Sequence[str],
+    truth: str | None = None,
+) -> AnyChart:
+    """Draw one document, a row a token: its attention beside its importances, shaded.
+
+    Parameters
+    ----------
+    frame
+        One row a token, in reading order: column ``token`` and one column of non-negative shares
+        (summing to 1) for each of `columns`.
+    columns
+        The shares to draw, left to right; each is shaded relative to its own largest.
+    truth
+        A boolean column, True for the tokens known to be decisive: marked ●.
+    """
+    words = [str(token) for token in frame["token"]]
+    if truth is not None:
+        words = [f"● {w}" if t else w for w, t in zip(words, frame[truth], strict=True)]
+    pieces = []
+    for column in columns:
+        shares = frame[column].to_numpy(dtype=float)
+        largest = shares.max() if len(shares) and shares.max() > 0 else 1.0
+        pieces += [
+            (position, words[position], label(column), float(share), float(share / largest))
+            for position, share in enumerate(shares)
+        ]
+    fields = ["position", "token", "quantity", "share", "shade"]
+    rows = tidy(pd.DataFrame(pieces, columns=fields), fields, None)
+    base = alt.Chart(rows).encode(
+        y=alt.Y(
+            "position:O",
+            title=None,
+            axis=alt.Axis(labelExpr="words[datum.value]", labelOverlap=False, labelPadding=6),
+        ),
+        x=alt.X(
+            "quantity:N",
+            title=None,
+            sort=[label(column) for column in columns],
+            axis=alt.Axis(orient="top", labelAngle=0, domain=False, ticks=False, labelLimit=110),
+        ),
+        tooltip=[tip("token"), tip("quantity"), tip("share", ".1%")],
+    )
+    cells = base.mark_rect(stroke=None).encode(
+        color=alt.Color("shade:Q", legend=None, scale=alt.Scale(domain=[0, 1]))
+    )
+    return (
+        cells.properties(width="container", height=19 * len(words))
+        .add_params(alt.param(name="words", value=words))
+        .properties(usermeta={"paper": False})
+    )
+
+
+def _spelled(name: str, entmax: str) -> str:
+    # A Vega expression: the projection with the parameter now chosen.
+    if name == "sparsegen":
+        return "'sparsegen (λ = ' + replace(format(lam, '.1f'), '-', '−') + ')'"
+    return f"'{name} (α = ' + format(alpha, '.2f') + ')'" if name == entmax else f"'{name}'"
+
+
+def _slider(name: str, shown: str, values: Sequence[float], start: float) -> alt.Parameter:
+    step = round(values[1] - values[0], 6)
+    nearest = min(values, key=lambda value: abs(value - start))
+    bind = alt.binding_range(min=min(values), max=max(values), step=step, name=shown)
+    return alt.param(name=name, value=nearest, bind=bind)

@@ -1,0 +1,180 @@
+"""Lines over epochs, over λ and over sizes."""
+
+from typing import Literal
+
+import altair as alt
+import pandas as pd
+
+from sparseattn.charts.colours import GREY
+from sparseattn.charts.encodings import (
+    Panel,
+    beside,
+    colour_by,
+    finish,
+    hollow,
+    plot_height,
+    scale_over,
+    tidy,
+    tip,
+)
+from sparseattn.charts.figure import AnyChart, EmptyChartError
+
+_SECONDS = (
+    "datum.value < 1 ? format(datum.value * 1000, ',~r') + ' ms' : format(datum.value, ',~r')"
+)
+_SECONDS += " + ' s'"
+
+
+def learning_curves(
+    frame: pd.DataFrame,
+    *,
+    value: str = "dev_auc",
+    colour: str = "encoder",
+    panel: Panel = None,
+    title: str = "ROC-AUC, held-out documents",
+) -> AnyChart:
+    """Draw a value over the epochs, one thin line a seed.
+
+    Parameters
+    ----------
+    frame
+        Columns ``epoch``, `value`, `colour`, ``seed`` if there are several, and `panel`.
+    """
+    detail = [column for column in ("seed",) if column in frame]
+    rows = tidy(frame, ["epoch", value, colour, *detail], panel)
+    base = alt.Chart(rows).encode(
+        x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d")),
+        y=alt.Y(f"{value}:Q", title=title, scale=scale_over(rows, [value])),
+        color=colour_by(colour, rows),
+        detail=[f"{column}:N" for column in detail] or alt.Undefined,
+        tooltip=[tip("epoch", "d"), tip(value), tip(colour), *map(tip, detail)],
+    )
+    # Two layers: a line's own points make Vega-Lite warn in small multiples.
+    line = base.mark_line(strokeWidth=1.5, opacity=0.85)
+    chart = alt.layer(line, base.mark_point(filled=True, size=22)).properties(height=240)
+    return finish(chart, colour, rows, panel)
+
+
+def over_lambda(
+    frame: pd.DataFrame,
+    paper: pd.DataFrame | None = None,
+    *,
+    value: str = "mean",
+    low: str | None = "low",
+    high: str | None = "high",
+    colour: str = "encoder",
+    panel: Panel = None,
+    title: str = "Kendall's τ-b",
+    null: str | None = None,
+    domain: tuple[float, float] | None = None,
+) -> AnyChart:
+    """Draw a quantity over sparsegen's λ with interval bands, and the paper's hollow points.
+
+    λ lies on the logarithm of its temperature 1 − λ (sparsegen(a; λ) is sparsemax(a / (1 − λ))),
+    sparser to the right; the labels are λ.
+
+    Parameters
+    ----------
+    frame
+        Ours: columns ``lam`` (below 1), `value`, `low`, `high`, `colour` and `panel`.
+    paper
+        The paper's: the same columns but for the interval.
+    low, high
+        Ends of our interval; None draws no band.
+    title
+        What `value` is, with its unit.
+    null
+        Column of ours that holds what chance alone would give: a dotted grey line.
+    domain
+        Ends of the axis, where bands reach further than is worth showing; they are cut there.
+    """
+    if frame.empty:
+        raise EmptyChartError("None of these classifiers has a λ: there is nothing to draw.")
+    ends = [end for end in (low, high) if end is not None]
+    chance = [] if null is None else [null]
+    rows = beside(frame, paper, ["lam", colour, value, *ends, *chance], panel)
+    rows["temperature"] = (1 - rows["lam"].astype(float)).round(6)
+    scale = scale_over(rows, [value, *ends, *chance], domain=domain)
+    x = alt.X(
+        "temperature:Q",
+        title="λ of sparsegen (sparser →)",
+        scale=scale_over(rows, ["temperature"], type="log", reverse=True, nice=False, padding=12),
+        axis=alt.Axis(
+            values=sorted(set(rows["temperature"])),
+            labelExpr="replace(format(1 - datum.value, '.3~r'), '-', '−')",
+            grid=False,
+            labelOverlap="greedy",
+            labelSeparation=5,
+            tickCount=100,  # of a log scale, fewer would drop labels, even of given values
+        ),
+    )
+    base = alt.Chart(rows).encode(
+        x=x,
+        color=colour_by(colour, rows),
+        tooltip=[tip("lam"), tip(colour), tip("source"), *map(tip, (value, *ends, *chance))],
+    )
+    here = base.transform_filter("datum.source == 'here'")
+    y = alt.Y(f"{value}:Q", title=title, scale=scale)
+    layers: list[alt.Chart] = []
+    if null is not None:
+        dotted = here.mark_line(strokeDash=[2, 3], strokeWidth=1.5, clip=True)
+        at_chance = alt.Y(f"{null}:Q", title=title, scale=scale)
+        layers.append(dotted.encode(y=at_chance, color=alt.value(GREY), detail=f"{colour}:N"))
+    if len(ends) == 2:
+        band = here.mark_area(opacity=0.18, clip=True).encode(
+            y=alt.Y(f"{low}:Q", title=title, scale=scale), y2=f"{high}:Q"
+        )
+        layers.append(band)
+    layers += [
+        here.mark_line(clip=True).encode(y=y),
+        here.mark_point(filled=True, opacity=1, clip=domain is not None).encode(y=y),
+    ]
+    if paper is not None:
+        thin = base.transform_filter("datum.source == 'paper'")
+        layers.append(
+            thin.mark_line(strokeWidth=1, strokeDash=[3, 3], opacity=0.7, clip=True).encode(y=y)
+        )
+        layers.append(hollow(base).encode(y=y))
+    chart = alt.layer(*layers).properties(height=plot_height(rows, panel))
+    drawn: Literal["dots"] | None = "dots" if null else None
+    return finish(chart, colour, rows, panel, paper=paper is not None, null=drawn)
+
+
+def over_size(
+    frame: pd.DataFrame,
+    *,
+    size: str,
+    title: str,
+    colour: str = "by",
+    panel: Panel = None,
+) -> AnyChart:
+    """Draw seconds against a size, both on logarithmic axes: a power law is a straight line.
+
+    Parameters
+    ----------
+    frame
+        Columns `size` and ``seconds``, both positive, `colour` and `panel`.
+    size
+        What grows.
+    title
+        Of the horizontal axis.
+    """
+    rows = tidy(frame, [size, "seconds", colour], panel)
+    base = alt.Chart(rows).encode(
+        x=alt.X(
+            f"{size}:Q",
+            title=title,
+            scale=scale_over(rows, [size], type="log", nice=False, padding=10),
+            axis=alt.Axis(values=sorted(set(rows[size])), format=",d", grid=False),
+        ),
+        y=alt.Y(
+            "seconds:Q",
+            title="Time",
+            scale=scale_over(rows, ["seconds"], type="log"),
+            axis=alt.Axis(labelExpr=_SECONDS, values=[10.0**power for power in range(-5, 4)]),
+        ),
+        color=colour_by(colour, rows),
+        tooltip=[tip(colour), tip(size, ",d"), tip("seconds", ".3~s")],
+    )
+    chart = alt.layer(base.mark_line(), base.mark_point(filled=True, opacity=1))
+    return finish(chart.properties(height=220), colour, rows, panel)
