@@ -2,9 +2,17 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, SupportsFloat
+from typing import Annotated, Any, Literal, SupportsFloat, get_args
 
 import pandas as pd
+from pydantic import Field
+
+ProjectionName = Literal["softmax", "sparsemax", "sparsegen", "entmax"]
+PROJECTIONS: tuple[str, ...] = get_args(ProjectionName)
+Lam = Annotated[float, Field(lt=1)]
+"""λ of sparsegen: larger is sparser, 0 is sparsemax."""
+Alpha = Annotated[float, Field(ge=1)]
+"""α of entmax: larger is sparser, 1 is softmax, 2 is sparsemax."""
 
 LABELS = {
     "softmax": "softmax",
@@ -109,6 +117,16 @@ def projection_name(cell: Any) -> str:
     if cell.projection == "entmax":
         return f"{label('entmax')} α = {cell.alpha}"
     return label(cell.projection)
+
+
+def is_sparsemax(projection: Any, lam: Any) -> Any:
+    """Return whether a projection, or each of a column, is sparsemax, be it sparsegen at λ = 0."""
+    return (projection == "sparsemax") | ((projection == "sparsegen") & (lam == 0))
+
+
+def sparsity_rank(projection: str, lam: float | None) -> float:
+    """Return where a projection stands from even to sparse: softmax, then by λ; entmax last."""
+    return {"softmax": -1e9, "entmax": 1e9}.get(projection, lam or 0.0)
 
 
 def classifier_names(frame: pd.DataFrame) -> pd.Series:

@@ -18,6 +18,7 @@ from sparseattn.experiments.specs import canonical
 from sparseattn.experiments.store import Kept, KeptT, SpecT, Storage, Wanted
 from sparseattn.experiments.workers import Failure, in_processes, one_by_one
 from sparseattn.models.training import resolve_device
+from sparseattn.wording import Alpha, Lam, ProjectionName
 
 SINGLE = {"encoder", "alignment", "projection", "lam", "alpha", "seed"}  # a grid has lists of them
 
@@ -37,11 +38,9 @@ class Axes(BaseModel):
 
     encoders: list[Literal["none", "bilstm", "transformer"]] = Field(["bilstm"], min_length=1)
     alignments: list[Literal["additive", "dot"]] = Field(["additive"], min_length=1)
-    projections: list[Literal["softmax", "sparsemax", "sparsegen", "entmax"]] = Field(
-        ["softmax"], min_length=1
-    )
-    lams: list[Annotated[float, Field(lt=1)]] = []
-    alphas: list[Annotated[float, Field(ge=1)] | Literal["learned"]] = []
+    projections: list[ProjectionName] = Field(["softmax"], min_length=1)
+    lams: list[Lam] = []
+    alphas: list[Alpha | Literal["learned"]] = []
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
 
 

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sparseattn.data.words import PAD
 from sparseattn.models.projections import Projection
+from sparseattn.wording import Lam, ProjectionName, is_sparsemax
 
 PARTS = ("embedding", "encoder", "alignment", "projection", "decoder")
 
@@ -27,8 +28,8 @@ class ModelSettings(BaseModel):
 
     encoder: Literal["none", "bilstm", "transformer"] = "bilstm"
     alignment: Literal["additive", "dot"] = "additive"
-    projection: Literal["softmax", "sparsemax", "sparsegen", "entmax"] = "softmax"
-    lam: float | None = Field(default=None, lt=1)
+    projection: ProjectionName = "softmax"
+    lam: Lam | None = None
     alpha: float | Literal["learned"] | None = None
     embedding_size: int = Field(default=300, ge=1, le=4096)
     hidden_size: int = Field(default=128, ge=2, le=4096, multiple_of=2)
@@ -40,10 +41,8 @@ class ModelSettings(BaseModel):
             return values
         values = dict(values)
         projection, lam = values.get("projection", "softmax"), values.get("lam")
-        if projection == "sparsegen" and lam == 0:
-            values["projection"] = projection = "sparsemax"
-        if projection == "sparsemax" and lam is None:
-            values["lam"] = 0.0
+        if is_sparsemax(projection, lam):
+            values |= {"projection": "sparsemax", "lam": 0.0 if lam is None else lam}
         if projection == "entmax" and values.get("alpha") is None:
             values["alpha"] = 1.5
         for name in ("lam", "alpha"):  # 2 and 2.0 are one value, and must hash alike

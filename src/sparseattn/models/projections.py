@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from sparseattn.errors import UserError, nearest
 from sparseattn.measures.kendall import kendall_tau
-
-PROJECTIONS = ("softmax", "sparsemax", "sparsegen", "entmax")
+from sparseattn.wording import PROJECTIONS
 
 
 def project(
@@ -37,10 +36,9 @@ def project(
         True where attention may fall.
     projection
         ``softmax``, ``sparsemax``, ``sparsegen`` or ``entmax``.
-    lam
-        λ of sparsegen, below 1; larger is sparser, 0 is sparsemax.
-    alpha
-        α of entmax, at least 1; 1 is softmax, 2 is sparsemax. A tensor is differentiated through.
+    lam, alpha
+        λ of sparsegen (`wording.Lam`), α of entmax (`wording.Alpha`; a tensor is differentiated
+        through).
 
     Returns
     -------

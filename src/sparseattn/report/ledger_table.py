@@ -15,10 +15,9 @@ from sparseattn.charts.figure import inert
 from sparseattn.charts.tables import Table
 from sparseattn.report.ledger import STAGES
 from sparseattn.report.links import ANY, CHOICES, NO_ADVERSARY, to_run, written
-from sparseattn.wording import TITLES, label
+from sparseattn.wording import TITLES, label, sparsity_rank
 
 _TITLES = {**TITLES, "adversary": "Adversary", "page": "Page"}
-_SORTS = {"softmax": -1e9, "sparsemax": 0.0, "entmax": 1e9}  # from even to sparse, as elsewhere
 _SHOWN = 8  # digits of a key; the row's details have all
 _SPLIT = "|"
 
@@ -116,7 +115,7 @@ def _row(row: Mapping[str, Any]) -> str:
     sparse = escape(row["sparsity"]).replace(" = ", "\u00a0=\u00a0")
     if row["adversary"] != NO_ADVERSARY:
         sparse += f", {escape(row['adversary'])} adversary"
-    sparsity = row["lam"] if row["projection"] == "sparsegen" else _SORTS[row["projection"]]
+    sparsity = sparsity_rank(row["projection"], row["lam"])
     cells = [
         f'<th scope="row"><a href="{to_run(key)}"><code>{key[:_SHOWN]}</code></a></th>',
         f"<td>{escape(label(row['task']))}</td>",

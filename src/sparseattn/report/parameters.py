@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from sparseattn import paths
 from sparseattn.errors import UserError, nearest, validate
+from sparseattn.wording import Alpha, Lam
 
 if TYPE_CHECKING:
     from sparseattn.experiments.adversaries import Adversary
@@ -42,8 +43,8 @@ class Parameters(BaseModel):
     encoders: list[Literal["none", "bilstm", "transformer"]] = ["bilstm"]
     alignments: list[Literal["additive", "dot"]] = ["additive"]
     projections: list[Literal["softmax", "sparsemax"]] = ["softmax"]
-    lams: list[Annotated[float, Field(lt=1)]] = []
-    alphas: list[Annotated[float, Field(ge=1)]] = []
+    lams: list[Lam] = []
+    alphas: list[Alpha] = []
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
     observed: Annotated[int, Field(ge=1)] = 300
     epochs: Annotated[int, Field(ge=1)] | None = None
@@ -56,8 +57,8 @@ class Parameters(BaseModel):
     tasks: list[Literal["sst", "newsgroups", "imdb"]] = ["sst", "newsgroups", "imdb"]
     jacobians: Annotated[int, Field(ge=0)] = 6
     scores: Annotated[list[float], Field(min_length=2, max_length=40)] = [1.0, 0.0]
-    shown_lams: Annotated[list[Annotated[float, Field(lt=1)]], Field(min_length=1)] = [0.0]
-    shown_alphas: Annotated[list[Annotated[float, Field(ge=1)]], Field(min_length=1)] = [1.5]
+    shown_lams: Annotated[list[Lam], Field(min_length=1)] = [0.0]
+    shown_alphas: Annotated[list[Alpha], Field(min_length=1)] = [1.5]
 
     _started: float = PrivateAttr(default_factory=time.monotonic)
 

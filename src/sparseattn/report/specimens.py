@@ -20,7 +20,7 @@ from sparseattn.experiments.runs import Run
 from sparseattn.measures.nulls import null_dispersion
 from sparseattn.measures.per_document import normalise, tau_ceiling
 from sparseattn.results.frames import cell, measurements
-from sparseattn.wording import label, projection_name
+from sparseattn.wording import label, projection_name, sparsity_rank
 
 Shares = Float[np.ndarray, " tokens"]
 
@@ -288,9 +288,8 @@ def _influence(
     }
 
 
-def _sparsity(run: Run) -> tuple[int, float, str]:
-    rank = {"softmax": 0, "entmax": 2}.get(run.spec.projection, 1)
-    return rank, run.spec.lam or 0.0, str(run.spec.alpha)
+def _sparsity(run: Run) -> tuple[float, str]:
+    return sparsity_rank(run.spec.projection, run.spec.lam), str(run.spec.alpha)
 
 
 def _name(task: Task, options: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ import pandas as pd
 from sparseattn import paths
 from sparseattn.errors import UserError
 from sparseattn.measures.statistics import compare, summarise
+from sparseattn.wording import is_sparsemax
 
 TASKS = ("sst", "newsgroups", "imdb")
 """Its tasks, in the order of the book's charts and tables: from short texts to long ones."""
@@ -91,8 +92,8 @@ def figure3() -> pd.DataFrame:
 def canonical(frame: pd.DataFrame) -> pd.DataFrame:
     """Name projections alike: sparsegen at λ = 0 is ``sparsemax``; only those two have a λ."""
     lam = frame["lam"].astype("float64") if "lam" in frame else pd.Series(np.nan, frame.index)
-    sparsegen, sparsemax = frame["projection"] == "sparsegen", frame["projection"] == "sparsemax"
-    sparsemax |= sparsegen & (lam == 0)
+    sparsegen = frame["projection"] == "sparsegen"
+    sparsemax = is_sparsemax(frame["projection"], lam)
     return frame.assign(
         projection=frame["projection"].mask(sparsemax, "sparsemax"),
         lam=lam.where(sparsegen | frame["projection"].isna()).mask(sparsemax, 0.0),

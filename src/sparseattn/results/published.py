@@ -31,7 +31,7 @@ from sparseattn.results.parquet import (
     read_records,
     read_values,
 )
-from sparseattn.wording import label
+from sparseattn.wording import label, sparsity_rank
 
 TOLERANCE = 0.01
 """Largest difference between two makings of one run, see `compare`."""
@@ -273,9 +273,7 @@ def adversary_place(one: Adversary) -> tuple[object, ...]:
 
 
 def _order(spec: Spec) -> tuple[Any, ...]:
-    # From even to sparse: softmax, then by λ; entmax after them.
-    rank = {"softmax": 0, "entmax": 2}.get(spec.projection, 1)
-    sparsity = (rank, spec.lam or 0.0, str(spec.alpha))
+    sparsity = (sparsity_rank(spec.projection, spec.lam), str(spec.alpha))
     return (spec.task, spec.encoder, spec.alignment, *sparsity, spec.seed)
 
 
