@@ -17,7 +17,7 @@ from sparseattn.experiments.adversaries import TRAINED
 from sparseattn.measures.statistics import Interval, compare, correlate, estimate, summarise
 from sparseattn.models.adversary import PRESSURE
 from sparseattn.results import paper, published
-from sparseattn.wording import label
+from sparseattn.wording import label, projection_name
 
 TOLERANCE = 0.05
 """On τ-b, dispersion, correlation and Jensen–Shannon divergence: differences that do not matter."""
@@ -128,8 +128,7 @@ def cell_name(row: pd.Series) -> str:
     """Return a figure's cell in words: ``IMDb, BiLSTM, additive, sparsegen λ = −50``."""
     known = [label(row[name]) for name in ("task", "encoder", "alignment") if _is(row[name])]
     if _is(row["projection"]):
-        lam = f" λ = {row['lam']:g}".replace("-", "−") if row["projection"] == "sparsegen" else ""
-        known.append(f"{label(row['projection'])}{lam}")
+        known.append(projection_name(row))
     if _is(row["adversary"]):
         known.append(str(row["adversary"]))
     return ", ".join(known)
