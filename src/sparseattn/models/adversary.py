@@ -28,7 +28,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.utils.rnn import pad_sequence
 
 from sparseattn.data.tasks import Documents, Task
-from sparseattn.errors import UserError
 from sparseattn.measures.divergence import disjoint_part, divergence_ceiling, jensen_shannon
 from sparseattn.models.classifier import Batch, Classifier, Output, collate
 from sparseattn.models.training import (
@@ -36,6 +35,7 @@ from sparseattn.models.training import (
     Progress,
     TrainingSettings,
     batches,
+    check_loss,
     initial,
     optimisers,
     step,
@@ -64,28 +64,22 @@ attention's own parameters do in these batches.
 """
 
 OWN_RATE = 10
-"""Times the learning rate of all, that of the attention's own parameters when they move alone.
-
-It is the ratio that the paper allows for them.
-"""
+"""Times the learning rate of all, that of the attention's own parameters when they move alone: the
+ratio that the paper allows for them."""
 
 Aim = Literal["predictions", "divergence", "both"]
 Loss = Callable[[Output], Float[Tensor, ""]]
-Gap = Callable[[Float[Tensor, " batch"], Float[Tensor, " batch"]], Float[Tensor, " batch"]]
+Logits = Float[Tensor, " batch"]
+Gap = Callable[[Logits, Logits], Logits]
 
 
 class AdversarySettings(BaseModel):
     """What determines an adversary, given its base classifier and the task.
 
-    ``variant`` is one of
-
-    - ``frozen``: only the attention's own parameters are trained, afresh; the others are the base's
-    - ``unfrozen``: all parameters are trained afresh, to the base's predictions at first
-
-    or, for comparison, of
-
-    - ``reseeded``: no adversary, but a classifier trained as the base was, from another seed
-    - ``uniform``: no adversary, but the base with the same attention on every token
+    ``variant`` ``frozen``: only the attention's own parameters are trained, afresh; the others are
+    the base's. ``unfrozen``: all parameters are trained afresh, to the base's predictions at first.
+    For comparison, no adversaries: ``reseeded``, a classifier trained as the base was, from another
+    seed; ``uniform``, the base with the same attention on every token.
 
     ``pressure`` is λ_adv, what a nat of divergence is worth in probability. ``epochs`` at most;
     ``seed`` of the initial weights and the order of the documents.
@@ -115,7 +109,7 @@ class Responses(NamedTuple):
 def respond(classifier: Classifier, documents: Documents, batch_size: int = 64) -> Responses:
     """Return a classifier's attention and logit for each document; no gradient."""
     return _respond(
-        lambda index, batch: classifier(batch), documents.ids, classifier.device, batch_size
+        lambda _, batch: classifier(batch), documents.ids, classifier.device, batch_size
     )
 
 
@@ -127,28 +121,21 @@ def diverge(
     progress: Progress | None = None,
     vectors: Path | None = None,
 ) -> Fitted:
-    """Train an adversary against a base classifier.
+    """Train an adversary against a base classifier, which is not changed.
+
+    The weights returned are those of the epoch with the lowest loss on dev (the first of several);
+    training ends ``patience`` epochs after it last fell. The curve's columns are ``epoch``, ``aim``
+    (``predictions`` in epochs for these alone, then ``both``), ``train_loss``, ``dev_loss``,
+    ``dev_distance`` (|ŷ_a − ŷ|), ``dev_jsd``, ``dev_accuracy`` and ``seconds``.
 
     Parameters
     ----------
-    base
-        Trained; it is not changed.
     settings
-        How it was trained; the adversary is trained likewise, but for what `aim` says.
+        How the base was trained; the adversary is trained likewise, but for what `aim` says.
     task
         Its test split is not looked at, and no label is used.
-    aim
-        The variant, λ_adv, epochs, learning rate and seed.
     progress, vectors
         As for `models.training.fit`.
-
-    Returns
-    -------
-    Fitted
-        The weights of the epoch with the lowest loss on dev (the first of several); training ends
-        ``patience`` epochs after it last fell. The curve's columns are ``epoch``, ``aim``
-        (``predictions`` in epochs for these alone, then ``both``), ``train_loss``,
-        ``dev_loss``, ``dev_distance`` (|ŷ_a − ŷ|), ``dev_jsd``, ``dev_accuracy`` and ``seconds``.
 
     Raises
     ------
@@ -193,7 +180,7 @@ class _Course:
     ) -> None:
         self.trainer, self.settings, self.task, self.aim = trainer, settings, task, aim
         self.targets, self.dev_targets = respond(base, task.train), respond(base, task.dev)
-        self.lengths = [len(one) for one in task.train.ids]
+        self.lengths = [*map(len, task.train.ids)]
         self.order = torch.Generator().manual_seed(aim.seed)
         self.warm_up = 0  # batches for divergence alone still to come
         self.curve: list[dict[str, float | str]] = []
@@ -205,19 +192,15 @@ class _Course:
         least, best, weights = math.inf, first - 1, dict[str, Tensor]()
         for epoch in range(first, first + epochs):
             row = self._epoch(after)
-            if not math.isfinite(row["train_loss"] + row["dev_loss"]):
-                rate = self.aim.learning_rate
-                raise UserError(
-                    f"The adversary's loss was not a number in epoch {epoch} (learning_rate "
-                    f"{rate:g}). Try a lower one, such as learning_rate={rate / 10:g}."
-                )
+            loss = row["train_loss"] + row["dev_loss"]
+            check_loss("The adversary's", loss, epoch, self.aim.learning_rate)
             self.curve.append({"epoch": epoch, "aim": after, **row})
             if progress is not None:
                 progress(epoch, first + epochs - 1, row)
             reached = row["dev_distance" if after == "predictions" else "dev_loss"]
             if reached < least:
                 least, best = reached, epoch
-                weights = {name: one.clone() for name, one in classifier.state_dict().items()}
+                weights = copy.deepcopy(classifier.state_dict())
             if epoch - best >= self.aim.patience:
                 break
         classifier.load_state_dict(weights)
@@ -244,34 +227,22 @@ class _Course:
 
 
 def hold_against(one: Responses, base: Responses, documents: Documents) -> dict[str, np.ndarray]:
-    """Compare what two classifiers do, document by document.
+    """Compare what two classifiers do on the same N documents, one by one.
 
-    Parameters
-    ----------
-    one, base
-        Responses to the same documents.
-    documents
-        Those documents.
-
-    Returns
-    -------
-    dict
-        (N,) float32: ``length``, ``label``, ``logit``, ``base_logit``; ``jsd`` between the
-        attentions, its part ``jsd_disjoint`` (`disjoint_part`) and ``jsd_ceiling``, the most that
-        any attention could diverge from the base's (`divergence_ceiling`), all in nats.
+    Returns (N,) float32 columns: ``length``, ``label``, ``logit``, ``base_logit``; ``jsd`` between
+    the attentions, its part ``jsd_disjoint`` (`disjoint_part`) and ``jsd_ceiling``, the most that
+    any attention could diverge from the base's (`divergence_ceiling`), all in nats.
     """
     p, q = one.attention.double(), base.attention.double()
-    lengths = torch.from_numpy(documents.lengths)
-    inside = torch.arange(q.shape[1]) - 1 < lengths[:, None]
-    inside[:, 0] = False
+    inside = collate(documents.ids).tokens.to(q.device)
     columns = {
-        "length": lengths,
+        "length": inside.sum(dim=1),
         "label": documents.labels,
         "logit": one.logit,
         "base_logit": base.logit,
         "jsd": jensen_shannon(p, q).clamp(min=0),  # rounding may carry zero below itself
         "jsd_disjoint": disjoint_part(p, q),
-        "jsd_ceiling": divergence_ceiling(q, inside.to(q.device)),
+        "jsd_ceiling": divergence_ceiling(q, inside),
     }
     return {name: column.cpu().float().numpy() for name, column in columns.items()}
 
@@ -302,16 +273,12 @@ def uniform(base: Classifier) -> Classifier:
     return flat
 
 
-def _distance(
-    logit: Float[Tensor, " batch"], base: Float[Tensor, " batch"]
-) -> Float[Tensor, " batch"]:
+def _distance(logit: Logits, base: Logits) -> Logits:
     """Return |ŷ_a − ŷ|, the total variation distance of two decisions between two classes."""
     return (logit.sigmoid() - base.sigmoid()).abs()
 
 
-def _cross_entropy(
-    logit: Float[Tensor, " batch"], base: Float[Tensor, " batch"]
-) -> Float[Tensor, " batch"]:
+def _cross_entropy(logit: Logits, base: Logits) -> Logits:
     """Return the cross-entropy −ŷ log ŷ_a − (1 − ŷ) log(1 − ŷ_a), in nats.
 
     The slope of the distance vanishes where a prediction is certain, and wrong, as many are once
@@ -327,7 +294,7 @@ class _FromHidden:
 
     def __init__(self, classifier: Classifier, ids: Sequence[Int[Tensor, " _"]]) -> None:
         self.classifier = classifier
-        lengths = torch.tensor([len(one) for one in ids])
+        lengths = torch.tensor([*map(len, ids)])
         self.ends = lengths.cumsum(0).tolist()
         self.starts = [0, *self.ends[:-1]]
         self.states: Tensor | None = None
@@ -367,7 +334,7 @@ class _Frozen:
         # Not from the base's own, where divergence has no slope.
         self.classifier.alignment = fresh.alignment
         self.classifier.projection = fresh.projection
-        own = [one for one in self.classifier.parameters() if one.requires_grad]
+        own = [weight for weight in self.classifier.parameters() if weight.requires_grad]
         self.optimiser = torch.optim.Adam(own, lr=settings.learning_rate, amsgrad=True, fused=True)
         self.train = task.train.ids
         self.dev = task.dev.ids
@@ -398,8 +365,7 @@ class _Unfrozen:
     ) -> None:
         self.classifier = initial(settings, task, vectors).to(base.device)
         self.optimiser, self.rows = optimisers(self.classifier, settings)
-        attention = self.classifier.alignment, self.classifier.projection
-        self.own = [one for part in attention for one in part.parameters()]
+        self.own = self.optimiser.param_groups[1]["params"]  # the attention's
         rate = OWN_RATE * settings.learning_rate
         self.turner = torch.optim.Adam(self.own, lr=rate, amsgrad=True, fused=True)
         self.task = task
@@ -439,7 +405,7 @@ def _respond(
     device: torch.device,
     batch_size: int = 64,
 ) -> Responses:
-    lengths = [len(one) for one in ids]
+    lengths = [*map(len, ids)]
     attention = torch.zeros(len(ids), max(lengths, default=0), device=device)
     logit = torch.zeros(len(ids), device=device)
     with torch.no_grad():

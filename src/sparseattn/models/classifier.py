@@ -52,27 +52,26 @@ class ModelSettings(BaseModel):
 
     @model_validator(mode="after")
     def _sparsity_fits_projection(self) -> "ModelSettings":
-        if self.projection == "sparsegen" and self.lam is None:
-            raise ValueError("projection 'sparsegen' needs 'lam', a number below 1.")
-        if self.projection == "sparsemax" and self.lam != 0:
-            raise ValueError(
-                f"projection 'sparsemax' has lam = 0; got {self.lam}: use 'sparsegen' for that."
-            )
-        if self.projection in ("softmax", "entmax") and self.lam is not None:
-            raise ValueError(f"'lam' belongs to sparsegen; projection is '{self.projection}'.")
-        if self.projection != "entmax" and self.alpha is not None:
-            raise ValueError(f"'alpha' belongs to entmax; projection is '{self.projection}'.")
-        if isinstance(self.alpha, float) and self.alpha < 1:
-            raise ValueError(f"'alpha' of entmax is at least 1; got {self.alpha}.")
+        name, lam, alpha = self.projection, self.lam, self.alpha
+        for fault, message in (
+            (name == "sparsegen" and lam is None,
+             "projection 'sparsegen' needs 'lam', a number below 1."),
+            (name == "sparsemax" and lam != 0,
+             f"projection 'sparsemax' has lam = 0; got {lam}: use 'sparsegen' for that."),
+            (name in ("softmax", "entmax") and lam is not None,
+             f"'lam' belongs to sparsegen; projection is '{name}'."),
+            (name != "entmax" and alpha is not None,
+             f"'alpha' belongs to entmax; projection is '{name}'."),
+            (isinstance(alpha, float) and alpha < 1,
+             f"'alpha' of entmax is at least 1; got {alpha}."),
+        ):  # fmt: skip
+            if fault:
+                raise ValueError(message)
         return self
 
 
 class Batch(NamedTuple):
-    """Documents side by side, padded on the right.
-
-    ``ids`` (batch, time) token ids, the two markers included; ``lengths`` (batch,) how many of
-    them are real.
-    """
+    """Documents side by side, padded on the right: token ids with markers, how many are real."""
 
     ids: Int[Tensor, "batch time"]
     lengths: Int[Tensor, " batch"]
@@ -92,18 +91,14 @@ class Batch(NamedTuple):
 
 def collate(ids: Sequence[Int[Tensor, " _"]], device: str | torch.device = "cpu") -> Batch:
     """Pad documents (each BEGIN, tokens, END) to the longest of them."""
-    lengths = torch.tensor([len(one) for one in ids])
-    return Batch(
-        pad_sequence(list(ids), batch_first=True, padding_value=PAD).to(device),
-        lengths.to(device),
-    )
+    padded = pad_sequence(list(ids), batch_first=True, padding_value=PAD)
+    return Batch(padded.to(device), torch.tensor([*map(len, ids)], device=device))
 
 
 class Output(NamedTuple):
     """Every stage of one forward pass; time runs over markers and padding too.
 
-    ``embedded`` (batch, time, embedding), ``hidden`` (batch, time, hidden), ``scores`` and
-    ``attention`` (batch, time), ``logit`` (batch,) of the positive class.
+    The logit is that of the positive class.
     """
 
     embedded: Float[Tensor, "batch time embedding"]
@@ -158,8 +153,7 @@ class SelfAttentionLayer(nn.Module):
         scores = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])
         weights = torch.softmax(scores.masked_fill(~padded[:, None, :], -torch.inf), dim=-1)
         states = self.norm1(states + self.out(weights @ value))
-        states = self.norm2(states + self.contract(torch.relu(self.expand(states))))
-        return states
+        return self.norm2(states + self.contract(torch.relu(self.expand(states))))
 
 
 class Transformer(nn.Module):
@@ -178,10 +172,8 @@ class Transformer(nn.Module):
     def positions(self, time: int, like: Tensor) -> Float[Tensor, "time size"]:
         """Return the sinusoids sin(t/10000^(2k/d)), cos(…) of Vaswani et al. (2017)."""
         steps = torch.arange(time, device=like.device, dtype=like.dtype)[:, None]
-        rates = torch.exp(
-            torch.arange(0, self.size, 2, device=like.device, dtype=like.dtype)
-            * (-math.log(10_000.0) / self.size)
-        )
+        even = torch.arange(0, self.size, 2, device=like.device, dtype=like.dtype)
+        rates = torch.exp(even * (-math.log(10_000.0) / self.size))
         return torch.stack([torch.sin(steps * rates), torch.cos(steps * rates)], dim=-1).flatten(1)
 
     def forward(
@@ -197,7 +189,7 @@ class Transformer(nn.Module):
 class NoEncoder(nn.Module):
     """Hidden states are the embeddings themselves: no context, the control model."""
 
-    def __init__(self, input_size: int) -> None:
+    def __init__(self, input_size: int, hidden_size: int = 0) -> None:
         super().__init__()
         self.size = input_size
 
@@ -243,20 +235,9 @@ class Classifier(nn.Module):
         f = w^\top \textstyle\sum_i \alpha_i h_i + b
 
     with X_i the embedding of token i and f the logit of the positive class. The begin- and
-    end-of-text markers pass through the encoder and are never attended to.
-
-    Parameters
-    ----------
-    settings
-        Encoder, alignment, projection, sizes.
-    vocabulary_size
-        Rows of the embedding.
-    vectors
-        (vocabulary_size, embedding_size) initial embeddings; drawn from N(0, 0.05²) without.
-
-    Notes
-    -----
-    Weights are drawn from torch's global generator: seed it first.
+    end-of-text markers pass through the encoder and are never attended to. Weights are drawn from
+    torch's global generator (seed it first), embeddings from N(0, 0.05²) where no `vectors`
+    (vocabulary_size, embedding_size) are given.
     """
 
     EMBEDDING_STD = 0.05
@@ -275,13 +256,10 @@ class Classifier(nn.Module):
             if vectors is not None:
                 self.embedding.weight.copy_(vectors)
             self.embedding.weight[PAD] = 0
-        self.encoder: BiLSTM | Transformer | NoEncoder
-        if settings.encoder == "bilstm":
-            self.encoder = BiLSTM(settings.embedding_size, settings.hidden_size)
-        elif settings.encoder == "transformer":
-            self.encoder = Transformer(settings.embedding_size, settings.hidden_size)
-        else:
-            self.encoder = NoEncoder(settings.embedding_size)
+        encoders: dict[str, type[BiLSTM | Transformer | NoEncoder]] = {
+            "bilstm": BiLSTM, "transformer": Transformer, "none": NoEncoder,
+        }  # fmt: skip
+        self.encoder = encoders[settings.encoder](settings.embedding_size, settings.hidden_size)
         alignments = {"additive": AdditiveAlignment, "dot": DotAlignment}
         self.alignment = alignments[settings.alignment](self.encoder.size)
         self.projection = Projection(settings.projection, settings.lam, settings.alpha)
@@ -313,9 +291,9 @@ class Classifier(nn.Module):
         With `fixed_attention` the weights are those, constant: no gradient flows through them.
         """
         scores = self.alignment(hidden)
-        attention = (
-            self.projection(scores, batch.tokens) if fixed_attention is None else fixed_attention
-        )
+        attention = fixed_attention
+        if attention is None:
+            attention = self.projection(scores, batch.tokens)
         return scores, attention, self.decode(attention, hidden)
 
     def from_embedded(

@@ -61,11 +61,8 @@ def project(
             + \tfrac{1}{\alpha(\alpha-1)}\textstyle\sum_i (p_i^\alpha - p_i)
 
     The identity for sparsegen: the objective is
-    :math:`(1-\lambda)\|p - a/(1-\lambda)\|^2` plus what does not depend on p.
-
-    References
-    ----------
-    Martins & Astudillo (2016); Laha et al. (2018); Peters et al. (2019).
+    :math:`(1-\lambda)\|p - a/(1-\lambda)\|^2` plus what does not depend on p. Martins & Astudillo
+    (2016); Laha et al. (2018); Peters et al. (2019).
     """
     empty = ~mask.any(dim=-1, keepdim=True)
     # A wholly masked row has no solution; zeros are solved in its place, then emptied.
@@ -106,15 +103,8 @@ def _entmax(
 class Projection(nn.Module):
     """A projection with its sparsity parameter fixed, or learned (α of entmax only).
 
-    Parameters
-    ----------
-    projection, lam, alpha
-        As for `project`; ``alpha="learned"`` makes α = 1 + sigmoid(a) a trained parameter in
-        (1, 2), starting at 1.5.
-
-    References
-    ----------
-    Correia, Niculae & Martins (2019) for the learned α.
+    ``alpha="learned"`` makes α = 1 + sigmoid(a) a trained parameter in (1, 2), starting at 1.5
+    (Correia, Niculae & Martins, 2019).
     """
 
     def __init__(
@@ -146,26 +136,12 @@ class Projection(nn.Module):
 def solved(
     scores: Sequence[float], lams: Sequence[float] = (), alphas: Sequence[float] = ()
 ) -> pd.DataFrame:
-    """Return the weights of one score vector under softmax, sparsegen and α-entmax.
+    """Return the weights of 2 to 20 scores under softmax, sparsegen and α-entmax.
 
-    Parameters
-    ----------
-    scores
-        n of them, 2 to 20.
-    lams, alphas
-        Sparsegen's λ and entmax's α to solve for.
-
-    Returns
-    -------
-    DataFrame
-        A row each projection, parameter and score: ``index`` (from 0), ``projection``,
-        ``parameter`` (λ or α; 0 for softmax), ``weight``, ``score``; and of the whole vector the
-        number of ``nonzero`` weights, the ``largest``, and Kendall's ``tau`` with the scores.
-
-    Raises
-    ------
-    UserError
-        For another number of scores, or a parameter that `project` refuses.
+    A row each projection, parameter and score: ``index`` (from 0), ``projection``, ``parameter``
+    (λ or α; 0 for softmax), ``weight``, ``score``; and of the whole vector the number of
+    ``nonzero`` weights, the ``largest``, and Kendall's ``tau`` with the scores. A UserError for
+    another number of scores, or a parameter that `project` refuses.
     """
     if not 2 <= len(scores) <= 20:
         raise UserError(f"Projections are shown of 2 to 20 scores; got {len(scores)} scores.")
@@ -191,10 +167,7 @@ def scaled(
 ) -> pd.DataFrame:
     """Return how many weights sparsegen leaves non-zero when all scores are multiplied.
 
-    Returns
-    -------
-    DataFrame
-        A row each λ and factor: ``lam``, ``scale`` (``scores × 2``), ``nonzero``.
+    A row each λ and factor: ``lam``, ``scale`` (``scores × 2``), ``nonzero``.
     """
     parts = [
         solved([factor * score for score in scores], lams).assign(scale=f"scores × {factor:g}")
@@ -207,11 +180,8 @@ def scaled(
 def both_ways(scores: Sequence[float], lams: Sequence[float]) -> pd.DataFrame:
     """Solve sparsegen as `project` does, and as defined, by an optimiser that knows no sparsemax.
 
-    Returns
-    -------
-    DataFrame
-        A row each λ: ``lam``, ``temperature`` 1 − λ, the number of ``nonzero`` weights, the
-        ``largest``, and the largest ``difference`` of the two solutions.
+    A row each λ: ``lam``, ``temperature`` 1 − λ, the number of ``nonzero`` weights, the
+    ``largest``, and the largest ``difference`` of the two solutions.
     """
     rows = solved(scores, lams).rename(columns={"parameter": "lam"})
     found = rows.query("projection == 'sparsegen' and index == 0").drop(columns=["index", "tau"])

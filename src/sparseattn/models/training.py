@@ -1,5 +1,6 @@
 """Fitting a classifier: which batches, which optimiser, which epoch is kept."""
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ import torch
 from jaxtyping import Float
 from pydantic import Field, field_validator, model_validator
 from scipy.stats import rankdata
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, embedding
 
 from sparseattn.data.tasks import Documents, Task
@@ -89,27 +90,21 @@ def fit(
     progress: Progress | None = None,
     vectors: Path | None = None,
 ) -> Fitted:
-    """Train a classifier on a task's train split, stopping by its dev split.
+    """Train a classifier on a task's train split, stopping by its dev split; test is not looked at.
+
+    The weights returned are those of the epoch with the highest ROC-AUC on dev (of several, the
+    one with the lowest loss). Training ends ``patience`` epochs after the AUC last rose, or after
+    the training loss first fell a tenth below the entropy of the labels, if that is later.
 
     Parameters
     ----------
-    settings
-        The classifier and how to train it.
-    task
-        Its test split is not looked at.
+    settings, task
+        The classifier and how to train it, and on what.
     progress
         Called after each epoch with its number, the largest number of epochs, and its row of
         the learning curve.
     vectors
-        A folder in which initial vectors are kept for other fits; see
-        `data.vectors.kept_vectors`.
-
-    Returns
-    -------
-    Fitted
-        The weights of the epoch with the highest ROC-AUC on dev (of several, the one with the
-        lowest loss). Training ends ``patience`` epochs after the AUC last rose, or after the
-        training loss first fell a tenth below the entropy of the labels, if that is later.
+        A folder in which `data.vectors.kept_vectors` are kept for other fits.
 
     Raises
     ------
@@ -134,7 +129,7 @@ def fit(
     optimiser, rows = optimisers(classifier, settings)
     ids = [one.to(device) for one in task.train.ids]
     labels = task.train.labels.to(device)
-    lengths = [len(one) for one in ids]
+    lengths = [*map(len, ids)]
     entropy = _entropy(float(labels.mean()))
     order = torch.Generator().manual_seed(settings.seed)
 
@@ -157,12 +152,7 @@ def fit(
             **{f"dev_{name}": dev[name] for name in ("loss", "accuracy", "auc")},
             "seconds": time.perf_counter() - start,
         }
-        if not math.isfinite(row["train_loss"] + row["dev_loss"]):
-            raise UserError(
-                f"The loss was not a number in epoch {epoch} (learning_rate "
-                f"{settings.learning_rate:g}). Try a lower one, such as "
-                f"learning_rate={settings.learning_rate / 10:g}."
-            )
+        check_loss("The", row["train_loss"] + row["dev_loss"], epoch, settings.learning_rate)
         curve.append(row)
         if progress is not None:
             progress(epoch, settings.epochs, row)
@@ -170,11 +160,20 @@ def fit(
             patient_from = epoch
         if (row["dev_auc"], -row["dev_loss"]) > best:
             best, best_epoch = (row["dev_auc"], -row["dev_loss"]), epoch
-            weights = {name: one.clone() for name, one in classifier.state_dict().items()}
+            weights = copy.deepcopy(classifier.state_dict())
         if epoch - patient_from >= settings.patience:
             break
     classifier.load_state_dict(weights)
     return Fitted(classifier.eval(), pd.DataFrame(curve), best_epoch)
+
+
+def check_loss(whose: str, loss: float, epoch: int, rate: float) -> None:
+    """Raise a `UserError` unless the loss of an epoch is a number."""
+    if not math.isfinite(loss):
+        raise UserError(
+            f"{whose} loss was not a number in epoch {epoch} (learning_rate {rate:g}). "
+            f"Try a lower one, such as learning_rate={rate / 10:g}."
+        )
 
 
 def predict(
@@ -184,7 +183,7 @@ def predict(
     ids = [one.to(classifier.device) for one in documents.ids]
     logits = torch.zeros(len(ids))
     with torch.no_grad():
-        for index in batches([len(one) for one in ids], batch_size):
+        for index in batches([*map(len, ids)], batch_size):
             batch = collate([ids[i] for i in index], classifier.device)
             logits[index] = classifier(batch).logit.cpu()
     return logits
@@ -204,7 +203,11 @@ def evaluate(
 
 
 def roc_auc(scores: Float[Tensor, " documents"], labels: Float[Tensor, " documents"]) -> float:
-    """Return the probability that a positive outscores a negative, a tie counting one half."""
+    """Return the probability that a positive outscores a negative, a tie counting one half.
+
+    From ranks, exactly: two epochs that rank alike then tie, which scikit-learn's sums of
+    trapezoids break by rounding.
+    """
     positive = (labels > 0.5).numpy()
     count, others = int(positive.sum()), int((~positive).sum())
     if not count or not others:
@@ -219,28 +222,11 @@ def batches(
     generator: torch.Generator | None = None,
     bucketed: bool = True,
 ) -> Iterator[list[int]]:
-    """Divide documents into batches of like length.
+    """Yield documents' indices in batches of like length, each once; the last may be smaller.
 
-    Parameters
-    ----------
-    lengths
-        The documents' lengths.
-    batch_size
-        Documents a batch; the last may hold fewer.
-    generator
-        Shuffles; without one the documents are sorted by length throughout, longest first.
-    bucketed
-        False leaves documents of all lengths together: the plain way, for comparison.
-
-    Yields
-    ------
-    list of int
-        Indices of one batch; each document comes once.
-
-    Notes
-    -----
-    Documents are shuffled, sorted by length within pools of `POOL` batches, cut into batches,
-    and the batches shuffled.
+    Documents are shuffled, sorted by length within pools of `POOL` batches, cut into batches, and
+    the batches shuffled. Without a generator they are sorted by length throughout, longest first;
+    not `bucketed`, all lengths stay together: the plain way, for comparison.
     """
     count = len(lengths)
     if generator is None:
@@ -285,22 +271,14 @@ def optimisers(
     classifier: Classifier, settings: TrainingSettings
 ) -> tuple[torch.optim.Adam, RowAdam]:
     """Return what updates a classifier's weights: all but the embedding's, and the embedding's."""
-    decayed: list[nn.Parameter] = []
-    attention: list[nn.Parameter] = []
-    for name, parameter in classifier.named_parameters():
-        if name.startswith(("alignment.", "projection.")):
-            attention.append(parameter)
-        elif not name.startswith("embedding."):
-            decayed.append(parameter)
-    adam = torch.optim.Adam(
-        [
-            {"params": decayed, "weight_decay": settings.weight_decay},
-            {"params": attention, "weight_decay": 0.0},
-        ],
-        lr=settings.learning_rate,
-        amsgrad=True,
-        fused=True,
-    )
+    parts = dict(classifier.named_children())
+    decayed = [*parts["encoder"].parameters(), *parts["decoder"].parameters()]
+    attention = [*parts["alignment"].parameters(), *parts["projection"].parameters()]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": attention},
+    ]
+    adam = torch.optim.Adam(groups, lr=settings.learning_rate, amsgrad=True, fused=True)
     weight = classifier.embedding.weight.detach()
     return adam, RowAdam(weight, settings.learning_rate, settings.weight_decay)
 
@@ -312,17 +290,7 @@ def step(
     optimiser: torch.optim.Adam,
     rows: RowAdam,
 ) -> Float[Tensor, ""]:
-    """Take one step on one batch and return its loss.
-
-    Parameters
-    ----------
-    classifier, batch
-        In training mode; documents of the train split.
-    loss_of
-        From what the classifier does on the batch to the number to be lowered.
-    optimiser, rows
-        From `optimisers`.
-    """
+    """Take one step of the `optimisers` on one batch, lowering `loss_of` its output; return it."""
     present, inverse = torch.unique(batch.ids, return_inverse=True)
     # Only the rows in the batch enter the graph, so that their gradient is small and dense.
     compact = rows.weight[present].requires_grad_()
