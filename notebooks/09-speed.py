@@ -44,98 +44,59 @@ p = parameters.check(globals(), "09-speed")
 # floating-point operations in one large matrix product, the best this processor does.
 
 # %% tags=["remove-cell"]
-import pandas as pd
 from IPython.display import Markdown
 
 from sparseattn import charts
-from sparseattn.bench import estimate, pagetimes, timings
-from sparseattn.charts.tables import table
-from sparseattn.wording import label
+from sparseattn.bench import comparisons, goals
+from sparseattn.charts import table
+from sparseattn.results import published
 
-reports = timings.read()
-nothing = Markdown("Nothing is measured yet: `make bench` measures, `--publish` puts it here.")
-compared = timings.rows(reports, "comparisons")
-goals = timings.goals(reports)
-NAMES = {
-    "loo_vs_naive": "LOO: pass a token",
-    "loo_vs_batched": "LOO: batches",
-    "influence_vs_loop": "Influence: loop",
-    "influence_vs_batched": "Influence: copies",
-    "transformer_influence_vs_loop": "Transformer influence: loop",
-    "tau_vs_scipy": "τ-b: scipy",
-    "train_vs_padded": "Training: padded",
-    "train_vs_packed": "Training: packed",
-}
-
-
-def threaded(rows):
-    """Name the numbers of threads, the setting of a measurement."""
-    words = rows["threads"].map(lambda count: f"{count} thread{'s' if count > 1 else ''}")
-    return rows.assign(setting=words)
-
+reports = goals.reports()
+compared = goals.against_goals(reports)
+timed = goals.timed_runs(store=False)
+cells = goals.grid_cells(timed)
+runs = goals.run_goals(timed[timed["task"].isin(p.tasks)])
 
 # %% [markdown]
 # ## Times faster
 
 
 # %% tags=["hide-input"]
-def where(one):
-    """Say on what a measurement was made."""
-    by = one["machine"]
-    busy = "" if by.get("load") is None else f"; load average beforehand {by['load']}"
-    return (
-        f"- **{by['threads']} thread{'s' * (by['threads'] > 1)}**: {by['processor']}, "
-        f"{by['cores']} cores, {by['system']}, torch {by['torch']}, {by['date']}, "
-        f"{by['seconds']} s for all{busy}."
-    )
-
-
+measured = "\n".join(f"- {goals.measured_on(report)}" for report in reports)
 Markdown(
-    "Measured with\n\n"
-    + "\n".join(map(where, reports))
-    + "\n\nA run of a sweep has one thread; at "
-    "a prompt torch takes one for each core. The peers always have as many."
-) if reports else nothing
+    f"Measured with\n\n{measured}\n\nA run of a sweep has one thread; at a prompt torch takes one "
+    "for each core. The peers always have as many."
+)
 
 # %% tags=["hide-input"]
-if reports:
-    drawn = threaded(compared[compared["key"].isin(NAMES)])
-    drawn = drawn.assign(peer=drawn["key"].map(NAMES), goal=drawn["key"].map(timings.GOALS))
-    drawn = drawn.sort_values("key", key=lambda keys: keys.map(list(NAMES).index))
-    shown = charts.show(
-        charts.times_faster(drawn, group="peer", colour="setting"),
-        name="times-faster",
-        caption="How many times faster than each peer, beside the goal set beforehand, if any: "
-        "leave-one-out (LOO) and influence on a document, a BiLSTM's unless named, τ-b of many "
-        "documents, and an epoch of training.",
-        description="Points on a logarithmic axis, a row for each peer, a colour for each number "
-        "of threads, with a tick where there was a goal.",
-    )
-else:
-    shown = nothing
-shown
+charts.show(
+    charts.times_faster,
+    compared,
+    group="peer",
+    colour="setting",
+    name="times-faster",
+    caption="How many times faster than each peer, beside the goal set beforehand, if any: "
+    "leave-one-out (LOO) and influence on a document, a BiLSTM's unless named, τ-b of many "
+    "documents, and an epoch of training.",
+    description="Points on a logarithmic axis, a row for each peer, a colour for each number "
+    "of threads, with a tick where there was a goal.",
+)
 
 # %% tags=["hide-input"]
 table(
-    compared.assign(
-        ratio=compared["peer"] / compared["ours"],
-        pair=(compared["what"] + ", against " + compared["against"])
-        .str.replace("bilstm", label("bilstm"))
-        .str.replace("transformer", label("transformer")),
-    ),
+    goals.comparisons(reports),
     "Every comparison. Difference of the results: relative to the largest value; none where the "
     "peer computes another quantity.",
-    columns={
-        "threads": "threads",
+    columns="threads pair ratio ours peer difference",
+    titles={
         "pair": "what, against what",
         "ratio": "times faster",
         "ours": "ours (s)",
         "peer": "peer (s)",
-        "difference": "difference",
     },
     formats={"ours": ".3f", "peer": ".3f", "ratio": ".1f", "difference": ".0e"},
     fold="Every comparison, number by number",
-) if reports else nothing
+)
 
 # %% [markdown]
 # ## Distance to the floor
@@ -145,34 +106,20 @@ table(
 # $2H^2$) and $4\,T H(H + E)$ for influence. What is left is gates, tanh, sums and memory.
 
 # %% tags=["hide-input"]
-if reports:
-    floors = timings.rows(reports, "floors")
-    floors["distance"] = floors["seconds"] / floors["floor_onednn"]
-    floors["distance_torch"] = floors["seconds"] / floors["floor_torch"]
-    shown = table(
-        floors,
-        "A BiLSTM's work on one document, and as many operations in square matrix products: by "
-        "oneDNN, which we use, and by torch's own (MKL).",
-        columns={
-            "threads": "threads",
-            "what": "what",
-            "gigaflop": "10⁹ operations",
-            "seconds": "seconds",
-            "floor_onednn": "floor (s)",
-            "distance": "times the floor",
-            "distance_torch": "times torch.mm's",
-        },
-        formats={
-            "gigaflop": ".1f",
-            "seconds": ".4f",
-            "floor_onednn": ".4f",
-            "distance": ".1f",
-            "distance_torch": ".1f",
-        },
-    )
-else:
-    shown = nothing
-shown
+table(
+    goals.floors(reports),
+    "A BiLSTM's work on one document, and as many operations in square matrix products: by "
+    "oneDNN, which we use, and by torch's own (MKL).",
+    columns="threads what gigaflop seconds floor_onednn distance distance_torch",
+    titles={
+        "gigaflop": "10⁹ operations",
+        "floor_onednn": "floor (s)",
+        "distance": "times the floor",
+        "distance_torch": "times torch.mm's",
+    },
+    formats=dict.fromkeys(("gigaflop", "distance", "distance_torch"), ".1f")
+    | dict.fromkeys(("seconds", "floor_onednn"), ".4f"),
+)
 
 # %% [markdown]
 # ## Why
@@ -277,33 +224,7 @@ shown
 # Adam's constants.
 
 # %% tags=["hide-input"]
-import torch
-
-from sparseattn.models.training import TrainingSettings, batches
-from sparseattn.results import published
-
-size = TrainingSettings().batch_size
-observed = {run.spec.task: run for run in published.runs(p.tasks)}
-
-
-def padding(lengths, bucketed):
-    """Return the share of an epoch's batches that is padding, for texts of these lengths."""
-    order = torch.Generator().manual_seed(0)
-    some = batches(lengths, size, order, bucketed=bucketed)
-    return 1 - sum(lengths) / sum(len(one) * max(lengths[i] for i in one) for one in some)
-
-
-padded = []
-for task, run in observed.items():
-    lengths = run.measurements()["length"].sample(8000, replace=True, random_state=0).tolist()
-    plain, bucketed = padding(lengths, False), padding(lengths, True)
-    padded.append(f"{label(task)} {plain:.0%} as they come, {bucketed:.1%} bucketed")
-Markdown(
-    f"The share of an epoch that is padding, in batches of {size}, for 8,000 documents of lengths "
-    f"drawn from those observed: {'; '.join(padded)}."
-    if padded
-    else "No task is published yet whose lengths could be shown."
-)
+Markdown(goals.padding_in_words(published.runs(p.tasks)))
 
 # %% [markdown]
 # ### Processes and threads
@@ -321,69 +242,54 @@ Markdown(
 # of all $p$ at one step, with $nH$.
 
 # %% tags=["hide-input"]
-if reports:
-    held = timings.rows(reports, "memory")
-    shown = table(
-        held.assign(encoder=held["encoder"].map(label)),
-        "The most that was held at once beside the classifier, one document.",
-        columns={
-            "threads": "threads",
-            "what": "what",
-            "encoder": "encoder",
-            "tokens": "tokens",
-            "megabytes": "MB",
-        },
-        formats={"megabytes": ".0f"},
-    )
-else:
-    shown = nothing
-shown
+table(
+    goals.rows(reports, "memory"),
+    "The most that was held at once beside the classifier, one document.",
+    columns="threads what encoder tokens megabytes",
+    titles={"megabytes": "MB"},
+    formats={"megabytes": ".0f"},
+)
 
 # %% [markdown]
 # ## Growth
 #
 # On two logarithmic axes $t \propto n^k$ is a line of slope $k$.
 
+# %% tags=["hide-input"]
+charts.show(
+    charts.over_size,
+    goals.along(reports, "tokens"),
+    size="tokens",
+    title="Tokens of one document",
+    panel="panel",
+    name="time-against-tokens",
+    caption="Time against tokens of one document, ours and the peers', on logarithmic axes; torch "
+    f"threads: {reports[0]['machine']['threads']}.",
+    description="Lines, a panel for each encoder and each of leave-one-out and influence, a colour "
+    "for each way: ours lies lowest where it is fastest.",
+)
 
 # %% tags=["hide-input"]
-def drawn_along(along, title):
-    """Draw the times of the measurement with the fewest threads against one size."""
-    rows = timings.rows(reports[:1], "scaling").query("along == @along")
-    panels = rows["what"].str.capitalize() + ", " + rows["encoder"].map(label)
-    return charts.show(
-        charts.over_size(rows.assign(panel=panels), size=along, title=title, panel="panel"),
-        name=f"time-against-{along}",
-        caption=f"Time against {title.lower()}, ours and the peers', on logarithmic axes; torch "
-        f"threads: {reports[0]['machine']['threads']}.",
-        description="Lines, a panel for each encoder and each of leave-one-out and influence, a "
-        "colour for each way: ours lies lowest where it is fastest.",
-    )
-
-
-drawn_along("tokens", "Tokens of one document") if reports else nothing
+charts.show(
+    charts.over_size,
+    goals.along(reports, "documents"),
+    size="documents",
+    title="Documents of 50 tokens",
+    panel="panel",
+    name="time-against-documents",
+    caption="Time against documents of 50 tokens, ours and the peers', on logarithmic axes; torch "
+    f"threads: {reports[0]['machine']['threads']}.",
+    description="Lines, a panel for each encoder and each of leave-one-out and influence, a colour "
+    "for each way: ours lies lowest where it is fastest.",
+)
 
 # %% tags=["hide-input"]
-drawn_along("documents", "Documents of 50 tokens") if reports else nothing
-
-# %% tags=["hide-input"]
-if reports:
-    slopes = timings.rows(reports[:1], "growth")
-    slopes = slopes.pivot_table(index=["what", "encoder", "by"], columns="along", values="exponent")
-    slopes = slopes.reset_index()
-    shown = table(
-        slopes.assign(encoder=slopes["encoder"].map(label)),
-        "The exponent k, fitted by least squares to the logarithms, from 50 tokens on.",
-        columns={
-            "what": "what",
-            "encoder": "encoder",
-            "by": "way",
-            "tokens": "k, tokens",
-            "documents": "k, documents",
-        },
-    )
-else:
-    shown = nothing
-shown
+table(
+    goals.exponents(reports),
+    "The exponent k, fitted by least squares to the logarithms, from 50 tokens on.",
+    columns="what encoder by tokens documents",
+    titles={"by": "way", "tokens": "k, tokens", "documents": "k, documents"},
+)
 
 # %% [markdown]
 # All ways run $n$ variants, or $n$ backward passes, over $n$ positions: as $n$ grows, $k$ tends to
@@ -399,60 +305,22 @@ shown
 # run recorded these are they the wall clock's, taken while other runs were computed beside it.
 
 # %% tags=["hide-input"]
-timed = estimate.timed_runs(store=False)
-grid = estimate.estimate(timed)
-timed = timed[timed["task"].isin(p.tasks)]
-run_goals = timings.run_goals(timed)
 table(
-    run_goals,
-    f"Median seconds of a run on one core, {estimate.OBSERVED} documents observed, and how its "
+    runs,
+    f"Median seconds of a run on one core, {goals.OBSERVED} documents observed, and how its "
     "wall time divides.",
-    columns={
-        "task": "task",
-        "encoder": "encoder",
-        "runs": "runs",
-        "train": "training",
-        "importance": "importance",
-        "influence": "influence",
-        "seconds": "seconds",
-        "goal": "goal",
-        "met": "met",
-    },
+    missing="No run of these tasks is published yet.",
+    columns="task encoder runs train importance influence seconds goal met",
+    titles={"train": "training", "importance": "importance"},
     formats=dict.fromkeys(("train", "importance", "influence"), ".0%")
     | dict.fromkeys(("seconds", "goal"), ".0f"),
-) if len(run_goals) else Markdown("No run of these tasks is published yet.")
+)
 
 # %% tags=["hide-input"]
 Markdown(
     "The paper's complete grid has 3 tasks × 2 encoders × 2 alignments × 9 projections, one seed "
-    f"each, {estimate.OBSERVED} observed documents a run. {estimate.in_words(grid)}"
+    f"each, {goals.OBSERVED} observed documents a run. {goals.grid_in_words(cells)}"
 )
-
-# %% [markdown]
-# ## The pages
-#
-# A page should be usable at once: its text is there before any script, every chart has a static
-# picture, and charts are drawn one after another from the book's own copy of Vega.
-
-# %% tags=["hide-input"]
-visited = pagetimes.read()
-table(
-    pd.DataFrame(visited["pages"]),
-    "Seconds from asking for a page until its first text, its first chart and its last chart are "
-    "drawn, and how much is loaded: Chromium with an empty cache, medians of visits. "
-    f"{visited['machine']['processor']}, {visited['machine']['cores']} cores; "
-    f"load average beforehand {visited['machine']['load']}.",
-    columns={
-        "page": "page",
-        "charts": "charts",
-        "first_text": "first text (s)",
-        "first_chart": "first chart (s)",
-        "all_charts": "all charts (s)",
-        "megabytes": "MB",
-    },
-    formats=dict.fromkeys(("first_text", "first_chart", "all_charts", "megabytes"), ".2f"),
-    fold="Every page",
-) if visited else nothing
 
 # %% [markdown]
 # ## What would change our mind
@@ -471,73 +339,20 @@ table(
 # ## Verdict
 
 # %% tags=["hide-input"]
-if reports:
-    settings = goals.groupby("threads")["met"].agg(["sum", "size"]).reset_index()
-    each = "; ".join(
-        f"{row['sum']} of {row['size']} with {row['threads']} thread{'s' * (row['threads'] > 1)}"
-        for row in settings.to_dict("records")
-    )
-    missed = threaded(goals[~goals["met"]])
-    lacking = ", ".join(
-        f"{NAMES[row['key']]} ({row['ratio']:.1f} of {row['goal']:.0f}, {row['setting']})"
-        for row in missed.to_dict("records")
-    )
-    loo = goals[goals["key"].str.startswith("loo_")].groupby("threads")["met"].all()
-    at_once = " and ".join(f"with {n} thread{'s' * (n > 1)}" for n in loo[loo].index)
-    said = [
-        f"Ratios that reach their goal: {each}." + (f" Missed: {lacking}." if lacking else ""),
-        f"Leave-one-out reaches both of its goals at once {at_once or 'in no setting'}.",
-    ]
-else:
-    said = ["The ratios are not measured yet."]
-for row in run_goals.dropna(subset=["goal"]).to_dict("records"):
-    said.append(
-        f"{label(row['task'])}, {label(row['encoder'])}: a run takes {row['seconds']:.0f} s, "
-        f"goal {row['goal']:.0f} s, {'met' if row['met'] else 'missed'}."
-    )
-hours = f"{grid['hours']:.1f} of {timings.GRID_HOURS:.0f} hours"
-within = "fits into" if grid["hours"] <= timings.GRID_HOURS else "exceeds"
-known = "The grid" if not grid["unknown"] else "What is known of the grid"
-said.append(f"{known} {within} one night on two cores ({hours}).")
-front = next(
-    (row for row in (visited or {"pages": []})["pages"] if "00-front" in row["page"]), None
-)
-if front is not None:
-    met = "met" if front["first_chart"] <= pagetimes.FIRST_CHART else "missed"
-    said.append(
-        f"The front page's first chart is drawn after {front['first_chart']:.1f} s, goal "
-        f"{pagetimes.FIRST_CHART:.0f} s, {met}."
-    )
-Markdown("\n".join(f"- {one}" for one in said))
+Markdown("\n".join(f"- {said}" for said in goals.verdict(compared, runs, cells)))
 
 # %% tags=["hide-input"]
 table(
-    threaded(goals.assign(peer=goals["key"].map(NAMES))),
+    compared.dropna(subset="goal"),
     "The goals, set before anything was measured.",
-    columns={
-        "peer": "ours against",
-        "setting": "setting",
-        "goal": "goal",
-        "ratio": "times faster",
-        "met": "met",
-    },
+    columns="peer setting goal ratio met",
+    titles={"peer": "ours against", "setting": "setting", "ratio": "times faster"},
     formats={"ratio": ".1f", "goal": ".0f"},
-) if reports else nothing
+)
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
-from sparseattn.attribution.importance import logits_without_each
-from sparseattn.attribution.influence import influence
-from sparseattn.bench import comparisons, peers
-
-for encoder in ("bilstm", "transformer"):
-    classifier, text = comparisons.classifier_of(encoder, 16, 20), comparisons.document(25)
-    loo = logits_without_each(classifier, [text])[1][0]
-    comparisons.difference(loo, peers.leave_out_in_batches(classifier, text, 1))
-    comparisons.difference(
-        influence(classifier, [text])[0], peers.influence_by_loop(classifier, text)
-    )
-print("the fast and the plain ways agree on this machine")  # else an error was raised above
+print("the fast and the plain ways agree on this machine:", comparisons.check_peers() < 1e-5)
 
 # %% tags=["remove-input"]
 from sparseattn.report.provenance import Provenance

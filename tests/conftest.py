@@ -9,9 +9,15 @@ from jaxtyping import install_import_hook
 
 install_import_hook("sparseattn", "beartype.beartype")
 
-from browser import BOOK, PAGES, Visit, visiting  # noqa: E402
-
-from sparseattn.bench.browser import chromium, executable, served  # noqa: E402
+from browser import (  # noqa: E402
+    BOOK,
+    PAGES,
+    Visit,
+    chromium,
+    executable,
+    served,
+    visiting,
+)
 
 
 def _lacking(what: str) -> NoReturn:

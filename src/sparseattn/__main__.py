@@ -398,18 +398,11 @@ def bench(
     publish: Annotated[
         bool, typer.Option("--publish", help="Add the measurement to book/results.")
     ] = False,
-    pages: Annotated[
-        bool, typer.Option("--pages", help="The built book's pages in Chromium instead.")
-    ] = False,
 ) -> None:
-    """Time what is costly against what one would use instead; or how soon pages can be used."""
-    from sparseattn.bench import benchmark as benchmark
-    from sparseattn.bench import pagetimes
+    """Time what is costly against what one would use instead."""
+    from sparseattn.bench import benchmark
 
-    if pages:
-        pagetimes.main(publish)
-    else:
-        benchmark.main(quick, threads, publish)
+    benchmark.main(quick, threads, publish)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,11 +4,12 @@ import json
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from sparseattn import __main__ as command
-from sparseattn.bench import benchmark, comparisons, peers, scaling, timings
+from sparseattn.bench import benchmark, comparisons, goals, peers, scaling
 from sparseattn.bench.comparisons import Comparison, classifier_of, difference, document, take_turns
 
 small = partial(classifier_of, hidden_size=4, embedding_size=6)
@@ -53,6 +54,10 @@ def test_peers_of_statistics_and_training_agree():
     assert packed.difference <= 1e-5 < padded.difference  # padding reaches its states
 
 
+def test_our_ways_are_the_plain_ones():
+    assert comparisons.check_peers(6) <= 1e-5
+
+
 def test_a_difference_stops_the_benchmark():
     assert difference([1.0, 2.0], [1.0, 2.0 + 1e-6]) == pytest.approx(5e-7)
     for wrong in (2.1, np.nan):
@@ -78,8 +83,8 @@ def test_operations_are_those_of_the_products():
 def project(tmp_path, monkeypatch):
     """A project in which a measurement is tiny."""
     monkeypatch.setattr(benchmark.paths, "root", lambda: tmp_path)
-    monkeypatch.setattr(benchmark, "estimate", lambda _: {"cells": []})
-    monkeypatch.setattr(benchmark, "timed_runs", list)
+    nothing = pd.DataFrame(columns=["task", "encoder", "seconds", "cpu_seconds"])
+    monkeypatch.setattr(goals, "timed_runs", lambda: nothing)
     monkeypatch.setattr(benchmark, "SIZES", (50, 60))
     monkeypatch.setattr(benchmark, "COUNTS", (1, 2))
     monkeypatch.setattr(benchmark, "classifier_of", small)
@@ -102,13 +107,13 @@ def test_the_report_is_written(project, capsys):
     assert written["memory"][0]["megabytes"] > 0
     assert written["machine"]["threads"] == 1
     assert "12.0×" in capsys.readouterr().out
-    assert timings.read() == []  # nothing published unless asked
+    assert not goals.paths.results().exists()  # nothing published unless asked
 
 
 def test_the_command_passes_its_options_on(project):
     with pytest.raises(SystemExit) as stopped:
         command.main(["bench", "--quick", "--threads", "2", "--publish"])
     assert stopped.value.code == 0
-    (published,) = timings.read()
+    (published,) = goals.reports()
     assert published["machine"]["threads"] == 2
     assert {row["encoder"] for row in published["scaling"]} == {"bilstm"}  # as --quick is

@@ -3,8 +3,8 @@ import json
 import nbformat
 import pandas as pd
 import pytest
+from browser import served
 
-from sparseattn.bench.browser import served
 from sparseattn.charts.tables import claims_table, table
 from sparseattn.errors import UserError
 from sparseattn.report import changes

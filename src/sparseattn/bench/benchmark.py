@@ -8,14 +8,14 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from sparseattn import paths
 from sparseattn.attribution.kernels import product
-from sparseattn.bench import timings
+from sparseattn.bench import goals
 from sparseattn.bench.comparisons import (
     Comparison,
     classifier_of,
@@ -27,11 +27,11 @@ from sparseattn.bench.comparisons import (
     document,
     take_turns,
 )
-from sparseattn.bench.estimate import estimate, in_words, timed_runs
 from sparseattn.bench.scaling import COUNTS, SIZES, WORK, growth, memory, scaling
 from sparseattn.experiments import machine
 from sparseattn.models.classifier import Classifier
 
+RowT = TypeVar("RowT")
 TOKENS = 180  # about the mean of IMDb
 
 
@@ -103,7 +103,7 @@ def main(quick: bool = False, threads: int | None = None, publish: bool = False)
     -------
     dict
         What was written: the ratios by their keys, ``comparisons``, ``floors``, ``scaling``,
-        ``growth``, ``memory``, ``grid`` and ``machine``.
+        ``growth``, ``memory`` and ``machine``.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def main(quick: bool = False, threads: int | None = None, publish: bool = False)
     path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     print(f"\nWritten to {path}.")
     if publish:
-        print(f"Published in {timings.publish(report)}.")
+        print(f"Published in {goals.add_report(report)}.")
     return report
 
 
@@ -131,58 +131,66 @@ def _measure(quick: bool) -> dict[str, Any]:
     named = machine.measured_on()
     named |= {"threads": torch.get_num_threads(), "torch": torch.__version__}
     print(", ".join(f"{name} {value}" for name, value in named.items()), flush=True)
-    print(f"\n{'ours':>9} {'peer':>9} {'faster':>8} {'differ':>8}  (seconds; medians in turns)")
-    rows = []
-    for row in comparisons(repetitions, quick):
-        rows.append(row)
-        differ = "another" if np.isnan(row.difference) else f"{row.difference:.0e}"
-        print(
-            f"{row.ours:9.4f} {row.peer:9.4f} {row.ratio:7.1f}× {differ:>8}  "
-            f"{row.what}: {row.against}",
-            flush=True,
-        )
-    print("\nDistance to the floor: as many operations in plain matrix products")
-    lowest = floors(repetitions)
-    for one in lowest:
-        print(
-            f"{one['seconds']:9.4f} s  {one['what']}: {one['gigaflop']:.1f} GFLOP, "
-            f"{one['seconds'] / one['floor_torch']:.1f} times torch.mm's "
-            f"{one['floor_torch']:.4f} s, {one['seconds'] / one['floor_onednn']:.1f} times "
-            f"oneDNN's {one['floor_onednn']:.4f} s",
-            flush=True,
-        )
-    print("\nGrowth")
-    series = []
-    for encoder in ("bilstm",) if quick else ("bilstm", "transformer"):
-        series += scaling(encoder, SIZES[:4] if quick else SIZES, COUNTS[:3] if quick else COUNTS)
-    exponents = growth(series)
-    for one in exponents:
-        points = "  ".join(
-            f"{row[one['along']]}: {row['seconds']:.3f}"
-            for row in series
-            if all(row[name] == one[name] for name in ("what", "encoder", "along", "by"))
-        )
-        print(
-            f"  {one['what']}, {one['encoder']}, {one['by']}: {one['along']}^"
-            f"{one['exponent']:.1f}  {points} s",
-            flush=True,
-        )
+    heading = f"{'ours':>9} {'peer':>9} {'faster':>8} {'differ':>8}  (seconds; medians in turns)"
+    compared = _printed(heading, comparisons(repetitions, quick), _comparison)
+    heading = "Distance to the floor: as many operations in plain matrix products"
+    lowest = _printed(heading, floors(repetitions), _floor)
+    sizes, counts = (SIZES[:4], COUNTS[:3]) if quick else (SIZES, COUNTS)
+    series = [
+        row
+        for encoder in (("bilstm",) if quick else ("bilstm", "transformer"))
+        for row in scaling(encoder, sizes, counts)
+    ]
+    grown = _printed("Growth", growth(series), partial(_growth, series))
     longest = SIZES[0] if quick else SIZES[-1]
-    held = [row for encoder in ("bilstm", "transformer") for row in memory(encoder, longest)]
-    print(f"\nMemory beside the classifier, one document of {longest} tokens")
-    for one in held:
-        print(f"{one['megabytes']:9.1f} MB  {one['what']}, {one['encoder']}")
-    grid = estimate(timed_runs())
-    print(f"\n{in_words(grid)}")
-    seconds = time.perf_counter() - start
-    print(f"Measured in {seconds:.0f} s")
+    held = _printed(
+        f"Memory beside the classifier, one document of {longest} tokens",
+        (row for encoder in ("bilstm", "transformer") for row in memory(encoder, longest)),
+        lambda row: f"{row['megabytes']:9.1f} MB  {row['what']}, {row['encoder']}",
+    )
+    print(f"\n{goals.grid_in_words(goals.grid_cells(goals.timed_runs()))}")
+    seconds = round(time.perf_counter() - start)
+    print(f"Measured in {seconds} s")
     return {
-        **{row.key: round(row.ratio, 2) for row in rows},
-        "comparisons": [row.record() for row in rows],
+        **{row.key: round(row.ratio, 2) for row in compared},
+        "comparisons": [row.record() for row in compared],
         "floors": lowest,
         "scaling": series,
-        "growth": exponents,
+        "growth": grown,
         "memory": held,
-        "grid": grid,
-        "machine": {**named, "seconds": round(seconds)},
+        "machine": {**named, "seconds": seconds},
     }
+
+
+def _printed(heading: str, rows: Iterable[RowT], line: Callable[[RowT], str]) -> list[RowT]:
+    """Print rows, each as soon as it is measured, and return them."""
+    print(f"\n{heading}", flush=True)
+    found = []
+    for row in rows:
+        print(line(row), flush=True)
+        found.append(row)
+    return found
+
+
+def _comparison(row: Comparison) -> str:
+    differ = "another" if np.isnan(row.difference) else f"{row.difference:.0e}"
+    times = f"{row.ours:9.4f} {row.peer:9.4f} {row.ratio:7.1f}× {differ:>8}"
+    return f"{times}  {row.what}: {row.against}"
+
+
+def _floor(row: dict[str, Any]) -> str:
+    seconds, torchs, onednns = row["seconds"], row["floor_torch"], row["floor_onednn"]
+    return (
+        f"{seconds:9.4f} s  {row['what']}: {row['gigaflop']:.1f} GFLOP, {seconds / torchs:.1f} "
+        f"times torch.mm's {torchs:.4f} s, {seconds / onednns:.1f} times oneDNN's {onednns:.4f} s"
+    )
+
+
+def _growth(series: list[dict[str, Any]], row: dict[str, Any]) -> str:
+    points = "  ".join(
+        f"{point[row['along']]}: {point['seconds']:.3f}"
+        for point in series
+        if all(point[name] == row[name] for name in ("what", "encoder", "along", "by"))
+    )
+    power = f"{row['along']}^{row['exponent']:.1f}"
+    return f"  {row['what']}, {row['encoder']}, {row['by']}: {power}  {points} s"

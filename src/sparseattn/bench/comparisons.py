@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -47,6 +47,10 @@ class Comparison:
         """Return the row as JSON takes it; the difference is None where there is none to give."""
         known = None if math.isnan(self.difference) else self.difference
         return {**asdict(self), "difference": known, "ratio": self.ratio}
+
+
+Rivals = Mapping[str, tuple[str, Callable[[], Any]]]
+"""Key of the ratio → against what, in words, and the peer itself."""
 
 
 def document(tokens: int, seed: int = 0) -> Tensor:
@@ -95,8 +99,9 @@ def take_turns(functions: Mapping[str, Callable[[], object]], repetitions: int) 
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def fastest(function: Callable[[int], object], sizes: tuple[int, ...]) -> int:
-    """Return the batch size at which a peer is fastest."""
+def fastest(function: Callable[[int], object], sizes: Sequence[int]) -> int:
+    """Return the batch size at which a peer is fastest; the last of `sizes` bounds the others."""
+    sizes = [size for size in sizes if size <= sizes[-1]]
     for size in sizes:
         function(size)
     times = take_turns({str(size): partial(function, size) for size in sizes}, 2)
@@ -112,41 +117,81 @@ def difference(found: Any, expected: Any, most: float = 1e-5) -> float:
     return worst
 
 
+def hold_against(
+    what: str,
+    ours: Callable[[], Any],
+    rivals: Rivals,
+    repetitions: int,
+    most: float | None = 1e-5,
+) -> list[Comparison]:
+    """Compare ours with its rivals: the same numbers first, then the times, taken in turns.
+
+    ``most`` is how far a rival's results may be off (`difference`); None where they compute another
+    quantity.
+    """
+    functions = {key: function for key, (_, function) in rivals.items()}
+    differ = dict.fromkeys(functions, math.nan)
+    if most is not None:
+        expected = ours()
+        differ = {key: difference(expected, peer(), most) for key, peer in functions.items()}
+    times = take_turns({"ours": ours, **functions}, repetitions)
+    return [
+        Comparison(key, times["ours"], times[key], differ[key], what, against)
+        for key, (against, _) in rivals.items()
+    ]
+
+
+def check_peers(tokens: int = 25) -> float:
+    """Return the largest difference between our ways and the plain ones, on a small classifier.
+
+    Raises
+    ------
+    AssertionError
+        Where it exceeds what rounding explains.
+    """
+    ids, worst = document(tokens), 0.0
+    for encoder in ("bilstm", "transformer"):
+        small = classifier_of(encoder, 16, 20)
+        left_out = logits_without_each(small, [ids])[1][0]
+        worst = max(
+            worst,
+            difference(left_out, peers.leave_out_in_batches(small, ids, 1)),
+            difference(influence(small, [ids])[0], peers.influence_by_loop(small, ids)),
+        )
+    return worst
+
+
 def compare_leave_one_out(
     classifier: Classifier, ids: Tensor, repetitions: int, captum: bool = True
 ) -> list[Comparison]:
     """Compare leaving out each input with a loop, with plain batches, and with captum."""
-    sizes = tuple(size for size in (8, 16, 32, 64, len(ids) - 2) if size <= len(ids) - 2)
-    size = fastest(lambda size: peers.leave_out_in_batches(classifier, ids, size), sizes)
-    functions: dict[str, Callable[[], Any]] = {
-        "ours": lambda: logits_without_each(classifier, [ids])[1][0],
-        "naive": lambda: peers.leave_out_in_batches(classifier, ids, 1),
-        "batched": lambda: peers.leave_out_in_batches(classifier, ids, size),
+    tokens, prefix, encoder = _named(classifier, ids)
+    batched = partial(peers.leave_out_in_batches, classifier, ids)
+    size = fastest(batched, (8, 16, 32, 64, tokens))
+    what = f"leave-one-out of inputs, {encoder}, n = {tokens}"
+    rivals: Rivals = {
+        f"{prefix}loo_vs_naive": ("one forward pass a token", partial(batched, 1)),
+        f"{prefix}loo_vs_batched": (
+            f"plain batches, the best size ({size})",
+            partial(batched, size),
+        ),
     }
-    against = {
-        "naive": "one forward pass a token",
-        "batched": f"plain batches, the best size ({size})",
-    }
-    ours = functions["ours"]()
-    differences = {name: difference(ours, functions[name]()) for name in against}
+
+    def ours() -> Any:
+        return logits_without_each(classifier, [ids])[1][0]
+
+    rows = hold_against(what, ours, rivals, repetitions)
     if captum:
-        functions |= {
-            "captum": lambda: peers.leave_out_by_captum(classifier, ids),
-            "captum_batched": lambda: peers.leave_out_by_captum(classifier, ids, size),
-        }
-        difference(functions["captum"](), functions["captum_batched"](), 1e-4)
         other = "captum FeatureAblation, which replaces the embedding and deletes nothing"
-        against |= {"captum": f"{other}; defaults", "captum_batched": f"{other}; {size} at once"}
-    times = take_turns(functions, repetitions)
-    prefix = "loo" if classifier.settings.encoder == "bilstm" else "transformer_loo"
-    what = f"leave-one-out of inputs, {classifier.settings.encoder}, n = {len(ids) - 2}"
-    return [
-        Comparison(
-            f"{prefix}_vs_{name}", times["ours"], times[name], differences.get(name, np.nan),
-            what, peer,
-        )
-        for name, peer in against.items()
-    ]  # fmt: skip
+        ablated = partial(peers.leave_out_by_captum, classifier, ids)
+        many = partial(ablated, size)
+        difference(ablated(), many(), 1e-4)
+        rivals = {
+            f"{prefix}loo_vs_captum": (f"{other}; defaults", ablated),
+            f"{prefix}loo_vs_captum_batched": (f"{other}; {size} at once", many),
+        }
+        rows += hold_against(what, ours, rivals, repetitions, most=None)
+    return rows
 
 
 def compare_influence(
@@ -156,42 +201,28 @@ def compare_influence(
 
     With `whole`, also the norms of whole Jacobians, on the first so many tokens.
     """
-    tokens = len(ids) - 2
-    sizes = tuple(size for size in (8, 30, 60, tokens) if size <= tokens)
-    size = fastest(lambda size: peers.influence_by_copies(classifier, ids, size), sizes)
-    functions: dict[str, Callable[[], Any]] = {
-        "ours": lambda: influence(classifier, [ids])[0],
-        "loop": lambda: peers.influence_by_loop(classifier, ids),
-        "batched": lambda: peers.influence_by_copies(classifier, ids, size),
-    }
-    against = {"loop": "autograd.grad for each position", "batched": f"{size} copies a batch"}
-    ours = functions["ours"]()
-    differences = {name: difference(ours, functions[name]()) for name in against}
-    times = take_turns(functions, repetitions)
-    encoder = classifier.settings.encoder
-    prefix = "" if encoder == "bilstm" else "transformer_"
-    rows = [
-        Comparison(
-            f"{prefix}influence_vs_{name}", times["ours"], times[name], differences[name],
-            f"influence on all hidden states, {encoder}, n = {tokens}", peer,
-        )
-        for name, peer in against.items()
-    ]  # fmt: skip
+    tokens, prefix, encoder = _named(classifier, ids)
+    copies = partial(peers.influence_by_copies, classifier, ids)
+    size = fastest(copies, (8, 30, 60, tokens))
+    loop = partial(peers.influence_by_loop, classifier, ids)
+    rows = hold_against(
+        f"influence on all hidden states, {encoder}, n = {tokens}",
+        lambda: influence(classifier, [ids])[0],
+        {
+            f"{prefix}influence_vs_loop": ("autograd.grad for each position", loop),
+            f"{prefix}influence_vs_batched": (f"{size} copies a batch", partial(copies, size)),
+        },
+        repetitions,
+    )
     if whole:
         short = torch.cat([ids[: whole + 1], ids[-1:]])
-        functions = {
-            "ours": lambda: jacobian_influence(classifier, [short])[0],
-            "loop": lambda: peers.jacobian_by_loop(classifier, short),
-        }
-        worst = difference(functions["ours"](), functions["loop"]())
-        times = take_turns(functions, min(repetitions, 3))
-        what = f"whole Jacobians' norms, {encoder}, n = {whole}"
-        rows.append(
-            Comparison(
-                f"{prefix}jacobian_vs_loop", times["ours"], times["loop"], worst,
-                what, "autograd.grad for each unit of each state",
-            )
-        )  # fmt: skip
+        loop = partial(peers.jacobian_by_loop, classifier, short)
+        rows += hold_against(
+            f"whole Jacobians' norms, {encoder}, n = {whole}",
+            lambda: jacobian_influence(classifier, [short])[0],
+            {f"{prefix}jacobian_vs_loop": ("autograd.grad for each unit of each state", loop)},
+            min(repetitions, 3),
+        )
     return rows
 
 
@@ -200,17 +231,16 @@ def compare_kendall(documents: int, tokens: int, repetitions: int) -> list[Compa
     rng = np.random.default_rng(0)
     x = np.maximum(rng.normal(size=(documents, tokens)), 0)
     y = rng.normal(size=(documents, tokens))
-    lengths = np.full(documents, tokens)
-    functions: dict[str, Callable[[], Any]] = {
-        "ours": lambda: kendall_tau(x, y, lengths),
-        "scipy": lambda: peers.kendall_by_scipy(x, y, lengths),
-    }
-    worst = difference(functions["ours"](), functions["scipy"](), 1e-12)
-    times = take_turns(functions, min(repetitions, 3))
+    given = x, y, np.full(documents, tokens)
+    rivals: Rivals = {"tau_vs_scipy": ("scipy in a loop", partial(peers.kendall_by_scipy, *given))}
     what = f"τ-b of {documents:,} documents, n = {tokens}"
-    return [
-        Comparison("tau_vs_scipy", times["ours"], times["scipy"], worst, what, "scipy in a loop")
-    ]
+    return hold_against(what, lambda: kendall_tau(*given), rivals, min(repetitions, 3), 1e-12)
+
+
+def _named(classifier: Classifier, ids: Tensor) -> tuple[int, str, str]:
+    """Return the number of tokens, what the keys begin with, and the encoder."""
+    encoder = classifier.settings.encoder
+    return len(ids) - 2, "" if encoder == "bilstm" else f"{encoder}_", encoder
 
 
 def compare_training(documents: int, longest: int, repetitions: int) -> list[Comparison]:
@@ -239,23 +269,25 @@ def compare_training(documents: int, longest: int, repetitions: int) -> list[Com
     with torch.no_grad():
         expected = ours(some).logit
         # Padded without packing the states themselves differ; hence the looser bound.
-        differences = {
-            "packed": difference(expected, plain(True)(some).logit),
-            "padded": difference(expected, plain(False)(some).logit, 1.0),
+        differ = {
+            name: difference(expected, plain(name == "packed")(some).logit, most)
+            for name, most in (("padded", 1.0), ("packed", 1e-5))
         }
     seconds: dict[str, list[float]] = {"ours": [], "padded": [], "packed": []}
     for _ in range(repetitions):
         seconds["ours"].append(float(fit(settings, task).curve["seconds"].iloc[0]))
-        for name in ("padded", "packed"):
+        for name in differ:
             classifier = plain(name == "packed").train()
             seconds[name].append(peers.plain_epoch(classifier, settings, ids, labels))
-    times = {name: statistics.median(one) for name, one in seconds.items()}
+    times = {name: statistics.median(epochs) for name, epochs in seconds.items()}
     what = f"an epoch of {documents} documents of up to {longest} tokens"
     against = {
         "padded": "nn.LSTM padded, batches as they come (its states see the padding)",
         "packed": "nn.LSTM packed, batches as they come",
     }
     return [
-        Comparison(f"train_vs_{name}", times["ours"], times[name], differences[name], what, peer)
-        for name, peer in against.items()
+        Comparison(
+            f"train_vs_{name}", times["ours"], times[name], differ[name], what, against[name]
+        )
+        for name in differ
     ]

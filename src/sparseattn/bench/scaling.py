@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
@@ -86,15 +87,13 @@ def growth(rows: Rows) -> Rows:
         ``what``, ``encoder``, ``along``, ``by``, and k as ``exponent``: the least-squares slope of
         log seconds on log size. Below 50 tokens a document costs calls, not arithmetic.
     """
+    names = ["what", "encoder", "along", "by"]
+    some = pd.DataFrame(rows).query("tokens >= 50")
     found = []
-    names = ("what", "encoder", "along", "by")
-    for key in dict.fromkeys(tuple(row[name] for name in names) for row in rows):
-        some = [
-            row for row in rows if tuple(row[name] for name in names) == key and row["tokens"] >= 50
-        ]
-        sizes, seconds = [row[key[2]] for row in some], [row["seconds"] for row in some]
-        exponent = float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
-        found.append({**dict(zip(names, key, strict=True)), "exponent": exponent})
+    for key, series in some.groupby(names, sort=False):
+        sizes, seconds = np.log(series[[key[2], "seconds"]].to_numpy(dtype=np.float64)).T
+        slope = float(np.polyfit(sizes, seconds, 1)[0])
+        found.append({**dict(zip(names, key, strict=True)), "exponent": slope})
     return found
 
 

@@ -6,9 +6,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from browser import PAGES, Visit, cut, serious, visiting
-
-from sparseattn.bench.browser import executable
+from browser import PAGES, Visit, cut, executable, serious, visiting
 
 MEGABYTE = 1_000_000
 
