@@ -42,10 +42,9 @@ p = parameters.check(globals(), "00-front")
 # %% tags=["remove-cell"]
 import pandas as pd
 
-from sparseattn import charts
+from sparseattn import charts, paths
 from sparseattn.charts.tables import claims_table, table
 from sparseattn.measures.statistics import summarise
-from sparseattn.report import book
 from sparseattn.results import paper, published, side_by_side
 from sparseattn.results.frames import measurements
 from sparseattn.verdicts import claims
@@ -55,11 +54,11 @@ from sparseattn.wording import label
 runs = p.runs()
 recorded = published.runs()
 known = [task for task in paper.TASKS if task in published.tasks()]
-frames = {label(task): published.measurements([task]) for task in known}
+frames = {label(task): measurements(published.runs([task])) for task in known}
 live = measurements(runs)
 here = f"{label(live['task'].iloc[0])} {side_by_side.LIVE}"
 frames[here] = live
-adversaries = {label(task): published.adversaries([task]) for task in known}
+adversaries = {label(task): measurements(published.adversaries([task])) for task in known}
 verdicts = {
     source: claims.verdicts(frame, adversaries.get(source)) for source, frame in frames.items()
 }
@@ -121,7 +120,7 @@ NO_LAMBDA if spread.empty else charts.show(
 # ## The paper's claims
 
 # %% tags=["remove-input"]
-claims_table(verdicts, book.notebooks())
+claims_table(verdicts, paths.notebook_names())
 
 # %% [markdown]
 # Each verdict follows a rule stated on the page that judges the claim; *not measured here* means

@@ -242,7 +242,7 @@ table(
 # %% tags=["remove-cell"]
 sparse_or_not = [run for run in runs if run.spec.lam in (None, 0)] or runs
 sampled = side_by_side.joined(
-    {label(name): norms.measurements([name]) for name in p.tasks},
+    {label(name): norms.in_one(published.comparisons([name])) for name in p.tasks},
     norms.sample(sparse_or_not, p.jacobians),
 )
 sampled = sampled.assign(

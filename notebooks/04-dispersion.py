@@ -73,6 +73,7 @@ from sparseattn.charts.tables import table
 from sparseattn.measures.nulls import null_dispersion
 from sparseattn.measures.statistics import correlate, summarise
 from sparseattn.results import paper, published, side_by_side
+from sparseattn.results.frames import measurements
 from sparseattn.verdicts import answers, replication
 from sparseattn.verdicts.contradictions import contradictions
 from sparseattn.wording import classifier_names, label
@@ -395,7 +396,7 @@ table(
 )
 
 # %% tags=["hide-input"]
-replicated = replication.replicate(published.measurements(p.tasks), published.ledger(p.tasks))
+replicated = replication.replicate(measurements(published.runs(p.tasks)), published.ledger(p.tasks))
 against = contradictions(replicated).set_index("number").loc[1]
 both = replicated[(replicated["item"] == "Table 2") & replicated["here"].notna()]
 both = both["task"].map(label) + " with " + classifier_names(both)

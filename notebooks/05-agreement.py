@@ -445,7 +445,7 @@ charts.show(
 # on held-out documents ({doc}`10-deviations`). So the same classifiers were trained at both:
 
 # %% tags=["hide-input"]
-measured = variants.read().query("task in @p.tasks")
+measured = variants.summaries().query("task in @p.tasks")
 GRADIENTS = {"tau_inputs_gradient": "inputs", "tau_hidden_gradient": "hidden states"}
 RATES = [variants.OURS, variants.PAPERS_RATES]
 rates = variants.levels(measured).query("variant in @RATES and quantity in @GRADIENTS")

@@ -91,18 +91,19 @@ from IPython.display import Markdown
 
 from sparseattn import charts
 from sparseattn.charts.tables import table
-from sparseattn.experiments.adversaries import TRAINED, measurements
+from sparseattn.experiments.adversaries import TRAINED
 from sparseattn.measures.divergence import CEILING, even_ceiling
 from sparseattn.measures.statistics import summarise
 from sparseattn.models.adversary import PRESSURE
 from sparseattn.results import paper, published, side_by_side
+from sparseattn.results.frames import measurements
 from sparseattn.verdicts import claims, replication
 from sparseattn.verdicts.contradictions import contradictions
 from sparseattn.wording import classifier_names, label, listed, projection_name, span
 
 kept = p.adversaries()
 live = measurements(kept)
-recorded = {label(task): published.adversaries([task]) for task in p.tasks}
+recorded = {label(task): measurements(published.adversaries([task])) for task in p.tasks}
 frame = side_by_side.joined(recorded, live)
 frame["where"] = frame["origin"] + ": " + frame["classifier"]
 at_default = frame[frame["pressure"] == PRESSURE]
@@ -188,7 +189,7 @@ Markdown(
 # %% tags=["remove-input"]
 older = [
     f"{label(one.spec.task)} ({one.spec.label}, seed {one.spec.seed})"
-    for one in published.adversary_runs(p.tasks)
+    for one in published.adversaries(p.tasks)
     if one.manifest["versions"] != one.spec.versions()
 ]
 Markdown(
@@ -576,4 +577,4 @@ print("without zeros no disjoint part:", bool(np.allclose(flat["jsd_disjoint"], 
 # %% tags=["remove-input"]
 from sparseattn.report.provenance import Provenance
 
-Provenance("06-adversary", p, [*published.adversary_runs(p.tasks), *kept])
+Provenance("06-adversary", p, [*published.adversaries(p.tasks), *kept])

@@ -29,17 +29,18 @@ p = parameters.check(globals(), "07-paper")
 # %% tags=["remove-output", "hide-input"]
 from IPython.display import Markdown
 
-from sparseattn import charts
+from sparseattn import charts, paths
 from sparseattn.charts.tables import badge, claims_table, table
-from sparseattn.report import book, links
+from sparseattn.report import links
 from sparseattn.results import paper, published, variants
+from sparseattn.results.frames import measurements
 from sparseattn.verdicts import claims, replication
 from sparseattn.verdicts.contradictions import contradictions
 from sparseattn.wording import classifier_names, label
 
-frame = published.measurements(p.tasks)
+frame = measurements(published.runs(p.tasks))
 ledger = published.ledger(p.tasks)
-adversaries = published.adversaries(p.tasks)
+adversaries = measurements(published.adversaries(p.tasks))
 replicated = replication.replicate(frame, ledger, adversaries)
 replicated = replicated[replicated["task"].isin(p.tasks)]
 replicated = replicated.sort_values(
@@ -362,7 +363,7 @@ departures = [
 Markdown("\n".join(departures) or "Stated here once runs are published.")
 
 # %% tags=["hide-input"]
-effects = variants.effects(variants.read().query("task in @p.tasks"))
+effects = variants.effects(variants.summaries().query("task in @p.tasks"))
 effects = effects.query("variant == @variants.PAPERS_RATES")
 effects = effects.assign(shown=effects["quantity"].map(variants.QUANTITIES))
 table(
@@ -388,7 +389,7 @@ table(
 # ## Verdict
 
 # %% tags=["hide-input"]
-claims_table({"all tasks": verdicts}, book.notebooks())
+claims_table({"all tasks": verdicts}, paths.notebook_names())
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
@@ -417,4 +418,4 @@ table(behind.reset_index(), "Published runs, by task.") if len(ledger) else Mark
 # %% tags=["remove-input"]
 from sparseattn.report.provenance import Provenance
 
-Provenance("07-paper", p, [*published.runs(p.tasks), *published.adversary_runs(p.tasks)])
+Provenance("07-paper", p, [*published.runs(p.tasks), *published.adversaries(p.tasks)])

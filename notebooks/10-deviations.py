@@ -36,7 +36,7 @@ from sparseattn.results import paper, published, variants
 from sparseattn.verdicts import departures, replication
 from sparseattn.wording import label
 
-measured = variants.read().query("task in @p.tasks")
+measured = variants.summaries().query("task in @p.tasks")
 NOT_MEASURED = Markdown(
     "Not measured yet on any of these tasks: `sparseattn deviations` trains the variants and "
     "keeps what they change."

@@ -33,9 +33,10 @@ from IPython.display import Markdown
 
 from sparseattn import charts
 from sparseattn.charts.tables import table
-from sparseattn.report import builds, ledger
+from sparseattn.report import ledger
 from sparseattn.report.ledger_table import ledger_table
 from sparseattn.results import published
+from sparseattn.results.frames import STAGES
 from sparseattn.wording import label
 
 frame = ledger.everything()
@@ -93,7 +94,7 @@ Markdown("No time was spent.") if frame.empty else charts.show(
 
 # %% tags=["hide-input"]
 by_task = hours.pivot_table(index="task", columns="stage", values="hours", sort=False)
-by_task = by_task.reindex(columns=list(ledger.STAGES.values())).assign(
+by_task = by_task.reindex(columns=list(STAGES.values())).assign(
     all=lambda rows: rows.sum(axis="columns"),
     runs=frame.groupby("task").size(),
     median=frame.groupby("task")["seconds"].median(),
@@ -106,7 +107,7 @@ table(
     columns={
         "task": "task",
         "runs": "runs",
-        **{stage: stage for stage in ledger.STAGES.values()},
+        **{stage: stage for stage in STAGES.values()},
         "all": "all",
         "median": "seconds a run (median)",
         "processor": "of the processor",
@@ -185,7 +186,7 @@ print("every run of this build has its page:", bool((made_here["pages"] != "").a
 # ## Verdict
 
 # %% tags=["hide-input"]
-executed = builds.pages("11-ledger")
+executed = ledger.pages("11-ledger")
 named = {key for keys in executed["runs"] for key in keys}
 lost = len(named - set(frame["key"]))
 Markdown(

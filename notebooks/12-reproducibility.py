@@ -38,12 +38,12 @@ from sparseattn.errors import validate
 from sparseattn.experiments import machine
 from sparseattn.experiments.specs import Spec
 from sparseattn.models.classifier import parameter_counts
-from sparseattn.report import builds, checklist, citation, ledger, links
+from sparseattn.report import checklist, citation, ledger, links, provenance
 from sparseattn.results import published, variants
 from sparseattn.verdicts import replication
 from sparseattn.wording import label
 
-pages = builds.pages("12-reproducibility")
+pages = ledger.pages("12-reproducibility")
 frame = ledger.everything("12-reproducibility")
 frame = frame[(frame["origin"] != "published") | frame["task"].isin(p.tasks)]
 trained = frame["adversary"] == links.NO_ADVERSARY
@@ -111,7 +111,7 @@ table(
 )
 
 # %% tags=["hide-input"]
-packages = builds.requirements()
+packages = provenance.requirements()
 packages["agrees"] = packages["pinned"] == packages["here"]
 shown = table(
     packages,
@@ -287,7 +287,7 @@ results = {
 }
 
 # %% tags=["remove-cell"]
-tried = variants.read()
+tried = variants.summaries()
 more = len(set(tried["key"]) - set(recorded["key"]))
 rates = sorted({*recorded["learning_rate"], *tried["learning_rate"]})
 epochs = recorded.groupby("task", sort=False)["epochs"].max().astype(int)

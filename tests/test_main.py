@@ -12,7 +12,7 @@ from sparseattn.errors import UserError
 from sparseattn.experiments import sweeps
 from sparseattn.experiments.runs import Store
 from sparseattn.report import book as report
-from sparseattn.report import yamls
+from sparseattn.report.parameters import load_yaml
 from sparseattn.results import variants
 
 TINY = [
@@ -153,7 +153,7 @@ def test_interruption_and_failure_have_codes_of_their_own(run, monkeypatch):
 
 def test_notebooks_get_parameters_as_yaml(run, monkeypatch, tmp_path):
     called = []
-    monkeypatch.setattr(report, "execute", lambda *given: called.append(given) or given[2])
+    monkeypatch.setattr(report, "run", lambda *given: called.append(given) or given[2])
     file = tmp_path / "p.yml"
     file.write_text("task: sst\nseeds: [7]\n")
     code, told, _ = run(
@@ -242,8 +242,8 @@ def test_deviations_keep_their_runs_apart(run, store, monkeypatch, tmp_path):
 
 
 def test_yaml_numbers_as_people_write_them():
-    assert yamls.load("[1e-3, 1.e3, .5, -2E+4, 1]") == [1e-3, 1e3, 0.5, -2e4, 1]
-    assert yamls.load("[e3, 1e, one, '1e3']") == ["e3", "1e", "one", "1e3"]
+    assert load_yaml("[1e-3, 1.e3, .5, -2E+4, 1]") == [1e-3, 1e3, 0.5, -2e4, 1]
+    assert load_yaml("[e3, 1e, one, '1e3']") == ["e3", "1e", "one", "1e3"]
 
 
 def test_pairs_need_a_value():

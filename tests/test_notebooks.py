@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from sparseattn import paths
-from sparseattn.report.book import notebooks
+from sparseattn.paths import notebook_names as notebooks
 from sparseattn.report.parameters import Parameters, declared, validated
 
 NAMES = notebooks()

@@ -179,7 +179,9 @@ def ledger(
     as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
 ) -> None:
     """List the runs in the store: from what, by which versions, how good, how long."""
-    table = _store().ledger()
+    from sparseattn.results.frames import stored_ledger
+
+    table = stored_ledger(_store())
     if as_json:
         print(table.to_json(orient="records", indent=1, force_ascii=False))
     elif as_csv:
@@ -195,12 +197,13 @@ def ledger(
 def verify() -> None:
     """Check every file of every run and adversary; what is damaged is set aside, to be redone."""
     from sparseattn.experiments.adversaries import Adversaries
+    from sparseattn.results.frames import stored_ledger
 
     store = _store()
     problems = [*store.verify().itertuples(), *Adversaries(store.root).verify().itertuples()]
     for row in problems:
         print(f"{row.key}: {row.problem}")
-    states = store.ledger()["state"].value_counts()
+    states = stored_ledger(store)["state"].value_counts()
     print(", ".join(f"{count} {state}" for state, count in states.items()) or "No runs.")
     if problems:
         raise typer.Exit(1)
@@ -243,7 +246,7 @@ def run(
 
     values = _from_file(file) | _pairs(parameter)
     with _failing_plainly():
-        print(report.execute(notebook, values, output or Path(f"{notebook}.ipynb")))
+        print(report.run(notebook, values, output or Path(f"{notebook}.ipynb")))
 
 
 @app.command()
@@ -269,11 +272,11 @@ def changes(
     ],
 ) -> None:
     """Compare the tables of the book here with those of another build; writes Markdown."""
-    from sparseattn.report import book as report
+    from sparseattn import paths
     from sparseattn.report import changes as comparison
 
-    names = report.notebooks()
-    here = comparison.of_files(report.executed_notebook(name) for name in names)
+    names = paths.notebook_names()
+    here = comparison.of_files(paths.executed_notebook(name) for name in names)
     if not here:
         raise UserError("There is no book here to compare: run 'sparseattn book' first.")
     print(comparison.as_markdown(comparison.compare(comparison.of_book(before, names), here)))
@@ -282,11 +285,12 @@ def changes(
 @app.command()
 def pair() -> None:
     """Write each notebook's .ipynb from its .py."""
-    from sparseattn.report import book as report
+    from sparseattn import paths
+    from sparseattn.report import execution
 
     with _failing_plainly():
-        for notebook in report.notebooks():
-            print(report.pair(notebook))
+        for notebook in paths.notebook_names():
+            print(execution.pair(notebook))
 
 
 @app.command()
@@ -300,20 +304,13 @@ def publish(
     ] = False,
 ) -> None:
     """Add the store's current runs of the paper's tasks to book/results."""
+    from sparseattn.experiments.adversaries import Adversaries
     from sparseattn.results import publishing
 
-    if adversaries:
-        if keys:
-            raise UserError("Adversaries are published by --task, not by their keys.")
-        found = publishing.publishable_adversaries(_store(), task or [])
-        count, written = len(found), publishing.publish_adversaries(found)
-    else:
-        runs = publishing.publishable(_store(), task or [], keys or [])
-        count, written = len(runs), publishing.publish(runs)
-    new = sum(path.suffix == ".parquet" for path in written)
-    print(
-        f"{new} {'adversaries' if adversaries else 'runs'} published, {count - new} were already."
-    )
+    store = Adversaries(_store().root) if adversaries else _store()
+    found = publishing.publishable(store, task or [], keys or [])
+    new = sum(path.suffix == ".parquet" for path in publishing.publish(found))
+    print(f"{new} {store.KIND} published, {len(found) - new} were already.")
 
 
 @app.command()
@@ -330,7 +327,7 @@ def jacobian(
     from sparseattn.results import jacobians
 
     for run in jacobians.comparable(_store(), task or None, keys or []):
-        written = jacobians.publish(run, documents)
+        written = jacobians.compare_published(run, documents)
         done = "compared" if written else "was already"
         print(f"{run.key}  {run.label}, seed {run.spec.seed}: {done}", flush=True)
 
@@ -460,10 +457,10 @@ def _spanned(
 def _value(name: str, text: str) -> Any:
     import yaml
 
-    from sparseattn.report import yamls
+    from sparseattn.report.parameters import load_yaml
 
     try:
-        return yamls.load(text)
+        return load_yaml(text)
     except yaml.YAMLError:
         raise UserError(f"Parameter '{name}' was {text!r}, which is not YAML.") from None
 
@@ -475,7 +472,7 @@ def _listed(name: str, text: str) -> Any:
 def _from_file(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
-    from sparseattn.report.book import read_parameters
+    from sparseattn.report.parameters import read_parameters
 
     return read_parameters(file)
 

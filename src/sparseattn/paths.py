@@ -47,6 +47,16 @@ def notebooks() -> Path:
     return root() / "notebooks"
 
 
+def notebook_names() -> list[str]:
+    """Return the names of the notebooks, in order, without ending."""
+    return sorted(path.stem for path in notebooks().glob("[0-9]*.py"))
+
+
+def executed_notebook(notebook: str) -> Path:
+    """Return where the book's executed copy of a notebook is, or would be."""
+    return root() / "_build" / "executed" / f"{notebook}.ipynb"
+
+
 def results() -> Path:
     """Return the folder of the published measurements."""
     return book() / "results"

@@ -149,7 +149,7 @@ def ledgers(monkeypatch):
         columns = list(row("", "", 0.0))
         frames = [pd.DataFrame(rows, columns=columns) for rows in (published, store)]
         monkeypatch.setattr(goals.published, "ledger", lambda: frames[0])
-        monkeypatch.setattr(goals.Store, "ledger", lambda _: frames[1])
+        monkeypatch.setattr(goals, "stored_ledger", lambda _: frames[1])
         return goals.timed_runs()
 
     return given

@@ -136,25 +136,6 @@ def test_an_adversary_holds_its_numbers(made, task):
     assert by["reseeded"].manifest["accuracy"] == other.manifest["accuracy"]
 
 
-def test_measurements_of_several(made):
-    _, found = made
-    frame = adversaries.measurements(found)
-    assert set(frame["adversary"]) == {"frozen", "unfrozen", "reseeded", "uniform"}
-    change = frame.groupby("adversary")["accuracy_change"].mean()
-    for one in found:
-        assert change[one.spec.variant] == pytest.approx(one.manifest["accuracy_change"])
-    assert not frame.duplicated(["adversary", "seed", "document"]).any()
-    empty = adversaries.measurements([])
-    assert set(empty) <= set(frame)
-
-
-def test_ledger(made):
-    table = made[0].ledger()
-    assert list(table["adversary"]) == ["frozen", "unfrozen", "reseeded", "uniform"]
-    assert set(table["state"]) == {"current"}
-    assert (table["train"] >= 0).all()
-
-
 def test_same_spec_same_bits_and_whatever_the_processes(made, tmp_path):
     again = ensure(everything(), Adversaries(tmp_path), jobs=2, progress=False)
     for one, other in zip(made[1], again, strict=True):

@@ -252,7 +252,7 @@ def test_found_without_computing(store, task, monkeypatch):
 def test_nothing_is_written_by_looking(tmp_path, task):
     store = Store(tmp_path / "none")
     assert store.find(tiny.spec(), task) is None
-    assert store.ledger().empty
+    assert store.current() == []
     assert store.verify().empty
     assert not store.root.exists()
 
@@ -280,7 +280,7 @@ def test_a_damaged_run_is_reported_set_aside_and_computed_anew(
     assert not run.path.exists()
     (aside,) = (store.root / "damaged").iterdir()
     assert aside.name.startswith(run.key)
-    assert list(store.ledger()["state"]) == ["damaged"]
+    assert store.current() == []
     assert sums(store.compute(tiny.spec(), task)) == sums(made.find(tiny.spec(), task))
 
 
@@ -303,19 +303,15 @@ def test_verify_finds_damage_and_clears_what_a_kill_left(store, task):
     assert list(problems["key"]) == [tiny.spec().key(task.fingerprint)]
     assert not left.exists()
     assert store.verify().empty
-    assert sorted(store.ledger()["state"]) == ["current", "damaged"]
+    assert [run.key for run in store.current()] == [whole.key]
 
 
-def test_ledger_tells_current_from_outdated(store, task, monkeypatch):
-    row = store.ledger().iloc[0]
-    assert list(store.ledger().columns) == list(runs.COLUMNS)
-    assert (row["task"], row["encoder"], row["seed"], row["state"]) == (
-        "planted", "bilstm", 0, "current",
-    )  # fmt: skip
-    assert row["megabytes"] > 0.01
+def test_runs_of_other_stages_are_not_current(store, task, monkeypatch):
+    (run,) = store.current()
+    assert run.spec == tiny.spec()
     monkeypatch.setattr(specs, "INFLUENCE_VERSION", 99)
     assert store.find(tiny.spec(), task) is None
-    assert list(store.ledger()["state"]) == ["outdated"]
+    assert store.current() == []
 
 
 def test_store_below_a_file_cannot_be_written(tmp_path, task, monkeypatch):

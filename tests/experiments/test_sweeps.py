@@ -226,10 +226,10 @@ def test_sigterm_interrupts_too(tmp_path, monkeypatch):
 def test_time_left_is_estimated_from_like_runs(tmp_path):
     store = Store(tmp_path)
     wanted = specs([1, 2, 3])
-    assert Progress(wanted, 1, store.ledger(), False).seconds_left() is None
+    assert Progress(wanted, 1, store.current(), False).seconds_left() is None
     (run,) = ensure(specs([0]), store, progress=False)
     took = sum(run.manifest["seconds"].values())
-    progress = Progress(wanted, 2, store.ledger(), False)
+    progress = Progress(wanted, 2, store.current(), False)
     assert progress.seconds_left() == pytest.approx(3 * took / 2)
     progress.finish(wanted[0], 5 * took)
     assert progress.seconds_left() == pytest.approx(2 * 3 * took / 2)
@@ -248,7 +248,7 @@ def test_jobs_of_a_cluster_fill_the_store(tmp_path):
     assert missing(wanted, store) == wanted
     keys = [job.result() for job in jobs]
     assert missing(wanted, store) == []
-    assert keys == list(store.ledger()["key"])
+    assert keys == [run.key for run in store.current()]
 
 
 def test_a_preempted_job_is_queued_again_as_it_was(tmp_path):

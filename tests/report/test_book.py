@@ -5,7 +5,8 @@ import nbformat
 import pytest
 
 from sparseattn.errors import UserError
-from sparseattn.report import book
+from sparseattn.report import book, execution
+from sparseattn.report.parameters import read_parameters
 
 SOURCE = """\
     # ---
@@ -53,7 +54,7 @@ def project(tmp_path, monkeypatch):
 
 @pytest.fixture
 def executed(project):
-    return book.execute("01-page", {"lams": [0.5]}, project / "out.ipynb")
+    return execution.execute("01-page", {"lams": [0.5]}, project / "out.ipynb")
 
 
 def test_execution_uses_the_parameters_and_records_its_origin(executed):
@@ -74,7 +75,7 @@ def test_execution_uses_the_parameters_and_records_its_origin(executed):
 
 def test_current_until_something_it_came_from_changes(project, executed):
     def current(lam=0.5):
-        return book.is_current("01-page", {"lams": [lam]}, executed)
+        return execution.is_current("01-page", {"lams": [lam]}, executed)
 
     assert current()
     assert not current(lam=0.25)
@@ -88,21 +89,21 @@ def test_a_changed_module_or_requirement_is_noticed(project, executed):
     inputs = origin.metadata["sparseattn"]["inputs"]
     inputs["src/report/parameters.py"] = "0" * 64
     nbformat.write(origin, executed)
-    assert not book.is_current("01-page", {"lams": [0.5]}, executed)
-    assert not book.is_current("01-page", {"lams": [0.5]}, project / "absent.ipynb")
+    assert not execution.is_current("01-page", {"lams": [0.5]}, executed)
+    assert not execution.is_current("01-page", {"lams": [0.5]}, project / "absent.ipynb")
 
 
 def test_a_failing_cell_leaves_no_notebook(project):
     source = project / "notebooks" / "01-page.py"
     source.write_text(source.read_text().replace("1 / (1 - p.lams[0])", "1 / 0"))
     with pytest.raises(RuntimeError, match=r"01-page.*failed(.|\n)*ZeroDivisionError"):
-        book.execute("01-page", {}, project / "out.ipynb")
+        execution.execute("01-page", {}, project / "out.ipynb")
     assert not (project / "out.ipynb").exists()
 
 
 def test_bad_parameters_stop_before_anything_starts(project):
     with pytest.raises(UserError, match="Did you mean 'lams'"):
-        book.execute("01-page", {"lamz": [0.5]}, project / "out.ipynb")
+        execution.execute("01-page", {"lamz": [0.5]}, project / "out.ipynb")
     assert not (project / "out.ipynb").exists()
     file = project / "parameters.yml"
     file.write_text("lamz: [0.5]\n")
@@ -118,13 +119,13 @@ def test_parameter_files_that_are_none(tmp_path, content, message):
     file = tmp_path / "parameters.yml"
     file.write_text(content)
     with pytest.raises(UserError, match=message):
-        book.read_parameters(file)
+        read_parameters(file)
     with pytest.raises(UserError, match="No such file"):
-        book.read_parameters(tmp_path / "absent.yml")
+        read_parameters(tmp_path / "absent.yml")
 
 
 def test_pair_keeps_only_checked_outputs(project):
-    paired = nbformat.read(book.pair("01-page"), as_version=4)
+    paired = nbformat.read(execution.pair("01-page"), as_version=4)
     outputs = {
         cell.source.splitlines()[0]: cell.outputs
         for cell in paired.cells
@@ -132,3 +133,55 @@ def test_pair_keeps_only_checked_outputs(project):
     }
     assert list(outputs) == ["# NBVAL_CHECK_OUTPUT"]
     assert outputs["# NBVAL_CHECK_OUTPUT"][0]["text"] == "1.0\n"
+
+
+CONFIG = {"html": {"favicon": "f"}, "launch_buttons": {"thebe": False}, "title": "t"}
+
+
+def test_without_an_address_nothing_is_added():
+    assert set(book.address({}).values()) == {""}
+    assert book._addressed(CONFIG, book.address({})) == CONFIG
+
+
+@pytest.mark.parametrize("end", ["", "/", ".git"])
+def test_repository_of_any_spelling(end):
+    given = book.address({"BOOK_REPOSITORY": f"https://github.com/Owner-1/my.name_2{end}"})
+    config = book._addressed(CONFIG, given)
+    assert config["repository"] == {
+        "url": "https://github.com/Owner-1/my.name_2", "branch": "main",
+    }  # fmt: skip
+    assert config["html"]["favicon"] == "f"
+    assert config["html"]["use_edit_page_button"]
+    assert config["launch_buttons"]["thebe"] is False
+    assert config["launch_buttons"]["binderhub_url"]
+    assert "repository" not in CONFIG  # what was given stays
+
+
+def test_branch_and_url():
+    names = {"BOOK_BRANCH": "v1.0", "BOOK_URL": "https://owner.github.io/name"}
+    given = book.address(names)
+    config = book._addressed(CONFIG, given)
+    assert config["html"]["baseurl"] == "https://owner.github.io/name/"
+    assert "repository" not in config
+    both = book.address({**names, "BOOK_REPOSITORY": "https://github.com/owner/name"})
+    assert book._addressed(CONFIG, both)["repository"]["branch"] == "v1.0"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        ("BOOK_REPOSITORY", "github.com/owner/name", "https://github.com/owner/name"),
+        ("BOOK_REPOSITORY", "https://github.com/owner", "https://github.com/owner/name"),
+        ("BOOK_REPOSITORY", "https://github.com/owner/..", "on GitHub"),
+        ("BOOK_REPOSITORY", "https://example.org/owner/name", "on GitHub"),
+        ("BOOK_REPOSITORY", "https://github.com/owner/name/tree/main", "on GitHub"),
+        ("BOOK_REPOSITORY", 'https://github.com/owner/"><script>', "on GitHub"),
+        ("BOOK_BRANCH", "feature/x", "such as main"),
+        ("BOOK_URL", "owner.github.io", "https://owner.github.io/name/"),
+    ],
+)
+def test_what_is_none_is_refused_by_name(name, value, hint):
+    with pytest.raises(UserError, match=name) as refused:
+        book.address({name: value})
+    assert value in str(refused.value)
+    assert hint in str(refused.value)

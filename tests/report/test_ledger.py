@@ -7,12 +7,15 @@ import pandas as pd
 import pytest
 import tiny
 
+from sparseattn import paths
 from sparseattn.charts.tables import Table
 from sparseattn.experiments import adversaries
 from sparseattn.experiments.runs import Store
-from sparseattn.report import builds, ledger, links
+from sparseattn.report import execution, ledger, links
 from sparseattn.report.ledger_table import ledger_table
+from sparseattn.report.provenance import METADATA, requirements
 from sparseattn.results import published
+from sparseattn.results.frames import STAGES
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def adversary(runs):
 
 @pytest.fixture(scope="module")
 def frame(runs):
-    return ledger.entries(runs, {runs[0].key: ["02-tasks", "05-agreement"]})
+    return ledger.with_pages(runs, {runs[0].key: ["02-tasks", "05-agreement"]})
 
 
 def rows_of(table: Table):
@@ -55,12 +58,12 @@ def test_an_entry_says_what_the_run_says(runs, frame):
 
 
 def test_an_adversary_has_numbers_of_its_own_and_its_base_s_cell(runs, adversary):
-    run, other = ledger.entries([runs[0], adversary], {}).to_dict("records")
+    run, other = ledger.with_pages([runs[0], adversary], {}).to_dict("records")
     assert other["key"] == adversary.key
     assert [one["adversary"] for one in (run, other)] == [links.NO_ADVERSARY, "frozen"]
     assert other["rests_on"] == runs[0].key
     assert other["accuracy"] == adversary.manifest["accuracy"]
-    assert other["seconds"] == pytest.approx(sum(other[stage] for stage in ledger.STAGES), abs=0.01)
+    assert other["seconds"] == pytest.approx(sum(other[stage] for stage in STAGES), abs=0.01)
     assert other["epochs"] == adversary.spec.epochs != run["epochs"]
     for name in ("task", "classifier", "sparsity", "seed", "fingerprint"):
         assert other[name] == run[name]
@@ -68,7 +71,7 @@ def test_an_adversary_has_numbers_of_its_own_and_its_base_s_cell(runs, adversary
 
 
 def test_an_adversary_can_be_chosen_and_leads_to_its_base(runs, adversary):
-    table = ledger_table(ledger.entries([runs[0], adversary], {}), "Runs.")
+    table = ledger_table(ledger.with_pages([runs[0], adversary], {}), "Runs.")
     assert rows_of(table)[adversary.key]["adversary"] == ["frozen"]
     assert '<option value="frozen">' in table.markup
     assert f'href="11-ledger.html#{runs[0].key}"' in table.markup
@@ -77,18 +80,18 @@ def test_an_adversary_can_be_chosen_and_leads_to_its_base(runs, adversary):
 def test_what_a_build_used_is_found_in_its_store(runs, adversary, monkeypatch):
     monkeypatch.setenv("SPARSEATTN_STORE", str(runs[0].path.parents[1]))
     keys = [adversary.key, "0" * 16, runs[1].key]
-    assert [one.key for one in builds.stored(keys)] == [adversary.key, runs[1].key]
+    assert [one.key for one in ledger.stored(keys)] == [adversary.key, runs[1].key]
 
 
 def test_hours_add_up(frame):
     hours = ledger.times(frame)
     assert hours["hours"].sum() == pytest.approx(frame["seconds"].sum() / 3600)
-    assert list(hours["stage"]) == list(ledger.STAGES.values())
+    assert list(hours["stage"]) == list(STAGES.values())
     assert set(hours["runs"]) == {2}
 
 
 def test_every_published_run_is_listed_once():
-    known = [*published.runs(), *published.adversary_runs()]
+    known = [*published.runs(), *published.adversaries()]
     found = ledger.everything("00")  # before any page of a build
     assert list(found["key"]) == [one.key for one in known]
     assert found["key"].is_unique
@@ -96,7 +99,7 @@ def test_every_published_run_is_listed_once():
 
 
 def test_nothing_published_is_a_table_too():
-    empty = ledger.entries([], {})
+    empty = ledger.with_pages([], {})
     assert ledger.times(empty).empty
     assert rows_of(ledger_table(empty, "Runs.")) == {}
 
@@ -162,3 +165,68 @@ def test_what_is_unknown_of_some_rows_breaks_none(frame):
 def test_many_runs_stay_light(frame):
     many = pd.concat([frame] * 200, ignore_index=True)
     assert len(ledger_table(many, "Runs.").markup) < 2_000_000
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project of three notebooks, two of them executed."""
+    for folder in ("book", "notebooks", "_build/executed"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "requirements.txt").write_text(
+        "# What is needed\ntorch==2.13.0\nnumpy>=1.0  # any\nno-such-package==1.0\n"
+    )
+    monkeypatch.setenv("SPARSEATTN_ROOT", str(tmp_path))
+    for name in ("01-one", "02-two", "03-three"):
+        (tmp_path / "notebooks" / f"{name}.py").touch()
+    executed("01-one", runs=["a", "b", "a"])
+    executed("02-two", runs=["b"])
+    return tmp_path
+
+
+def executed(name, **origin):
+    origin = {"parameters": {}, "runs": [], "seconds": 1.5, "date": "2026-01-01", **origin}
+    notebook = {"metadata": {METADATA: {**origin, "inputs": {}, "modules": []}}}
+    paths.executed_notebook(name).write_text(json.dumps(notebook))
+
+
+def test_a_page_sees_those_before_it(project):
+    assert list(ledger.pages("03-three")["notebook"]) == ["01-one", "02-two"]
+    assert list(ledger.pages("02-two")["notebook"]) == ["01-one"]
+    assert ledger.pages("01-one").empty
+
+
+def test_runs_name_their_pages_once(project):
+    behind = ledger.pages_of_runs(ledger.pages("03-three"))
+    assert behind == {"a": ["01-one"], "b": ["01-one", "02-two"]}
+
+
+def test_what_is_no_record_is_no_page(project):
+    paths.executed_notebook("01-one").write_text("{")
+    paths.executed_notebook("02-two").write_text(json.dumps({"metadata": {}}))
+    assert ledger.pages("03-three").empty
+    executed("04-gone")  # a page there no longer is
+    assert ledger.pages("09").empty
+
+
+def test_a_page_on_the_build_depends_on_the_pages_before_it(project):
+    def inputs(*modules):
+        return execution._inputs("02-two", {}, list(modules))
+
+    before, apart = inputs("report/ledger.py"), inputs("charts/points.py")
+    executed("02-two", seconds=9.0)
+    assert inputs("report/ledger.py") == before  # its own copy is not what it depends on
+    executed("01-one", seconds=9.0)
+    assert inputs("report/ledger.py") != before
+    assert inputs("charts/points.py") == apart
+
+
+def test_requirements_are_pinned_or_not(project):
+    frame = requirements().set_index("package")
+    assert frame.loc["torch", "pinned"] == "2.13.0"
+    assert frame["pinned"].isna().to_dict() == {
+        "torch": False, "numpy": True, "no-such-package": False,
+    }  # fmt: skip
+    assert frame["here"].isna().to_dict() == {
+        "torch": False, "numpy": False, "no-such-package": True,
+    }  # fmt: skip

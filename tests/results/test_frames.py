@@ -1,9 +1,19 @@
+import pytest
 import tiny
 
+from sparseattn.experiments import specs
+from sparseattn.experiments.adversaries import Adversaries, grid
 from sparseattn.experiments.runs import Spec, Store
+from sparseattn.experiments.sweeps import ensure
 from sparseattn.report.parameters import validated
 from sparseattn.report.provenance import Provenance
-from sparseattn.results.frames import cell_columns, measurements
+from sparseattn.results.frames import (
+    CELL,
+    STORED,
+    ledger,
+    measurements,
+    stored_ledger,
+)
 from sparseattn.wording import classifier_names, projection_name
 
 
@@ -11,7 +21,7 @@ def test_one_row_a_run_and_document_with_the_cell_named(tmp_path):
     store = Store(tmp_path)
     runs = [store.compute(tiny.spec(seed=seed)) for seed in (0, 1)]
     frame = measurements(runs)
-    assert list(frame.columns[: len(cell_columns())]) == cell_columns()
+    assert tuple(frame.columns[: len(CELL)]) == CELL
     assert set(frame["key"]) == {run.key for run in runs}
     sizes = frame.groupby("seed")["document"]
     assert (sizes.size() == runs[0].spec.observed).all()
@@ -40,3 +50,33 @@ def test_names_tell_projections_apart():
         "sparsegen λ = −3",
         "α-entmax α = 1.25",
     ]
+
+
+def test_measurements_and_ledger_of_adversaries(tmp_path):
+    wanted = grid([tiny.spec()], ["frozen", "reseeded", "uniform"])
+    found = ensure(wanted, Adversaries(tmp_path), jobs=1, progress=False)
+    frame = measurements(found)
+    assert set(frame["adversary"]) == {"frozen", "reseeded", "uniform"}
+    change = frame.groupby("adversary")["accuracy_change"].mean()
+    for one in found:
+        assert change[one.spec.variant] == pytest.approx(one.manifest["accuracy_change"])
+    assert not frame.duplicated(["adversary", "seed", "document"]).any()
+    assert set(frame) <= set(measurements([]))
+    table = ledger(found)
+    assert list(table["adversary"]) == ["frozen", "reseeded", "uniform"]
+    assert set(table["state"]) == {"current"}
+    assert (table["train"] >= 0).all()
+
+
+def test_a_store_tells_current_from_outdated_and_damaged(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    assert stored_ledger(store).empty
+    run = store.compute(tiny.spec())
+    (row,) = stored_ledger(store).to_dict("records")
+    assert tuple(row) == STORED
+    assert (row["key"], row["task"], row["state"]) == (run.key, "planted", "current")
+    assert row["megabytes"] > 0.01
+    monkeypatch.setattr(specs, "INFLUENCE_VERSION", 99)
+    assert list(stored_ledger(store)["state"]) == ["outdated"]
+    (run.path / "manifest.json").write_text("{}")
+    assert list(stored_ledger(store)["state"]) == ["damaged"]

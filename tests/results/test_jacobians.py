@@ -129,11 +129,11 @@ class TestPublished:
     def test_once_published_the_same_comes_back(self, stored, tmp_path):
         _, run = stored
         with pytest.raises(UserError, match=f"sparseattn publish {run.key}"):
-            jacobians.publish(run, 3, tmp_path)
+            jacobians.compare_published(run, 3, tmp_path)
         publishing.publish([run], tmp_path)
-        assert len(jacobians.publish(run, 3, tmp_path)) == 2
-        assert jacobians.publish(run, 3, tmp_path) == []
-        got = jacobians.measurements(["planted"], tmp_path)
+        assert len(jacobians.compare_published(run, 3, tmp_path)) == 2
+        assert jacobians.compare_published(run, 3, tmp_path) == []
+        got = jacobians.in_one(published.comparisons(["planted"], tmp_path))
         expected = jacobians.sample([run], 3)
         pd.testing.assert_frame_equal(got, expected, rtol=2.0**-13, check_dtype=False)
         # It is no run of its own, and does not change those that are.
@@ -142,34 +142,34 @@ class TestPublished:
     def test_more_documents_replace_fewer(self, stored, tmp_path):
         _, run = stored
         publishing.publish([run], tmp_path)
-        jacobians.publish(run, 2, tmp_path)
-        assert jacobians.publish(run, 4, tmp_path)
-        assert jacobians.publish(run, 3, tmp_path) == []
-        assert len(jacobians.measurements(folder=tmp_path)) == 4
+        jacobians.compare_published(run, 2, tmp_path)
+        assert jacobians.compare_published(run, 4, tmp_path)
+        assert jacobians.compare_published(run, 3, tmp_path) == []
+        assert len(jacobians.in_one(published.comparisons(folder=tmp_path))) == 4
 
     def test_other_numbers_are_flagged(self, stored, tmp_path, monkeypatch):
         _, run = stored
         publishing.publish([run], tmp_path)
-        jacobians.publish(run, 2, tmp_path)
+        jacobians.compare_published(run, 2, tmp_path)
         measured = jacobians.compare_norms
 
         def otherwise(*given):
             return measured(*given).assign(seen_share=0.5)
 
         monkeypatch.setattr(jacobians, "compare_norms", otherwise)
-        with pytest.raises(UserError, match="another seen_share"):
-            jacobians.publish(run, 2, tmp_path)
+        with pytest.raises(UserError, match="other numbers: seen_share"):
+            jacobians.compare_published(run, 2, tmp_path)
 
     def test_a_run_no_longer_published_is_not_shown(self, stored, tmp_path):
         _, run = stored
         publishing.publish([run], tmp_path)
-        jacobians.publish(run, 2, tmp_path)
+        jacobians.compare_published(run, 2, tmp_path)
         for path in (tmp_path / "planted").glob(f"{run.key}.*"):
             path.unlink()
-        assert jacobians.measurements(folder=tmp_path).empty
+        assert jacobians.in_one(published.comparisons(folder=tmp_path)).empty
 
     def test_nothing_published(self, tmp_path):
-        nothing = jacobians.measurements(folder=tmp_path / "none")
+        nothing = jacobians.in_one(published.comparisons(folder=tmp_path / "none"))
         assert set(jacobians.QUANTITIES) < set(nothing)
         assert list(nothing) == list(jacobians.sample([], 3))
 

@@ -10,6 +10,7 @@ from sparseattn.errors import UserError
 from sparseattn.experiments.runs import Run, Store
 from sparseattn.models.training import LEARNING_RATES
 from sparseattn.results import paper, published, variants
+from sparseattn.results.frames import measurements
 from sparseattn.results.variants import MEANS, OURS, QUANTITIES, SCORES
 from sparseattn.verdicts import departures
 
@@ -41,7 +42,7 @@ def summaries(differences, ours=0.8):
 class TestKept:
     def test_what_was_measured_comes_back(self, run, file):
         assert variants.record([(OURS, run)], file) == 1
-        (row,) = variants.read(file).to_dict("records")
+        (row,) = variants.summaries(file).to_dict("records")
         means = run.measurements().mean()
         for name in MEANS:
             assert row[name] == pytest.approx(means[name], abs=1e-6)
@@ -79,13 +80,13 @@ class TestKept:
         variants.record([(OURS, run)], file)
         newer = changed(run, key="f" * 16, versions={**run.manifest["versions"], "training": 99})
         assert variants.record([(OURS, newer)], file) == 1
-        assert list(variants.read(file)["key"]) == ["f" * 16]
+        assert list(variants.summaries(file)["key"]) == ["f" * 16]
 
     def test_nothing_kept_has_columns(self, file):
-        assert variants.read(file).empty
-        assert set(QUANTITIES) <= set(variants.read(file))
+        assert variants.summaries(file).empty
+        assert set(QUANTITIES) <= set(variants.summaries(file))
         assert variants.curves(file).empty
-        assert variants.effects(variants.read(file)).empty
+        assert variants.effects(variants.summaries(file)).empty
 
 
 class TestEffects:
@@ -145,8 +146,8 @@ class TestCommitted:
     def test_runs_as_here_are_the_published_ones(self):
         """Where a run is published too, both files say the same of it."""
         ledger = published.ledger().set_index("key")
-        kept = variants.read().query("variant == @OURS and key in @ledger.index")
-        frame = published.measurements(["sst"]).groupby("key")[list(MEANS)].mean()
+        kept = variants.summaries().query("variant == @OURS and key in @ledger.index")
+        frame = measurements(published.runs(["sst"])).groupby("key")[list(MEANS)].mean()
         for row in kept.to_dict("records"):
             for name in SCORES:
                 assert row[name] == pytest.approx(ledger.loc[row["key"], name], abs=1e-5)
@@ -154,7 +155,7 @@ class TestCommitted:
                 assert row[name] == pytest.approx(frame.loc[row["key"], name], rel=1e-3)
 
     def test_each_variant_has_the_seeds_of_ours(self):
-        kept = variants.read()
+        kept = variants.summaries()
         seeds = kept.groupby(["task", "encoder", "variant"])["seed"].agg(set)
         for (task, encoder, _), found in seeds.items():
             assert found == seeds[task, encoder, OURS]

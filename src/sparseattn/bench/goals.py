@@ -15,8 +15,9 @@ from sparseattn.errors import UserError
 from sparseattn.experiments.runs import Run, Store
 from sparseattn.models.training import TrainingSettings, batches
 from sparseattn.results import published
+from sparseattn.results.frames import STAGES, stored_ledger
 from sparseattn.results.paper import TASKS
-from sparseattn.results.parquet import read_json, write_json
+from sparseattn.results.publishing import merge, read_entries
 from sparseattn.wording import label
 
 FILE = "bench.json"
@@ -44,7 +45,7 @@ CELL_RUNS = 2 * 9
 """Runs of a task and encoder in the paper's grid: alignments × projections, one seed."""
 PROCESSES = 2
 OBSERVED = 300
-STAGES = ("train", "evaluate", "importance", "influence")
+_LIST = "measurements"
 
 Report = Mapping[str, Any]
 
@@ -52,8 +53,8 @@ Report = Mapping[str, Any]
 def add_report(report: Report, folder: Path | None = None) -> Path:
     """Add a measurement, in the place of one with as many threads; return the file."""
     file = _file(folder)
-    kept = {known["machine"]["threads"]: known for known in [*_kept(file), report]}
-    return write_json(file, {"measurements": _rounded([kept[count] for count in sorted(kept)])})
+    merge(file, _LIST, [_rounded(report)], lambda known: int(known["machine"]["threads"]))
+    return file
 
 
 def reports(folder: Path | None = None) -> list[dict[str, Any]]:
@@ -65,17 +66,13 @@ def reports(folder: Path | None = None) -> list[dict[str, Any]]:
         When there is none, or the file is damaged.
     """
     file = _file(folder)
-    if not (kept := _kept(file)):
+    if not (kept := read_entries(file, _LIST)):
         raise UserError(f"No speed is measured in {file}: 'sparseattn bench --publish' does.")
     return kept
 
 
 def _file(folder: Path | None) -> Path:
     return (paths.results() if folder is None else folder) / FILE
-
-
-def _kept(file: Path) -> list[dict[str, Any]]:
-    return list(read_json(file, ["measurements"])["measurements"]) if file.is_file() else []
 
 
 def _rounded(value: Any) -> Any:
@@ -196,7 +193,7 @@ def timed_runs(store: bool = True) -> pd.DataFrame:
         tasks and encoders that were computed on a CPU and observed on `OBSERVED` documents.
     """
     columns = ["key", "task", "encoder", "observed", "device", "state", *STAGES, "cpu_seconds"]
-    ledgers = [published.ledger(), *([Store(paths.store()).ledger()] if store else [])]
+    ledgers = [published.ledger(), *([stored_ledger(Store(paths.store()))] if store else [])]
     # Rows, not frames: a column that is empty in one would decide the type of all.
     found = [row for ledger in ledgers for row in ledger[columns].to_dict("records")]
     frame = pd.DataFrame(found, columns=columns).drop_duplicates("key")

@@ -19,10 +19,10 @@ from sparseattn.data.tasks import Documents, Task
 from sparseattn.errors import UserError, validate
 from sparseattn.experiments.making import origin, timed
 from sparseattn.experiments.observation import reproducible
-from sparseattn.experiments.runs import Run, Store
+from sparseattn.experiments.runs import Store
 from sparseattn.experiments.specs import FORMAT, Spec, canonical, sha256
 from sparseattn.experiments.store import Kept, Storage
-from sparseattn.files import CURVE, TRACES, DamagedRunError, read_manifest
+from sparseattn.files import CURVE, TRACES
 from sparseattn.measures.kendall import kendall_tau
 from sparseattn.models.adversary import (
     ADVERSARY_VERSIONS,
@@ -37,7 +37,6 @@ from sparseattn.models.adversary import (
 )
 from sparseattn.models.classifier import Classifier
 from sparseattn.models.training import Progress, resolve_device
-from sparseattn.results.frames import cell, cell_columns
 
 TRAINED = ("frozen", "unfrozen")
 CONTROLS = ("reseeded", "uniform")
@@ -196,39 +195,6 @@ class Adversaries(Storage[AdversarySpec, Adversary]):
         """Return a spec from its JSON."""
         return AdversarySpec.model_validate_json(spec)
 
-    def ledger(self) -> pd.DataFrame:
-        """Return what is stored, one row an adversary, oldest first.
-
-        Returns
-        -------
-        DataFrame
-            ``key``; ``task``, ``encoder``, ``alignment``, ``projection``, ``lam``, ``alpha`` of the
-            base; ``adversary`` (the variant), ``pressure``, ``seed``; ``jsd``, ``accuracy``,
-            ``base_accuracy``, ``accuracy_change``, ``agreement`` on the test split; ``train``,
-            ``observe`` in seconds; ``date``; ``state`` as of `experiments.runs.Store.ledger`.
-        """
-        rows: list[dict[str, Any]] = []
-        for folder in self.stored():
-            try:
-                one = self._kept(folder, read_manifest(folder))
-            except DamagedRunError:
-                rows.append({"key": folder.name, "date": "", "state": "damaged"})
-                continue
-            names = ("jsd", "accuracy", "base_accuracy", "accuracy_change", "agreement", "date")
-            current = one.manifest["versions"] == one.spec.versions()
-            rows.append(
-                {
-                    **_cell(one),
-                    **{name: one.manifest[name] for name in names},
-                    **one.manifest["seconds"],
-                    "state": "current" if current else "outdated",
-                }
-            )
-        columns = [*_CELL, "jsd", "accuracy", "base_accuracy", "accuracy_change"]
-        columns += ["agreement", "train", "observe", "date", "state"]
-        frame = pd.DataFrame(rows, columns=columns)
-        return frame.sort_values("date", ignore_index=True)
-
     def _kept(self, path: Path, manifest: dict[str, Any]) -> Adversary:
         return Adversary(stored_spec(manifest["spec"]), path.name, path, manifest)
 
@@ -337,40 +303,6 @@ def bases(specs: Iterable[AdversarySpec]) -> list[Spec]:
         if spec.variant == "reseeded":
             found.append(validate(Spec, {**spec.base.model_dump(), "seed": spec.seed}))
     return list(dict.fromkeys(found))
-
-
-def measurements(given: Iterable[Adversary]) -> pd.DataFrame:
-    """Return the measurements of several adversaries: one row an adversary and document.
-
-    Returns
-    -------
-    DataFrame
-        The columns of the base's cell (`results.frames.cell`), but ``key`` of the adversary;
-        ``adversary`` (the variant), ``pressure``, ``document``, those of
-        `Adversary.measurements`, ``base_correct`` and ``accuracy_change``, the difference of the
-        two. Without adversaries, no rows.
-    """
-    parts = [one.measurements().reset_index().assign(**_cell(one)) for one in given]
-    if not parts:
-        return pd.DataFrame(columns=[*_CELL, "document", "jsd", "correct", "accuracy_change"])
-    frame = pd.concat(parts, ignore_index=True)
-    base_correct = ((frame["base_logit"] > 0) == (frame["label"] > 0.5)).astype(np.float64)
-    frame = frame.assign(
-        lam=frame["lam"].astype("float64"),
-        base_correct=base_correct,
-        accuracy_change=frame["correct"] - base_correct,
-    )
-    first = [*_CELL, "document"]
-    return frame[[*first, *(name for name in frame if name not in first)]]
-
-
-_CELL = [*cell_columns(), "adversary", "pressure"]
-
-
-def _cell(one: Adversary) -> dict[str, object]:
-    """Return the columns that name an adversary: its base's cell and seed, variant and λ_adv."""
-    base = Run(one.spec.base, one.key, one.path, one.manifest)
-    return {**cell(base), "adversary": one.spec.variant, "pressure": one.spec.pressure}
 
 
 def _next_seed(base: Spec, bases: Sequence[Spec]) -> int:

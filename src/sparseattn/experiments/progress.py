@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-import pandas as pd
 from tqdm import tqdm
 
-from sparseattn.experiments.store import Wanted
+from sparseattn.experiments.store import Kept, Wanted
 
 LINES_EVERY = 10.0  # seconds, where the output is a file
 
@@ -23,25 +22,21 @@ class Progress:
         The runs to compute.
     jobs
         How many are computed at once.
-    ledger
+    earlier
         Earlier runs, from which the time is estimated until some of these are done.
     show
         False shows nothing.
     """
 
     def __init__(
-        self, specs: Sequence[Wanted], jobs: int, ledger: pd.DataFrame, show: bool
+        self, specs: Sequence[Wanted], jobs: int, earlier: Sequence[Kept[Any]], show: bool
     ) -> None:
         self.remaining, self.total, self.jobs = list(specs), len(specs), jobs
         self.start = time.monotonic()
         self.epochs: dict[Wanted, str] = {}
-        done = ledger[ledger["state"] == "current"]
-        stages = done.filter(["train", "evaluate", "importance", "influence"]).astype(float)
         self.known = [
-            (str(task), str(encoder), float(seconds))
-            for task, encoder, seconds in zip(
-                done["task"], done["encoder"], stages.sum(axis=1), strict=True
-            )
+            (kept.spec.task, kept.spec.encoder, sum(kept.manifest["seconds"].values()))
+            for kept in earlier
         ]
         self.display: _Terminal | _Lines | _Notebook | None = None
         if show:

@@ -1,7 +1,6 @@
 """`Spec` → `Run`: what was trained and observed, and the store that keeps it."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,12 +23,6 @@ from sparseattn.models.classifier import Classifier
 from sparseattn.models.training import Progress
 
 __all__ = ["DamagedRunError", "Run", "Spec", "Store"]
-
-COLUMNS = (
-    "key", "task", "encoder", "alignment", "projection", "lam", "alpha", "seed", "observed",
-    "accuracy", "auc", "train", "evaluate", "importance", "influence", "cpu_seconds", "megabytes",
-    "device", "date", "versions", "state",
-)  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -105,30 +98,6 @@ class Store(Storage[Spec, Run]):
         """Return a spec from its JSON."""
         return Spec.model_validate_json(spec)
 
-    def ledger(self) -> pd.DataFrame:
-        """Return what the store holds, one row a run, oldest first.
-
-        Returns
-        -------
-        DataFrame
-            ``key``; of the spec ``task``, ``encoder``, ``alignment``, ``projection``, ``lam``,
-            ``alpha``, ``seed``, ``observed``; ``accuracy`` and ``auc`` on the test split;
-            ``train``, ``evaluate``, ``importance``, ``influence`` in seconds, and ``cpu_seconds``
-            of all of them (None where unknown); ``megabytes``;
-            ``device``; ``date``; ``versions`` of the stages; and ``state``: ``current``,
-            ``outdated`` (made by other versions of the stages, hence not used), or ``damaged``.
-        """
-        rows: list[dict[str, Any]] = []
-        for folder in self.stored():
-            try:
-                rows.append(_row(read_manifest(folder)))
-            except DamagedRunError:
-                rows.append({"key": folder.name, "state": "damaged"})
-        for folder in sorted((self.root / "damaged").glob("*")):
-            rows.append({"key": folder.name.partition(".")[0], "state": "damaged"})
-        rows.sort(key=lambda row: row.get("date", ""))
-        return pd.DataFrame(rows, columns=list(COLUMNS))
-
     def _kept(self, path: Path, manifest: dict[str, Any]) -> Run:
         return Run(validate(Spec, manifest["spec"]), path.name, path, manifest)
 
@@ -150,17 +119,3 @@ class Store(Storage[Spec, Run]):
             except DamagedRunError:
                 continue
         return None
-
-
-def _row(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    current = manifest["versions"] == validate(Spec, manifest["spec"]).versions()
-    return {
-        **manifest["spec"],
-        **manifest["seconds"],
-        "cpu_seconds": manifest.get("cpu_seconds"),
-        **{name: manifest[name] for name in ("key", "accuracy", "auc", "device", "date")},
-        "task": manifest["task"]["name"],
-        "megabytes": sum(manifest["files"].values()) / 1e6,
-        "versions": " ".join(f"{name}={n}" for name, n in manifest["versions"].items()),
-        "state": "current" if current else "outdated",
-    }

@@ -7,7 +7,7 @@ import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +66,9 @@ class Wanted(Protocol):
 
     def model_dump_json(self) -> str:
         """Return it as JSON."""
+
+    def versions(self) -> dict[str, int]:
+        """Return the versions of the stages that would make it."""
 
 
 SpecT = TypeVar("SpecT", bound=Wanted)
@@ -146,10 +149,6 @@ class Storage(ABC, Generic[SpecT, KeptT]):
     @abstractmethod
     def parse(self, spec: str) -> SpecT:
         """Return a spec from its JSON."""
-
-    @abstractmethod
-    def ledger(self) -> pd.DataFrame:
-        """Return what is stored, one row a result."""
 
     @abstractmethod
     def _kept(self, path: Path, manifest: dict[str, Any]) -> KeptT:
@@ -279,6 +278,15 @@ class Storage(ABC, Generic[SpecT, KeptT]):
     def open(self, path: Path) -> KeptT:
         """Return the result in one of the folders of `stored`."""
         return self._kept(path, read_manifest(path))
+
+    def current(self) -> list[KeptT]:
+        """Return the results that the stages of today would make, oldest first."""
+        found = []
+        for path in self.stored():
+            with suppress(DamagedRunError):
+                found.append(self.open(path))
+        found = [kept for kept in found if kept.manifest["versions"] == kept.spec.versions()]
+        return sorted(found, key=lambda kept: str(kept.manifest["date"]))
 
     def _load(self, key: str, weights: bool = False) -> KeptT | None:
         """Return a result once its files are checked; None if it is not there."""

@@ -156,7 +156,7 @@ def ensure(
     missing = [spec for spec, run in found.items() if run is None]
     if missing:
         jobs = min(_default_jobs(missing) if jobs is None else jobs, len(missing))
-        shown = Progress(missing, jobs, store.ledger(), progress)
+        shown = Progress(missing, jobs, store.current(), progress)
         failures: list[Failure] = []
         compute = one_by_one if jobs == 1 else in_processes
         try:

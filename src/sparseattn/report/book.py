@@ -1,125 +1,54 @@
-"""Parameters → executed notebooks → book.
-
-An executed notebook remembers the modules, data and parameters it came from, and is executed
-again only when one of them changed. Jupyter Book's own cache does not notice a change in `src/`.
-"""
+"""Parameters → executed notebooks → book."""
 
 import hashlib
-import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
-import sparseattn
 from sparseattn import paths
 from sparseattn.errors import UserError, nearest
-from sparseattn.report import changes, yamls
-from sparseattn.report.address import Address, address
+from sparseattn.experiments.machine import cores
+from sparseattn.report.execution import (
+    comes_last,
+    execute,
+    file_of,
+    hash_of,
+    is_current,
+    write_aside,
+)
+from sparseattn.report.parameters import compute, declared, load_yaml, read_parameters, validated
 
 CHANGES = "changes.md"  # in _build: what the last execution changed
-METADATA = "sparseattn"  # where an executed notebook keeps its origin
 _BOOK_FILES = ("_config.yml", "_toc.yml")
+_STAMP = ".fingerprint"  # what the pages were made of, and the names of all files of a book
+_MAKING = (
+    __name__, "sparseattn.report.sphinx_extension", "sparseattn.charts.figure",
+    "sparseattn.charts.colours",
+)  # fmt: skip
+
+Pages = Mapping[str, Mapping[str, Any]]
+"""Notebook → its parameters that differ from its defaults."""
 
 
-def notebooks() -> list[str]:
-    """Return the names of the notebooks, in order, without ending."""
-    return sorted(path.stem for path in paths.notebooks().glob("[0-9]*.py"))
-
-
-def executed_notebook(notebook: str) -> Path:
-    """Return where the book's executed copy of a notebook is, or would be."""
-    return paths.root() / "_build" / "executed" / f"{notebook}.ipynb"
-
-
-def read_parameters(file: Path) -> dict[str, Any]:
-    """Read a YAML file of parameters.
-
-    Raises
-    ------
-    UserError
-        When it cannot be read, is not YAML, or is not a mapping of names to values.
-    """
-    try:
-        values = yamls.load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"Cannot read the parameters file '{file}': {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"The parameters file '{file}' is not YAML: {error}") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UserError(
-            f"The parameters file '{file}' holds a {type(values).__name__}; "
-            "expected lines like 'task: sst'."
-        )
-    return {str(name): value for name, value in values.items()}
-
-
-def execute(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
-    """Execute one notebook with parameters.
-
-    Parameters
-    ----------
-    notebook
-        Name without ending, such as ``05-agreement``.
-    values
-        Parameters that differ from the notebook's defaults.
-    output
-        Where the executed ``.ipynb`` goes; its folder is made.
-
-    Returns
-    -------
-    Path
-        `output`, written only when every cell succeeded.
-
-    Raises
-    ------
-    UserError
-        For a bad parameter (before anything starts), or with the message of the cell that failed.
-    """
-    import jupytext
-    import nbformat
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
-
-    from sparseattn.report.parameters import validated
-
+def run(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
+    """Execute one notebook, having computed the runs it needs; otherwise as `execution.execute`."""
     validated(notebook, values)
-    source = jupytext.read(paths.notebooks() / f"{notebook}.py")
-    source.metadata.pop("jupytext", None)  # an executed copy is paired with nothing
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent) as folder:
-        start, end = Path(folder) / "source.ipynb", Path(folder) / "executed.ipynb"
-        jupytext.write(source, start)
-        begun = time.monotonic()
-        try:
-            executed = papermill.execute_notebook(
-                start,
-                end,
-                parameters=dict(values),
-                kernel_name="python3",
-                progress_bar=False,
-                # Not a warning about its own transport for each notebook.
-                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
-            )
-        except PapermillExecutionError as error:
-            where = f"Notebook '{notebook}' failed in cell {error.cell_index}"
-            if error.ename == "UserError":
-                raise UserError(f"{where}: {error.evalue}") from None
-            raise RuntimeError(f"{where}.\n{error}") from None
-        _record_origin(executed, notebook, values, time.monotonic() - begun)
-        nbformat.write(executed, end)
-        os.replace(end, output)
-    return output
+    write_aside(output, b"")
+    compute({notebook: values})
+    return execute(notebook, values, output)
 
 
 def build(parameters_file: Path | None = None, output: Path | None = None) -> Path:
@@ -130,7 +59,8 @@ def build(parameters_file: Path | None = None, output: Path | None = None) -> Pa
     parameters_file
         YAML; each notebook receives those it declares. None: every notebook's defaults.
     output
-        Folder of the pages, ``_build/html`` by default.
+        Folder of the pages, ``_build/html`` by default. What lies there is replaced once the new
+        pages are made; files that no build made stay.
 
     Returns
     -------
@@ -140,16 +70,14 @@ def build(parameters_file: Path | None = None, output: Path | None = None) -> Pa
     Raises
     ------
     UserError
-        For a bad parameter, a failing notebook, a parameter no notebook declares, or an address
-        in the environment that is none.
+        For a bad parameter, a failing notebook, a parameter no notebook declares, an address in
+        the environment that is none, or an output folder that is not a book's or cannot be written.
     RuntimeError
         When a notebook or Jupyter Book fails otherwise; warnings of the latter are failures.
     """
-    from sparseattn.report.parameters import declared
-
     where = address()
     values = read_parameters(parameters_file) if parameters_file else {}
-    known = {name: declared(name) for name in notebooks()}
+    known = {name: declared(name) for name in paths.notebook_names()}
     everywhere = sorted(set().union(*known.values()))
     for name in values:
         if name not in everywhere:
@@ -158,170 +86,263 @@ def build(parameters_file: Path | None = None, output: Path | None = None) -> Pa
                 f"{nearest(name, everywhere)} Known: {', '.join(everywhere)}."
             )
     build_folder = paths.root() / "_build"
-    output = output or build_folder / "html"
-    executed = [executed_notebook(notebook) for notebook in known]
-    before = changes.of_files(executed)
-    for (notebook, own), target in zip(known.items(), executed, strict=True):
-        given = {name: value for name, value in values.items() if name in own}
-        if is_current(notebook, given, target):
-            print(f"{notebook}: unchanged", flush=True)
-        else:
-            print(f"{notebook}: executing …", flush=True)
-            execute(notebook, given, target)
-    changed = changes.compare(before, changes.of_files(executed))
-    if len(changed):  # else what the last change was stays to be read
-        (build_folder / CHANGES).write_text(changes.as_markdown(changed), encoding="utf-8")
-        print(f"{changes.as_text(changed)}\nAll of it: {build_folder / CHANGES}", flush=True)
-    return _stitch(executed, build_folder / "source", output, where)
-
-
-def pair(notebook: str) -> Path:
-    """Write a notebook's ``.ipynb`` from its ``.py``, with the outputs that must reproduce.
-
-    Parameters
-    ----------
-    notebook
-        Name without ending. It is executed with its default parameters; only the outputs of
-        cells marked ``# NBVAL_CHECK_OUTPUT`` are kept, so that committed differences stay
-        readable.
-
-    Returns
-    -------
-    Path
-        The ``.ipynb`` beside the source.
-    """
-    import nbformat
-
-    target = paths.notebooks() / f"{notebook}.ipynb"
-    with tempfile.TemporaryDirectory() as folder:
-        executed = nbformat.read(execute(notebook, {}, Path(folder) / target.name), as_version=4)
-    del executed.metadata[METADATA]
-    for number, cell in enumerate(executed.cells):
-        cell.id = f"cell-{number:02}"
-        if cell.cell_type == "code":
-            checked = "# NBVAL_CHECK_OUTPUT" in cell.source
-            cell.outputs = cell.outputs if checked else []
-            # nbval takes a cell without a count for one that was never run.
-            cell.execution_count = 1 if checked else None
-    executed.metadata["jupytext"] = {"formats": "ipynb,py:percent"}
-    nbformat.write(executed, target)
-    return target
-
-
-def is_current(notebook: str, values: Mapping[str, Any], executed: Path) -> bool:
-    """Tell whether an executed notebook still is what executing it again would give.
-
-    True when parameters, notebook source, every module it had imported, the requirements, the
-    data and, of a page on the build, the pages before it are the same as when it ran.
-    """
-    try:
-        origin = json.loads(executed.read_text(encoding="utf-8"))["metadata"][METADATA]
-        return bool(
-            origin["parameters"] == json.loads(json.dumps(dict(values)))
-            and origin["inputs"] == _inputs(notebook, values, origin["modules"])
+    output = (output or build_folder / "html").absolute()
+    _check_folder(build_folder)
+    _check_folder(output)
+    if output.is_dir() and any(output.iterdir()) and not (output / _STAMP).is_file():
+        raise UserError(
+            f"'{output}' holds files that no build made, which a book would take the place of: "
+            "name an empty folder, or a new one, with -o."
         )
-    except (OSError, KeyError, ValueError):
-        return False
-
-
-def _inputs(notebook: str, values: Mapping[str, Any], modules: list[str]) -> dict[str, str]:
-    """Hash what an execution depends on: name → sha256."""
-    from sparseattn.report import builds
-    from sparseattn.results import published
-
-    package = Path(sparseattn.__file__).parent
-    files = {f"src/{module}": package / module for module in modules}
-    reads = {str(files[name]) for name in files}
-    files["notebook"] = paths.notebooks() / f"{notebook}.py"
-    files["requirements"] = paths.root() / "requirements.txt"
-    for figures in sorted((paths.book() / "paper").glob("*.csv")):
-        files[f"paper/{figures.name}"] = figures
-    if published.__file__ in reads:  # each record holds the checksum of its measurements
-        for record in sorted(paths.results().rglob("*.json")):
-            files[f"results/{record.parent.name}/{record.name}"] = record
-    if builds.__file__ in reads:  # what it says of the pages before it
-        for earlier in notebooks():
-            if earlier < notebook:
-                files[f"executed/{earlier}"] = executed_notebook(earlier)
-    task = str(values.get("task", "planted"))
-    if Path(task).is_file():
-        files["task"] = Path(task)
-    hashes = {name: _sha256(path) for name, path in files.items()}
-    data = os.environ.get("SPARSEATTN_DATA")
-    if data and task != "planted":  # large and read-only: names and sizes stand for the contents
-        listing = [
-            (str(path.relative_to(data)), path.stat().st_size)
-            for path in sorted(Path(data).rglob("*.gz"))
-        ]
-        hashes["data"] = hashlib.sha256(repr(listing).encode()).hexdigest()
-    return hashes
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
-
-
-def _record_origin(executed: Any, notebook: str, values: Mapping[str, Any], seconds: float) -> None:
-    """Put an executed notebook's origin into it, and take out papermill's paths and times."""
-    modules: list[str] = []
-    runs: list[str] = []
-    for cell in executed.cells:
-        cell.metadata.pop("papermill", None)
-        cell.metadata.pop("execution", None)
-        for result in cell.get("outputs", []):  # the provenance cell lists what was used
-            used = result.get("metadata", {}).get(METADATA, {})
-            modules, runs = used.get("modules", modules), used.get("runs", runs)
-    executed.metadata.pop("papermill", None)
-    executed.metadata[METADATA] = {
-        "parameters": dict(values),
-        "modules": modules,
-        "runs": runs,
-        "seconds": round(seconds, 2),
-        "date": datetime.now(UTC).isoformat(),
-        "inputs": _inputs(notebook, values, modules),
+    pages = {
+        notebook: {name: value for name, value in values.items() if name in own}
+        for notebook, own in known.items()
     }
+    with _alone(build_folder):
+        _execute(pages, build_folder / CHANGES)
+        return _stitch([paths.executed_notebook(name) for name in pages], output, where)
 
 
-def _stitch(executed: list[Path], source: Path, output: Path, where: Address) -> Path:
+def _check_folder(folder: Path) -> None:
+    """See that a folder can be written, or made, before anything is computed."""
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(0, "it is a file")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"Cannot write the folder '{folder}': {error.strerror or error}. Name another with -o, "
+            "or get permission there."
+        ) from None
+
+
+@contextmanager
+def _alone(build_folder: Path) -> Iterator[None]:
+    """Let one build at a time use the folder."""
+    build_folder.mkdir(exist_ok=True)
+    lock = FileLock(build_folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("Another build is under way here; waiting for it.", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _execute(pages: Pages, told: Path) -> None:
+    """Execute the pages that are not current, side by side; those that read others after them."""
+    targets = {notebook: paths.executed_notebook(notebook) for notebook in pages}
+    last = [notebook for notebook in pages if comes_last(notebook)]
+    stale = [
+        notebook
+        for notebook in pages
+        if notebook not in last and not is_current(notebook, pages[notebook], targets[notebook])
+    ]
+    counter = _Counter(len(pages))
+    for notebook in pages:
+        if notebook not in last and notebook not in stale:
+            counter.done(notebook, "unchanged")
+    if not stale and all(is_current(name, pages[name], targets[name]) for name in last):
+        for notebook in last:
+            counter.done(notebook, "unchanged")
+        return
+
+    from sparseattn.report import changes
+
+    before = changes.of_files(targets.values())
+    compute({notebook: pages[notebook] for notebook in stale})
+    # One torch thread a kernel: several with more would fight over the cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with ProcessPoolExecutor(cores(), get_context("spawn")) as pool:
+        running: dict[Future[Path], str] = {}
+
+        def start(notebook: str) -> None:
+            counter.start(notebook)
+            job = pool.submit(execute, notebook, pages[notebook], targets[notebook])
+            running[job] = notebook
+
+        def finish() -> None:
+            for job in wait(running, return_when=FIRST_COMPLETED).done:
+                job.result()
+                counter.done(running.pop(job))
+
+        for notebook in stale:
+            if len(running) == cores():
+                finish()
+            start(notebook)
+        while running:
+            finish()
+        for notebook in last:
+            if is_current(notebook, pages[notebook], targets[notebook]):
+                counter.done(notebook, "unchanged")
+            else:
+                start(notebook)
+                finish()
+    changed = changes.compare(before, changes.of_files(targets.values()))
+    if len(changed):  # else what the last change was stays to be read
+        told.write_text(changes.as_markdown(changed), encoding="utf-8")
+        print(f"{changes.as_text(changed)}\nAll of it: {told}", flush=True)
+
+
+class _Counter:
+    """Say of each page when it is started and done, and how many of all are."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.count = total, 0
+        self.started: dict[str, float] = {}
+
+    def start(self, page: str) -> None:
+        self.started[page] = time.monotonic()
+        print(f"{'':>8}  {page}: executing …", flush=True)
+
+    def done(self, page: str, how: str | None = None) -> None:
+        self.count += 1
+        how = how or f"{time.monotonic() - self.started[page]:.0f} s"
+        print(f"{self.count:>2} of {self.total}  {page}: {how}", flush=True)
+
+
+def _stitch(executed: list[Path], output: Path, where: Mapping[str, str]) -> Path:
     """Assemble the book's source and let Jupyter Book make pages of it, unless nothing changed."""
-    from sparseattn.charts import colours, figure
-    from sparseattn.report import address, sphinx_extension
-
-    making = (sys.modules[__name__], figure, colours, address, sphinx_extension)
     parts = [
         *(paths.root() / name for name in _BOOK_FILES),
         *(path for path in sorted(paths.book().rglob("*")) if path.is_file()),
         *executed,
-        *(Path(str(one.__file__)) for one in making),
+        *(file_of(module) for module in _MAKING),
     ]
-    described = "".join(_sha256(path) for path in parts) + repr(where)
+    described = "".join(hash_of(parts)) + repr(where)
     fingerprint = hashlib.sha256(described.encode()).hexdigest()
-    stamp = output / ".fingerprint"
-    if stamp.is_file() and stamp.read_text() == fingerprint:
+    page = output / "index.html"
+    if page.is_file() and _stamped(output)[:1] == [fingerprint]:
         print("book: unchanged", flush=True)
-        return output / "index.html"
+        return page
 
-    from sparseattn.charts.figure import write_card, write_scripts
-
-    shutil.rmtree(source, ignore_errors=True)
-    shutil.copytree(paths.book(), source, ignore=shutil.ignore_patterns("results", "parameters"))
-    for name in _BOOK_FILES:
-        shutil.copy2(paths.root() / name, source)
-    config = yamls.load((source / "_config.yml").read_text(encoding="utf-8"))
-    (source / "_config.yml").write_text(yaml.safe_dump(where.configured(config)), encoding="utf-8")
-    (source / "notebooks").mkdir()
-    for notebook in executed:
-        shutil.copy2(notebook, source / "notebooks")
-    write_scripts(source / "_extra")
-    write_card(source / "_templates" / "card.svg", source / "_extra")
-    pages = source.parent / "pages"
-    shutil.rmtree(pages, ignore_errors=True)
+    print("book: stitching …", flush=True)
+    source, pages = paths.root() / "_build" / "source", paths.root() / "_build" / "pages"
+    for scratch in (source, pages):
+        _remove(scratch)
+    _assemble(source, executed, where)
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(source)]
     command += ["--path-output", str(pages), "-W", "-n", "--keep-going"]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     if finished.returncode:
         raise RuntimeError(f"Jupyter Book failed:\n{finished.stdout}\n{finished.stderr}")
-    shutil.rmtree(output, ignore_errors=True)
-    shutil.move(pages / "_build" / "html", output)
-    stamp.write_text(fingerprint)
-    return output / "index.html"
+    _put_in_place(pages / "_build" / "html", output, fingerprint)
+    if not page.is_file():
+        raise RuntimeError(f"The book has no first page {page}.")
+    return page
+
+
+def _assemble(source: Path, executed: list[Path], where: Mapping[str, str]) -> None:
+    from sparseattn.charts.figure import write_card, write_scripts
+
+    files = {paths.root() / name: Path(name) for name in _BOOK_FILES}
+    for file in paths.book().rglob("*"):
+        inside = file.relative_to(paths.book())
+        if file.is_file() and inside.parts[0] not in ("results", "parameters"):
+            files[file] = inside
+    files |= {notebook: Path("notebooks", notebook.name) for notebook in executed}
+    for file, inside in files.items():
+        (source / inside).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, source / inside)  # without its mode: the book's may be read-only
+    config = load_yaml((source / "_config.yml").read_text(encoding="utf-8"))
+    (source / "_config.yml").write_text(yaml.safe_dump(_addressed(config, where)), encoding="utf-8")
+    write_scripts(source / "_extra")
+    write_card(source / "_templates" / "card.svg", source / "_extra")
+
+
+def _put_in_place(made: Path, output: Path, fingerprint: str) -> None:
+    """Let a new book take the place of an earlier one, which stays until then."""
+    names = sorted(str(file.relative_to(made)) for file in made.rglob("*") if file.is_file())
+    ours = {*_stamped(output)[1:], *names, _STAMP}
+    for file in output.rglob("*"):
+        inside = file.relative_to(output)
+        if file.is_file() and len(ours) > 1 and str(inside) not in ours:  # somebody else's
+            (made / inside).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, made / inside)
+    (made / _STAMP).write_text("\n".join([fingerprint, *names]), encoding="utf-8")
+    new, old = (output.with_name(f".{output.name}.{which}") for which in ("new", "old"))
+    for left in (new, old):
+        _remove(left)
+    shutil.move(made, new)
+    if output.exists():
+        output.rename(old)
+    new.rename(output)
+    _remove(old)
+
+
+def _stamped(book: Path) -> list[str]:
+    stamp = book / _STAMP
+    return stamp.read_text(encoding="utf-8").split("\n") if stamp.is_file() else []
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder that the build made, read-only as its files may be."""
+    if folder.is_dir():
+        for inside in [folder, *folder.rglob("*")]:
+            if inside.is_dir():
+                inside.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+# Binder and Colab take "owner/name" from a GitHub address; others have no such service.
+_ADDRESS = {
+    "BOOK_REPOSITORY": (
+        r"(https://github\.com/[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?/(?!\.{1,2}/?$)"
+        r"[A-Za-z0-9._-]{1,100}?)(?:\.git)?/?",
+        "a repository on GitHub, such as https://github.com/owner/name",
+    ),
+    "BOOK_BRANCH": (
+        r"([A-Za-z0-9][A-Za-z0-9._-]*)",
+        "a branch or tag of letters, digits, dots, hyphens and underscores, such as main",
+    ),
+    "BOOK_URL": (
+        r"(https?://[^\s/?#]+(?:/[^\s?#]*?)?)/*",
+        "where the book is published, such as https://owner.github.io/name/",
+    ),
+}
+
+
+def address(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return what the environment says of the book's source and place, each part checked.
+
+    Both are unknown to whoever builds the book from a copy, and then nothing on the pages refers
+    to them: ``BOOK_REPOSITORY`` (and ``BOOK_BRANCH``) adds the buttons that launch, edit and
+    discuss a page, ``BOOK_URL`` makes the addresses in a page's preview whole.
+
+    Raises
+    ------
+    UserError
+        When one is not what it should be, saying what it should look like.
+    """
+    found = {}
+    for name, (pattern, expected) in _ADDRESS.items():
+        given = environment.get(name, "").strip()
+        matched = re.fullmatch(pattern, given)
+        if given and matched is None:
+            raise UserError(f"{name} was {given!r}; expected {expected}.")
+        found[name] = matched[1] if matched else ""
+    return found
+
+
+def _addressed(config: Mapping[str, Any], where: Mapping[str, str]) -> dict[str, Any]:
+    """Return Jupyter Book's configuration with what is known of the address filled in."""
+    html, launch = dict(config.get("html", {})), dict(config.get("launch_buttons", {}))
+    filled = {**config, "html": html, "launch_buttons": launch}
+    if where["BOOK_URL"]:
+        html["baseurl"] = f"{where['BOOK_URL']}/"
+    if where["BOOK_REPOSITORY"]:
+        filled["repository"] = {
+            "url": where["BOOK_REPOSITORY"],
+            "branch": where["BOOK_BRANCH"] or "main",
+        }
+        for button in ("repository", "issues", "edit_page"):
+            html[f"use_{button}_button"] = True
+        launch["notebook_interface"] = "jupyterlab"
+        launch["binderhub_url"] = "https://mybinder.org"
+        launch["colab_url"] = "https://colab.research.google.com"
+    return filled

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sparseattn import paths
 from sparseattn.errors import UserError, validate
-from sparseattn.report import yamls
+from sparseattn.report.parameters import load_yaml
 
 FILE = "CITATION.cff"
 
@@ -106,7 +106,7 @@ def read(file: Path | None = None) -> Citation:
     """
     file = paths.root() / FILE if file is None else file
     try:
-        values: Any = yamls.load(file.read_text(encoding="utf-8"))
+        values: Any = load_yaml(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"Cannot read the citation file '{file}': {error.strerror}.") from None
     if not isinstance(values, Mapping):

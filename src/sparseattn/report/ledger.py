@@ -1,28 +1,23 @@
-"""Which run made this number: every run behind the book, one row each, and what they cost."""
+"""Which run made this number, on which page: every run behind the book, and what the pages cost.
+
+An executed notebook keeps its origin in its metadata (`report.book`). A page that reads the
+origins of others sees those before it, which a build has executed by then, and is itself executed
+again when one of them was.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
 
 import pandas as pd
 
-from sparseattn.experiments.adversaries import Adversary
-from sparseattn.experiments.runs import Run
-from sparseattn.report import builds
+from sparseattn import paths
+from sparseattn.experiments.adversaries import Adversaries
+from sparseattn.experiments.runs import Store
 from sparseattn.report.links import NO_ADVERSARY, PAGE
-from sparseattn.results import published
+from sparseattn.report.provenance import origin_in
+from sparseattn.results import frames, published
+from sparseattn.results.frames import STAGES, Result
 
-Result: TypeAlias = Run | Adversary
-STAGES = {
-    "train": "training",
-    "evaluate": "scoring",
-    "importance": "importance",
-    "influence": "influence",
-}
-"""The stages of a run, as its times are kept."""
-_SETTINGS = (
-    "vectors", "learning_rate", "epochs", "patience", "batch_size", "weight_decay",
-    "embedding_size", "hidden_size",
-)  # fmt: skip
+_ENTRIES = ("parameters", "runs", "seconds", "date")
 
 
 def everything(before: str = PAGE) -> pd.DataFrame:
@@ -31,91 +26,78 @@ def everything(before: str = PAGE) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        See `entries`; published ones first.
+        See `with_pages`; published ones first.
     """
-    behind = builds.runs(builds.pages(before))
-    recorded: list[Result] = [*published.runs(), *published.adversary_runs()]
+    behind = pages_of_runs(pages(before))
+    recorded: list[Result] = [*published.runs(), *published.adversaries()]
     known = {one.key for one in recorded}
-    live = builds.stored([key for key in behind if key not in known])
-    return entries([*recorded, *live], behind)
+    return with_pages([*recorded, *stored([key for key in behind if key not in known])], behind)
 
 
-def entries(results: Sequence[Result], behind: Mapping[str, list[str]]) -> pd.DataFrame:
-    """Return what the ledger says of some runs, and of adversaries trained against some.
+def with_pages(results: Sequence[Result], behind: Mapping[str, list[str]]) -> pd.DataFrame:
+    """Return the ledger of some runs and adversaries, with the pages that rest on each.
 
     Parameters
     ----------
     results
         Published ones, or of this machine's store.
     behind
-        The pages that rest on each: key → notebooks.
+        Key → notebooks.
 
     Returns
     -------
     DataFrame
-        One row each: what `results.published.entry` gives of a run; ``seconds`` of all stages;
-        ``cores`` of the machine, ``python`` and ``packages``; ``adversary``, its kind, of a run
-        `NO_ADVERSARY`, with its ``pressure``; ``rests_on``, the run whose weights were taken
-        over, or that an adversary is held against; ``origin``, published or this build; ``pages``,
-        separated by spaces. The settings, scores and times of an adversary are its own.
+        See `results.frames.ledger`; ``adversary`` of a run is `NO_ADVERSARY`; ``pages``, separated
+        by spaces.
     """
-    names = [*published.LEDGER, "sparsity", "seconds", "cores", *_SETTINGS, "python", "packages"]
-    rows = []
-    for one in results:
-        own = _of_adversary(one) if isinstance(one, Adversary) else _of_run(one)
-        versions = dict(one.manifest["packages"])
-        rows.append(
-            {
-                **own,
-                "seconds": sum(one.manifest["seconds"].values()),
-                "cores": one.manifest["hardware"]["cores"],
-                "python": versions.pop("python"),
-                "packages": _listed(versions),
-                "versions": _listed(one.manifest["versions"]),
-                "origin": "this build" if one.stored else "published",
-                "pages": " ".join(behind.get(one.key, [])),
-            }
-        )
-    last = ["adversary", "pressure", "rests_on", "origin", "pages"]
-    frame = pd.DataFrame(rows, columns=[*names, *last])
-    numbers = ("lam", "accuracy", "auc", "dev_auc", *STAGES, "seconds", "cpu_seconds", "pressure")
-    return frame.astype(dict.fromkeys(numbers, "float64"))
+    frame = frames.ledger(results)
+    return frame.assign(
+        adversary=frame["adversary"].astype("object").fillna(NO_ADVERSARY),
+        pages=[" ".join(behind.get(key, [])) for key in frame["key"]],
+    )
 
 
-def _of_run(run: Run) -> dict[str, Any]:
-    taken = run.manifest["trained_in"]
-    rests_on = None if taken == run.key else taken
-    return {
-        **published.entry(run),
-        "adversary": NO_ADVERSARY,
-        "pressure": None,
-        "rests_on": rests_on,
-    }
+def pages(before: str) -> pd.DataFrame:
+    """Return what the build executed so far.
+
+    Parameters
+    ----------
+    before
+        The notebook that asks; itself and those after it are left out.
+
+    Returns
+    -------
+    DataFrame
+        One row a page: ``notebook``, ``parameters`` (those that differ from its own), ``runs``
+        (keys), ``seconds`` it took to execute, and the ``date`` it was. No rows outside a build.
+    """
+    found = [
+        (name, origin_in(paths.executed_notebook(name)))
+        for name in paths.notebook_names()
+        if name < before
+    ]
+    rows = [
+        {"notebook": name, **{entry: kept[entry] for entry in _ENTRIES}}
+        for name, kept in found
+        if set(_ENTRIES) <= set(kept)
+    ]
+    return pd.DataFrame(rows, columns=["notebook", *_ENTRIES])
 
 
-def _of_adversary(one: Adversary) -> dict[str, Any]:
-    spec, manifest = one.spec, one.manifest
-    # As if it were a run of its base's settings, with what is its own in their place.
-    scores = {"auc": None, "dev": {"accuracy": manifest["dev"]["accuracy"], "auc": None}}
-    as_run = Run(spec.base, one.key, one.path, {**manifest, **scores})
-    stages = {"train": manifest["seconds"]["train"], "evaluate": manifest["seconds"]["observe"]}
-    own = {name: getattr(spec, name) for name in ("epochs", "patience", "learning_rate")}
-    return {
-        **published.entry(as_run),
-        **own,
-        **stages,
-        "importance": 0.0,
-        "influence": 0.0,
-        "state": "current" if manifest["versions"] == spec.versions() else "outdated",
-        "adversary": spec.variant,
-        "pressure": spec.pressure,
-        "rests_on": manifest["base"],
-    }
+def pages_of_runs(executed: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the pages that rest on each run: key → notebooks; `executed` as of `pages`."""
+    behind: dict[str, list[str]] = {}
+    for page in executed.to_dict("records"):
+        for key in dict.fromkeys(page["runs"]):
+            behind.setdefault(key, []).append(page["notebook"])
+    return behind
 
 
-def _listed(versions: Mapping[str, object]) -> str:
-    # In one order: published files have them sorted, fresh runs have not.
-    return " ".join(f"{name}={versions[name]}" for name in sorted(versions))
+def stored(keys: Sequence[str]) -> list[Result]:
+    """Return those of some runs and adversaries that this machine's store holds, in this order."""
+    runs, adversaries = Store(paths.store()), Adversaries(paths.store())
+    found = (runs.get(key) or adversaries.get(key) for key in keys)
+    return [one for one in found if one is not None]
 
 
 def times(frame: pd.DataFrame, by: str = "task") -> pd.DataFrame:

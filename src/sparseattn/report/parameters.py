@@ -5,11 +5,14 @@ after the parameters hands its namespace to `check`, whichever way the values ca
 """
 
 import ast
+import re
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from sparseattn import paths
@@ -17,7 +20,7 @@ from sparseattn.errors import UserError, nearest, validate
 from sparseattn.wording import Alpha, Lam
 
 if TYPE_CHECKING:
-    from sparseattn.experiments.adversaries import Adversary
+    from sparseattn.experiments.adversaries import Adversary, AdversarySpec
     from sparseattn.experiments.runs import Run, Spec
 
 # What a kernel puts into a fresh namespace.
@@ -102,24 +105,104 @@ class Parameters(BaseModel):
 
         return ensure(self.specs(), Store(paths.store()), jobs=self.jobs)
 
-    def adversaries(self) -> "list[Adversary]":
-        """Return adversaries against the runs of the grid, computing those not in the store.
+    def adversary_specs(self) -> "list[AdversarySpec]":
+        """Return the specs of the adversaries against the runs of the grid, each once.
 
         Of each variant one at the default λ_adv, and frozen ones at all of `pressures`.
         """
-        from sparseattn.experiments.adversaries import CONTROLS, TRAINED, Adversaries, bases, grid
-        from sparseattn.experiments.runs import Store
-        from sparseattn.experiments.sweeps import ensure
+        from sparseattn.experiments.adversaries import CONTROLS, TRAINED, grid
         from sparseattn.models.adversary import PRESSURE
 
-        specs = [
-            *grid(self.specs(), [*TRAINED, *CONTROLS], epochs=self.adversary_epochs),
-            *grid(
-                self.specs(), ["frozen"], [PRESSURE, *self.pressures], epochs=self.adversary_epochs
-            ),
-        ]
+        runs, most = self.specs(), self.adversary_epochs
+        alike = grid(runs, [*TRAINED, *CONTROLS], epochs=most)
+        pressed = grid(runs, ["frozen"], [PRESSURE, *self.pressures], epochs=most)
+        return list(dict.fromkeys([*alike, *pressed]))
+
+    def adversaries(self) -> "list[Adversary]":
+        """Return the adversaries of `adversary_specs`, computing those not in the store."""
+        from sparseattn.experiments.adversaries import Adversaries, bases
+        from sparseattn.experiments.runs import Store
+        from sparseattn.experiments.sweeps import ensure
+
+        specs = self.adversary_specs()
         ensure(bases(specs), Store(paths.store()), jobs=self.jobs)
-        return ensure(dict.fromkeys(specs), Adversaries(paths.store()), jobs=self.jobs)
+        return ensure(specs, Adversaries(paths.store()), jobs=self.jobs)
+
+
+def compute(pages: Mapping[str, Mapping[str, Any]]) -> None:
+    """Compute the runs and adversaries that notebooks will ask for, with progress.
+
+    Parameters
+    ----------
+    pages
+        Notebook → its parameters that differ from its defaults. What a run is made of two pages
+        share, so it is made before either.
+    """
+    runs: list[Spec] = []
+    adversaries: list[AdversarySpec] = []
+    jobs: list[int] = []
+    for notebook, values in pages.items():
+        own, given = declared(notebook), validated(notebook, values)
+        if "encoders" in own:
+            runs += given.specs()
+            adversaries += given.adversary_specs() if "pressures" in own else []
+            jobs += [given.jobs] if given.jobs else []
+    if not runs:
+        return
+    from sparseattn.experiments.adversaries import Adversaries, bases
+    from sparseattn.experiments.runs import Store
+    from sparseattn.experiments.sweeps import ensure
+
+    most = max(jobs, default=None)
+    ensure(dict.fromkeys([*runs, *bases(adversaries)]), Store(paths.store()), most)
+    ensure(dict.fromkeys(adversaries), Adversaries(paths.store()), most)
+
+
+def load_yaml(text: str) -> Any:
+    """Return the value that a YAML text stands for, as people write it: 1e-3 is a number too.
+
+    Raises
+    ------
+    yaml.YAMLError
+        When it is none.
+    """
+    return yaml.load(text, Loader=_Loader)
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
+    pass
+
+
+# YAML 1.1, which PyYAML reads, wants a dot in every float, and a sign in every exponent.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def read_parameters(file: Path) -> dict[str, Any]:
+    """Read a YAML file of parameters.
+
+    Raises
+    ------
+    UserError
+        When it cannot be read, is not YAML, or is not a mapping of names to values.
+    """
+    try:
+        values = load_yaml(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"Cannot read the parameters file '{file}': {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"The parameters file '{file}' is not YAML: {error}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError(
+            f"The parameters file '{file}' holds a {type(values).__name__}; "
+            "expected lines like 'task: sst'."
+        )
+    return {str(name): value for name, value in values.items()}
 
 
 def declared(notebook: str) -> dict[str, Any]:
@@ -140,7 +223,7 @@ def declared(notebook: str) -> dict[str, Any]:
     UserError
         When there is no such notebook, or its parameters are not plain literals.
     """
-    names = sorted(path.stem for path in paths.notebooks().glob("[0-9]*.py"))
+    names = paths.notebook_names()
     if notebook not in names:
         raise UserError(
             f"There is no notebook '{notebook}'.{nearest(notebook, names)} "

@@ -3,14 +3,18 @@
 import html
 import json
 import platform
+import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 import sparseattn
+from sparseattn import paths
 from sparseattn.report import links
 from sparseattn.report.parameters import Parameters, declared
 
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     from sparseattn.experiments.adversaries import Adversary
     from sparseattn.experiments.runs import Run
 
+METADATA = "sparseattn"
+"""Where an executed notebook keeps its origin."""
 PACKAGES = ("torch", "entmax", "numpy", "scipy", "pandas", "datasets", "altair", "jupyter-book")
 
 
@@ -47,7 +53,7 @@ class Provenance:
             if name.partition(".")[0] == "sparseattn" and module.__file__
         )
         return {"text/html": self._html(), "text/plain": f"Provenance of {self.notebook}"}, {
-            "sparseattn": {
+            METADATA: {
                 "modules": modules,
                 "runs": [run.key for run in self.runs],
             }
@@ -104,3 +110,36 @@ class Provenance:
 def _code(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     return f"<code>{html.escape(text)}</code>"
+
+
+def origin_in(executed: Path) -> dict[str, Any]:
+    """Return the origin that an executed notebook keeps; nothing where there is none to read."""
+    try:
+        return dict(json.loads(executed.read_text(encoding="utf-8"))["metadata"][METADATA])
+    except (OSError, KeyError, ValueError):
+        return {}
+
+
+def requirements() -> pd.DataFrame:
+    """Return the packages the project asks for, in ``requirements.txt``, and those at hand.
+
+    Returns
+    -------
+    DataFrame
+        ``package``, ``pinned`` (its one version; None where several would do) and ``here``
+        (None where it is not installed).
+    """
+    rows = []
+    for line in (paths.root() / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        if asked := line.partition("#")[0].strip():
+            name, _, exact = asked.partition("==")
+            package = re.split(r"[^A-Za-z0-9._-]", name)[0]
+            rows.append({"package": package, "pinned": exact or None, "here": _installed(package)})
+    return pd.DataFrame(rows, columns=["package", "pinned", "here"])
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package).partition("+")[0]  # torch's names the kind of machine, too
+    except PackageNotFoundError:
+        return None

@@ -1,61 +1,175 @@
-"""Names of cells, and the measurements of many runs in one frame.
+"""Many runs or adversaries in one frame: what names each, its measurements, its row in the ledger.
 
 A *cell* is what the report compares: a task, an encoder, an alignment and a projection with its
 sparsity. Runs of one cell differ in their seed alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 
-from sparseattn.experiments.runs import Run
+from sparseattn.experiments.adversaries import QUANTITIES, Adversary
+from sparseattn.experiments.runs import Run, Store
+from sparseattn.experiments.specs import Spec
+from sparseattn.files import DamagedRunError
+from sparseattn.results.parquet import known_quantities
 from sparseattn.wording import label, projection_name
 
+Result: TypeAlias = Run | Adversary
+PLACE = ("task", "encoder", "alignment", "projection", "lam", "alpha", "seed")
+CELL = ("key", *PLACE, "sparsity", "classifier")
+AGAINST = ("adversary", "pressure")
+"""Of an adversary only: its variant, and λ_adv."""
+STAGES = {
+    "train": "training",
+    "evaluate": "scoring",
+    "importance": "importance",
+    "influence": "influence",
+}
+"""The stages of a run, as its times are kept, and in words."""
+SETTINGS = (
+    "vectors", "learning_rate", "epochs", "patience", "batch_size", "weight_decay",
+    "embedding_size", "hidden_size",
+)  # fmt: skip
+LEDGER = (
+    "key", *PLACE, "classifier", "observed", "accuracy", "auc", "dev_accuracy", "dev_auc",
+    "best_epoch", *STAGES, "cpu_seconds", "device", "processor", "gpu", "commit", "date",
+    "versions", "fingerprint", "state", "sparsity", "seconds", "cores", *SETTINGS, "python",
+    "packages", *AGAINST, "rests_on", "origin",
+)  # fmt: skip
+STORED = (
+    "key", *PLACE, "observed", "accuracy", "auc", *STAGES, "cpu_seconds", "megabytes", "device",
+    "date", "versions", "state",
+)  # fmt: skip
 
-def cell(run: Run) -> dict[str, object]:
-    """Return the columns that name a run: its cell, seed and key."""
-    spec = run.spec
-    named = {
-        "key": run.key,
-        "task": run.manifest["task"]["name"],
-        "encoder": spec.encoder,
-        "alignment": spec.alignment,
-        "projection": spec.projection,
-        "lam": spec.lam,
-        "alpha": spec.alpha,
-        "seed": spec.seed,
+
+def base_of(result: Result) -> Spec:
+    """Return a run's spec, or that of the run an adversary is held against."""
+    return result.spec.base if isinstance(result, Adversary) else result.spec
+
+
+def cell(result: Result) -> dict[str, object]:
+    """Return what names a result, `CELL`; an adversary is of its base's cell, and `AGAINST` it."""
+    spec = base_of(result)
+    return {
+        "key": result.key,
+        **{name: getattr(spec, name) for name in PLACE},
+        "task": result.manifest["task"]["name"],
         "sparsity": projection_name(spec),
+        "classifier": f"{label(spec.encoder)}, {label(spec.alignment)}",
+        **({} if isinstance(result, Run) else _against(result)),
     }
-    return {**named, "classifier": f"{label(spec.encoder)}, {label(spec.alignment)}"}
 
 
-def measurements(runs: Iterable[Run]) -> pd.DataFrame:
-    """Return the measurements of several runs: one row a run and document.
-
-    Parameters
-    ----------
-    runs
-        Any number of runs.
+def measurements(results: Iterable[Result]) -> pd.DataFrame:
+    """Return the measurements of several runs, or adversaries: one row a result and document.
 
     Returns
     -------
     DataFrame
         The columns of `cell`; ``document``, which counts the observed documents from 0 and means
-        the same document in every run of a task; and those of `measures.per_document.measure`.
+        the same document in every result of a task; and those of `measures.per_document.measure`,
+        or of `experiments.adversaries.Adversary.measurements` with ``base_correct`` and
+        ``accuracy_change``, what the adversary gets right beyond its base. Of nothing, no rows,
+        but all of these columns.
     """
-    parts = [run.measurements().reset_index().assign(**cell(run)) for run in runs]
+    parts = [one.measurements().reset_index().assign(**cell(one)) for one in results]
     if not parts:
-        return pd.DataFrame(columns=["key", "task", "classifier", "seed", "document"])
+        numbers = [*known_quantities(), *QUANTITIES, "base_correct", "accuracy_change"]
+        kinds = dict.fromkeys(("lam", "pressure", *numbers), "float64")
+        columns = dict.fromkeys([*CELL, *AGAINST, "document", *numbers])
+        return pd.DataFrame(columns=list(columns)).astype(
+            {**kinds, "seed": "int64", "document": "int64"}
+        )
     frame = pd.concat(parts, ignore_index=True)
-    # A λ or α no run has would be a column of objects.
-    frame["lam"] = frame["lam"].astype("float64")
-    first = [name for name in (*cell_columns(), "document") if name in frame]
+    frame["lam"] = frame["lam"].astype("float64")  # if no result has one, they are objects
+    if "base_logit" in frame:
+        right = ((frame["base_logit"] > 0) == (frame["label"] > 0.5)).astype(np.float64)
+        frame = frame.assign(base_correct=right, accuracy_change=frame["correct"] - right)
+    first = [name for name in (*CELL, *AGAINST, "document") if name in frame]
     return frame[[*first, *(name for name in frame if name not in first)]]
 
 
-def cell_columns() -> list[str]:
-    """Return the names of the columns of `cell`, in order."""
-    return [
-        *("key", "task", "encoder", "alignment", "projection", "lam", "alpha", "seed"),
-        *("sparsity", "classifier"),
-    ]
+def ledger(results: Iterable[Result]) -> pd.DataFrame:
+    """Return which runs and adversaries made the numbers, and how: one row each.
+
+    Returns
+    -------
+    DataFrame
+        :data:`LEDGER`: ``accuracy`` and ``auc`` on the whole test split, the same on dev; the
+        seconds of the `STAGES`, and ``seconds`` of all; ``cpu_seconds`` (NaN where unknown);
+        ``commit``, ``fingerprint`` of the data; ``state``, ``current`` or ``outdated`` when the
+        stages have newer versions now; ``rests_on``, the run whose weights were taken over, or
+        that an adversary is held against; ``origin``, published or this build. Settings, scores
+        and times of an adversary are its own, `AGAINST` is missing of a run.
+    """
+    rows = []
+    for one in results:
+        row = _entry(one)
+        rows.append({**row, "versions": " ".join(sorted(row["versions"].split()))})
+    frame = pd.DataFrame(rows, columns=list(LEDGER))
+    numbers = ("lam", "accuracy", "auc", "dev_auc", *STAGES, "seconds", "cpu_seconds", "pressure")
+    return frame.astype(dict.fromkeys(numbers, "float64"))
+
+
+def stored_ledger(store: Store) -> pd.DataFrame:
+    """Return what a store holds, one row a run, oldest first.
+
+    Returns
+    -------
+    DataFrame
+        :data:`STORED`, as in `ledger`, with ``megabytes`` on the disk; ``state`` may also be
+        ``damaged``, then little else is known.
+    """
+    rows: list[dict[str, Any]] = []
+    for folder in store.stored():
+        try:
+            rows.append(_entry(store.open(folder)))
+        except DamagedRunError:
+            rows.append({"key": folder.name, "state": "damaged"})
+    for folder in sorted((store.root / "damaged").glob("*")):
+        rows.append({"key": folder.name.partition(".")[0], "state": "damaged"})
+    rows.sort(key=lambda row: row.get("date", ""))
+    return pd.DataFrame(rows, columns=list(STORED))
+
+
+def is_current(result: Result) -> bool:
+    """Tell whether the stages of today would make it."""
+    return bool(result.manifest["versions"] == result.spec.versions())
+
+
+def _entry(one: Result) -> dict[str, Any]:
+    manifest, packages = one.manifest, dict(one.manifest["packages"])
+    python = packages.pop("python")
+    row = {
+        **base_of(one).model_dump(),
+        **cell(one),
+        **manifest["seconds"],
+        "seconds": sum(manifest["seconds"].values()),
+        "cpu_seconds": manifest.get("cpu_seconds"),
+        "megabytes": sum(manifest.get("files", {}).values()) / 1e6,
+        **{name: manifest.get(name) for name in ("accuracy", "auc", "best_epoch", "device")},
+        **{f"dev_{name}": manifest["dev"].get(name) for name in ("accuracy", "auc")},
+        **{name: manifest["hardware"][name] for name in ("processor", "gpu", "cores")},
+        "commit": manifest["code"]["commit"],
+        "date": manifest["date"],
+        "versions": " ".join(f"{name}={n}" for name, n in manifest["versions"].items()),
+        "python": python,
+        "packages": " ".join(f"{name}={packages[name]}" for name in sorted(packages)),
+        "fingerprint": manifest["task"]["fingerprint"],
+        "state": "current" if is_current(one) else "outdated",
+        "origin": "this build" if one.stored else "published",
+    }
+    if isinstance(one, Run):
+        taken = manifest["trained_in"]
+        return {**row, "rests_on": None if taken == one.key else taken}
+    own = {name: getattr(one.spec, name) for name in ("epochs", "patience", "learning_rate")}
+    stages = {**dict.fromkeys(STAGES, 0.0), "train": manifest["seconds"]["train"]}
+    stages["evaluate"] = manifest["seconds"]["observe"]
+    return {**row, **own, **stages, "rests_on": manifest["base"]}
+
+
+def _against(adversary: Adversary) -> Mapping[str, object]:
+    return {"adversary": adversary.spec.variant, "pressure": adversary.spec.pressure}

@@ -8,7 +8,6 @@ own.
 
 import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,23 +16,22 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseattn import paths
 from sparseattn.attribution.influence import influence, jacobian_influence
 from sparseattn.data.tasks import Task, load_task
 from sparseattn.errors import UserError
-from sparseattn.experiments import machine
+from sparseattn.experiments.making import origin
 from sparseattn.experiments.observation import reproducible
 from sparseattn.experiments.runs import Run, Store
 from sparseattn.measures.kendall import kendall_tau
 from sparseattn.measures.per_document import influence_summary
 from sparseattn.models.classifier import Classifier, collate
-from sparseattn.results import frames, paper, published
-from sparseattn.results.parquet import read_records, read_values, write_run
-from sparseattn.results.publishing import publishable
+from sparseattn.results import paper, published
+from sparseattn.results.frames import CELL, measurements
+from sparseattn.results.published import Compared
+from sparseattn.results.publishing import publish, publishable
 
 JACOBIAN_VERSION = 1
 """Raise when the same classifier and documents give other numbers."""
-FOLDER = "jacobian"
 SUMMARIES = ("dispersion", "self_share", "self_rank", "window_share", "top1")
 QUANTITIES = (
     "length", "state_size", "norm_variation", "seen_share", "norms_tau", "norms_same_top",
@@ -110,13 +108,20 @@ def sample(runs: Iterable[Run], documents: int) -> pd.DataFrame:
         and :data:`QUANTITIES`. Without rows, but with the columns, for no documents.
     """
     known: dict[str, Task] = {}
-    parts = []
+    found = []
     for run in runs:
         fingerprint = run.manifest["task"]["fingerprint"]
         if fingerprint not in known:
             known[fingerprint] = load_task(run.spec.task, run.spec.task_options)
-        parts.append(_named(run, _of_run(run, known[fingerprint], documents)))
-    return _joined(parts)
+        found.append(_compared(run, known[fingerprint], documents))
+    return in_one(found)
+
+
+def in_one(comparisons: Iterable[Compared]) -> pd.DataFrame:
+    """Return comparisons, such as `results.published.comparisons`, as `sample` does."""
+    frame = measurements(one for one in comparisons if len(one.measurements()))
+    frame = frame.reindex(columns=[*CELL, "document", *QUANTITIES])
+    return frame.astype(dict.fromkeys(QUANTITIES, "float64"))
 
 
 def comparable(
@@ -144,7 +149,7 @@ def comparable(
     found = [
         run.key
         for run in published.runs(tasks)
-        if (store.root / "runs" / run.key).is_dir()
+        if (store.root / store.KIND / run.key).is_dir()
         and (
             run.key.startswith(tuple(keys))
             if keys
@@ -156,16 +161,16 @@ def comparable(
             f"None of the published runs wanted is in {store.root} with its weights: compute them "
             "with 'sparseattn sweep' first, and publish them."
         )
-    return publishable(store, keys=found)
+    return [run for run in publishable(store, keys=found) if isinstance(run, Run)]
 
 
-def publish(run: Run, documents: int, folder: Path | None = None) -> list[Path]:
-    """Add the comparison of a stored run's norms to the published ones.
+def compare_published(run: Run, documents: int, folder: Path | None = None) -> list[Path]:
+    """Add the comparison of a published run's norms to `book/results`.
 
     Parameters
     ----------
     run
-        With weights; its measurements are published.
+        As stored, with weights.
     documents
         As for `sample`.
     folder
@@ -181,91 +186,30 @@ def publish(run: Run, documents: int, folder: Path | None = None) -> list[Path]:
     UserError
         When the run itself is not published, or was compared before with other numbers.
     """
-    folder = paths.results() if folder is None else folder
-    name = run.manifest["task"]["name"]
-    if run.key not in {one.key for one in published.runs([name], folder)}:
+    known = published.runs([run.manifest["task"]["name"]], folder)
+    if run.key not in {one.key for one in known}:
         raise UserError(
             f"Run {run.key} ({published.in_words(run)}) is not published: publish it first, with "
             f"'sparseattn publish {run.key}'."
         )
     task = load_task(run.spec.task, run.spec.task_options)
+    return publish([_compared(run, task, documents)], folder)
+
+
+def _compared(run: Run, task: Task, documents: int) -> Compared:
+    """Compare the norms of a run, with the origin of the comparison."""
     start, busy = time.perf_counter(), time.process_time()
-    measured = _of_run(run, task, documents)
-    seconds, cpu = time.perf_counter() - start, time.process_time() - busy
-    versions = {**run.manifest["versions"], "jacobian": JACOBIAN_VERSION}
-    for path, record in read_records(folder / name, [FOLDER]):
-        if record["key"] == run.key and record["versions"] == versions:
-            before = read_values(path, record)
-            _check_same(run, before, measured)
-            if len(before) >= len(measured):
-                return []
-    manifest = {
-        **run.manifest,
-        "versions": versions,
-        "packages": machine.packages(),
-        "code": machine.code(),
-        "hardware": machine.hardware(),
-        "device": "cpu",
-        "date": datetime.now(UTC).isoformat(),
-        "seconds": {"jacobian": round(seconds, 3)},
-        "cpu_seconds": round(cpu, 3),
-    }
-    return write_run(manifest, measured, folder / name / FOLDER)
-
-
-def measurements(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd.DataFrame:
-    """Return the published comparisons, as `sample` would.
-
-    Parameters
-    ----------
-    tasks
-        Their names; all by default.
-    folder
-        ``book/results`` by default; it need not exist.
-
-    Returns
-    -------
-    DataFrame
-        See `sample`; only of runs that are published themselves.
-    """
-    folder = paths.results() if folder is None else folder
-    known = {run.key: run for run in published.runs(tasks, folder)}
-    found = {
-        record["key"]: read_values(path, record)
-        for task in dict.fromkeys(run.path for run in known.values())
-        for path, record in read_records(task, [FOLDER])
-        if record["key"] in known
-    }
-    return _joined([_named(known[key], found[key]) for key in known if key in found])
-
-
-def _of_run(run: Run, task: Task, documents: int) -> pd.DataFrame:
     ids = list(run.documents(task).ids)[:documents]
     with reproducible():
-        return compare_norms(run.classifier(), ids)
-
-
-def _named(run: Run, measured: pd.DataFrame) -> pd.DataFrame:
-    return measured.rename_axis("document").reset_index().assign(**frames.cell(run))
-
-
-def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    columns = [*frames.cell_columns(), "document", *QUANTITIES]
-    known = [part for part in parts if len(part)]
-    frame = pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=columns)
-    return frame[columns].astype(dict.fromkeys(("lam", *QUANTITIES), "float64"))
-
-
-def _check_same(run: Run, before: pd.DataFrame, now: pd.DataFrame) -> None:
-    many = min(len(before), len(now))
-    for name in QUANTITIES:
-        apart = published.difference(before[name].to_numpy()[:many], now[name].to_numpy()[:many])
-        if apart > published.TOLERANCE:
-            raise UserError(
-                f"Run {run.key} is published with another {name}, by {apart:.1%}; machines may "
-                f"differ by {published.TOLERANCE:.0%}. If the new numbers are right, remove "
-                f"{FOLDER}/{run.key}.json from the task's published results and try again."
-            )
+        measured = compare_norms(run.classifier(), ids).rename_axis("document")
+    made = {
+        **run.manifest,
+        "versions": {**run.manifest["versions"], "jacobian": JACOBIAN_VERSION},
+        "device": "cpu",
+        **origin({"jacobian": time.perf_counter() - start}),
+        "cpu_seconds": round(time.process_time() - busy, 3),
+    }
+    return Compared(run.spec, run.key, run.path, made, measured)
 
 
 @torch.no_grad()

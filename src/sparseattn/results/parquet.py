@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -20,39 +21,57 @@ from sparseattn.measures.per_document import IMPORTANCES, INFLUENCES, measure
 SIGNIFICANT_BITS = 14
 """Of a published value: its relative error is at most 2⁻¹⁴ ≈ 0.00006, which makes files small."""
 TASK = "task.json"
-ORIGIN = (
-    "key", "spec", "identity", "training_identity", "trained_in", "versions", "packages", "code",
-    "hardware", "device", "threads", "accuracy", "auc", "dev", "best_epoch", "seconds", "date",
-)  # fmt: skip
 
+
+@dataclass(frozen=True)
+class Kind:
+    """Results whose measurements are published alike, two files each.
+
+    Attributes
+    ----------
+    folder
+        Where they lie in the task's.
+    origin
+        Which entries of a manifest are published.
+    scores
+        Those of them that are on whole splits, compared when a result is made again.
+    """
+
+    folder: str
+    origin: tuple[str, ...]
+    scores: tuple[str, ...]
+
+
+_MAKING = (
+    "key", "spec", "identity", "versions", "packages", "code", "hardware", "device", "threads",
+    "accuracy", "dev", "best_epoch", "seconds", "date",
+)  # fmt: skip
+RUNS = Kind("", (*_MAKING, "training_identity", "trained_in", "auc"), ("accuracy", "auc"))
+ADVERSARIES = Kind(
+    "adversaries",
+    (*_MAKING, "base", "base_accuracy", "accuracy_change", "jsd", "agreement"),
+    ("accuracy", "jsd"),
+)
+JACOBIANS = Kind("jacobian", RUNS.origin, ())
 OPTIONAL = ("cpu_seconds",)  # not known of the first runs
-ADVERSARIES = "adversaries"  # their folder, in the task's
-ADVERSARY_ORIGIN = (
-    "key", "spec", "base", "identity", "versions", "packages", "code", "hardware", "device",
-    "threads", "accuracy", "base_accuracy", "accuracy_change", "jsd", "agreement", "dev",
-    "best_epoch", "seconds", "date",
-)  # fmt: skip
 
 
-def write_run(
-    manifest: Mapping[str, Any],
-    measured: pd.DataFrame,
-    folder: Path,
-    origin: Sequence[str] = ORIGIN,
+def write_result(
+    manifest: Mapping[str, Any], measured: pd.DataFrame, folder: Path, kind: Kind = RUNS
 ) -> list[Path]:
-    """Write a run's two files, or an adversary's.
+    """Write the two files of a result.
 
     Parameters
     ----------
     manifest
-        See `experiments.runs.Run`; its entries `origin` and `OPTIONAL`, and the task's name
+        See `experiments.runs.Run`; its entries `Kind.origin` and `OPTIONAL`, and the task's name
         and fingerprint, are kept.
     measured
         One row a document, one column a quantity.
     folder
         The task's; made when missing.
-    origin
-        `ORIGIN`, or `ADVERSARY_ORIGIN`.
+    kind
+        What it is.
 
     Returns
     -------
@@ -85,33 +104,33 @@ def write_run(
     )  # fmt: skip
     content = buffer.getvalue()
     record = {
-        **{name: manifest.get(name) for name in (*origin, *OPTIONAL)},
+        **{name: manifest.get(name) for name in (*kind.origin, *OPTIONAL)},
         "task": {name: manifest["task"][name] for name in ("name", "fingerprint")},
         "documents": documents,
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    path = folder / f"{manifest['key']}.parquet"
+    path = folder / kind.folder / f"{manifest['key']}.parquet"
     _replace(path, content)
-    return [path, write_json(folder / f"{manifest['key']}.json", record)]
+    return [path, write_json(path.with_suffix(".json"), record)]
 
 
 def read_records(
-    folder: Path, tasks: Sequence[str] | None = None, inside: str = ""
+    folder: Path, tasks: Sequence[str] | None = None, kind: Kind = RUNS
 ) -> list[tuple[Path, dict[str, Any]]]:
-    """Return the published runs' folders, and their origins: what is in ``KEY.json``.
-
-    With `inside`, `ADVERSARIES`, those of the adversaries.
-    """
-    origin = ADVERSARY_ORIGIN if inside else ORIGIN
-    return [
-        (file.parent, read_json(file, (*origin, "task", "documents", "sha256")))
-        for file in sorted(folder.glob(f"*/{inside}/*.json" if inside else "*/*.json"))
-        if file.name != TASK and (tasks is None or file.relative_to(folder).parts[0] in tasks)
+    """Return the folders of the published results of a kind, and what is in ``KEY.json``."""
+    files = [
+        file
+        for task in sorted(folder.glob("*"))
+        if tasks is None or task.name in tasks
+        for file in sorted((task / kind.folder).glob("*.json"))
+        if file.name != TASK
     ]
+    needed = (*kind.origin, "task", "documents", "sha256")
+    return [(file.parent, read_json(file, needed)) for file in files]
 
 
 def read_values(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
-    """Return a published run's measurements, as of `measures.per_document.measure`.
+    """Return a published result's measurements, as of `measures.per_document.measure`.
 
     Raises
     ------

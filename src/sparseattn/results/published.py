@@ -4,14 +4,16 @@
     TASK/KEY.json       a run's origin, and its scores on the whole splits
     TASK/KEY.parquet    its measurements, one row a number: quantity, document, value
     TASK/adversaries/   the same two files of each adversary, over the whole test split
+    TASK/jacobian/      the same two files of each run whose whole Jacobians were taken
 
 A run is two files under its own name. So what was measured in several batches or on several
 machines joins when the files lie together, and git never has to merge one. There is no text.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,14 +21,15 @@ import pandas as pd
 from sparseattn import paths
 from sparseattn.errors import UserError, validate
 from sparseattn.experiments.adversaries import Adversary, stored_spec
-from sparseattn.experiments.adversaries import measurements as adversary_measurements
 from sparseattn.experiments.runs import Run, Spec
-from sparseattn.experiments.store import Kept
-from sparseattn.results import frames
+from sparseattn.results.frames import AGAINST, PLACE, Result, cell
+from sparseattn.results.frames import ledger as ledger_of
 from sparseattn.results.parquet import (
     ADVERSARIES,
+    JACOBIANS,
+    RUNS,
     TASK,
-    known_quantities,
+    Kind,
     read_json,
     read_records,
     read_values,
@@ -35,21 +38,21 @@ from sparseattn.wording import label, sparsity_rank
 
 TOLERANCE = 0.01
 """Largest difference between two makings of one run, see `compare`."""
-PLACE = ("task", "encoder", "alignment", "projection", "lam", "alpha", "seed")
-LEDGER = (
-    "key", *PLACE, "classifier", "observed", "accuracy", "auc", "dev_accuracy", "dev_auc",
-    "best_epoch", "train", "evaluate", "importance", "influence", "cpu_seconds", "device",
-    "processor", "gpu", "commit", "date", "versions", "fingerprint", "state",
-)  # fmt: skip
 
 
-class Published(Run):
-    """A run of which measurements and origin are published: no traces, no weights."""
+class _Measured:
+    """Of a result only measurements and origin are published: no traces, no weights."""
+
+    key: str
+    path: Path
+    manifest: dict[str, Any]
+    again: str
+    """The command that makes it again."""
 
     def _read(self, name: str) -> bytes:
         raise UserError(
-            f"Of run {self.key} only the measurements are published, not its {name}. With the data "
-            f"at hand 'sparseattn recompute {self.key}' makes it again from its settings."
+            f"Of {self.key} only the measurements are published, not its {name}. With the data at "
+            f"hand 'sparseattn {self.again}' makes it again from its settings."
         )
 
     @property
@@ -57,18 +60,34 @@ class Published(Run):
         return read_values(self.path, self.manifest)
 
 
-class PublishedAdversary(Adversary):
-    """An adversary of which measurements and origin are published: no traces, no curve."""
+class Published(_Measured, Run):
+    """A published run."""
 
-    def _read(self, name: str) -> bytes:
-        raise UserError(
-            f"Of adversary {self.key} only the measurements are published, not its {name}. With "
-            "the data at hand 'sparseattn adversary' makes it again from its settings."
-        )
+    again = "recompute KEY"
+
+
+class PublishedAdversary(_Measured, Adversary):
+    """A published adversary."""
+
+    again = "adversary"
+
+
+@dataclass(eq=False)
+class Compared(Published):
+    """A run of which the norms of whole Jacobians were measured (`results.jacobians`)."""
+
+    given: pd.DataFrame | None = None
 
     @property
     def _measured(self) -> pd.DataFrame:
-        return read_values(self.path, self.manifest)
+        return super()._measured if self.given is None else self.given
+
+
+def kind_of(result: Result) -> Kind:
+    """Return which kind of files a result is published in."""
+    if isinstance(result, Adversary):
+        return ADVERSARIES
+    return JACOBIANS if isinstance(result, Compared) else RUNS
 
 
 def runs(tasks: Sequence[str] | None = None, folder: Path | None = None) -> list[Published]:
@@ -86,98 +105,29 @@ def runs(tasks: Sequence[str] | None = None, folder: Path | None = None) -> list
     UserError
         For a damaged file, or two runs of the same place (task, …, seed).
     """
-    folder = paths.results() if folder is None else folder
-    found = []
-    places: dict[tuple[object, ...], str] = {}
-    for path, record in read_records(folder, tasks):
-        run = Published(validate(Spec, record["spec"]), record["key"], path, record)
-        other = places.setdefault(place(run.spec), run.key)
-        if other != run.key:
-            raise UserError(
-                f"Runs {other} and {run.key} are both published of {in_words(run)}, perhaps by two "
-                "machines with different settings: remove the files of one of them."
-            )
-        found.append(run)
-    return sorted(found, key=lambda run: _order(run.spec))
+    return _runs(Published, RUNS, tasks, folder)
 
 
-def measurements(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd.DataFrame:
-    """Return the published measurements, as `results.frames.measurements` would.
-
-    Returns
-    -------
-    DataFrame
-        One row for each run and document; without rows, but with the columns, when nothing is
-        published.
-    """
-    found = runs(tasks, folder)
-    if found:
-        return frames.measurements(found)
-    quantities = known_quantities()
-    numbers = dict.fromkeys(("lam", *quantities), "float64")
-    columns = [*frames.cell_columns(), "document", *quantities]
-    return pd.DataFrame(columns=columns).astype({**numbers, "seed": "int64", "document": "int64"})
+def comparisons(tasks: Sequence[str] | None = None, folder: Path | None = None) -> list[Compared]:
+    """Return the published comparisons of norms, of runs that are published themselves."""
+    known = {run.key for run in runs(tasks, folder)}
+    return [one for one in _runs(Compared, JACOBIANS, tasks, folder) if one.key in known]
 
 
-def adversary_runs(
+def adversaries(
     tasks: Sequence[str] | None = None, folder: Path | None = None
 ) -> list[PublishedAdversary]:
     """Return the published adversaries, in the order of their base runs; see `runs`."""
-    folder = paths.results() if folder is None else folder
     found = [
         PublishedAdversary(stored_spec(record["spec"]), record["key"], path, record)
-        for path, record in read_records(folder, tasks, ADVERSARIES)
+        for path, record in read_records(_folder(folder), tasks, ADVERSARIES)
     ]
-    return sorted(found, key=lambda one: (*_order(one.spec.base), *adversary_place(one)[-2:]))
-
-
-def adversaries(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd.DataFrame:
-    """Return the published adversaries' measurements.
-
-    Returns
-    -------
-    DataFrame
-        One row for each adversary and document of the test split, see
-        `experiments.adversaries.measurements`; without rows when nothing is published.
-    """
-    return adversary_measurements(adversary_runs(tasks, folder))
+    return sorted(found, key=lambda one: (*_order(one.spec.base), *place(one)[-2:]))
 
 
 def ledger(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd.DataFrame:
-    """Return what is published, one row a run.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `experiments.runs.Store.ledger`, of which ``accuracy`` and ``auc`` are on the
-        whole test split; and ``classifier`` in words, ``dev_accuracy``, ``dev_auc``,
-        ``best_epoch``, ``cpu_seconds`` (NaN where unknown), ``processor``, ``gpu``,
-        ``commit``, and ``fingerprint`` of the data.
-        ``state`` is ``current``, or ``outdated`` when the stages have newer versions now.
-    """
-    rows = [entry(run) for run in runs(tasks, folder)]
-    frame = pd.DataFrame(rows, columns=list(LEDGER))
-    return frame.astype(dict.fromkeys(("lam", "accuracy", "auc", "cpu_seconds"), "float64"))
-
-
-def entry(run: Run) -> dict[str, Any]:
-    """Return a run's row in the ledger, see `ledger`; all of its settings are in it, too."""
-    manifest = run.manifest
-    current = manifest["versions"] == run.spec.versions()
-    return {
-        **run.spec.model_dump(),
-        **frames.cell(run),
-        **manifest["seconds"],
-        **{name: manifest[name] for name in ("accuracy", "auc", "best_epoch", "device")},
-        **{f"dev_{name}": manifest["dev"][name] for name in ("accuracy", "auc")},
-        **{name: manifest["hardware"][name] for name in ("processor", "gpu")},
-        "cpu_seconds": manifest.get("cpu_seconds"),
-        "commit": manifest["code"]["commit"],
-        "date": manifest["date"],
-        "versions": " ".join(f"{name}={n}" for name, n in manifest["versions"].items()),
-        "fingerprint": manifest["task"]["fingerprint"],
-        "state": "current" if current else "outdated",
-    }
+    """Return which runs are published, one row each; see `results.frames.ledger`."""
+    return ledger_of(runs(tasks, folder))
 
 
 def tasks(folder: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -191,52 +141,39 @@ def tasks(folder: Path | None = None) -> dict[str, dict[str, Any]]:
         ``documents``: eight digits that identify each observed document, in the order of the
         measurements, to those who have the data.
     """
-    folder = paths.results() if folder is None else folder
     entries = ("fingerprint", "splits", "deviations", "documents")
-    return {file.parent.name: read_json(file, entries) for file in sorted(folder.glob(f"*/{TASK}"))}
+    files = sorted(_folder(folder).glob(f"*/{TASK}"))
+    return {file.parent.name: read_json(file, entries) for file in files}
 
 
-def compare(given: Iterable[Run], folder: Path | None = None) -> pd.DataFrame:
-    """Hold runs against their published selves.
+def compare(given: Iterable[Result], folder: Path | None = None) -> pd.DataFrame:
+    """Hold results of one kind against their published selves.
 
     Returns
     -------
     DataFrame
-        One row for each run that is published and each quantity: ``key``, ``quantity``, the means
-        over documents ``published`` and ``here``, their ``difference``
+        One row for each result that is published by the same versions, and each quantity:
+        ``key``, ``quantity``, the means over documents ``published`` and ``here``, their
+        ``difference``
 
-            Σ_d |x_d − y_d| / Σ_d max(|x_d|, |y_d|),
+            Σ_d |x_d − y_d| / Σ_d max(|x_d|, |y_d|)
 
-        0 when all documents agree and 1 when nothing does (an undefined value counts as 0), and
-        whether it ``agrees``: the difference is at most `TOLERANCE`. ``accuracy`` and ``auc`` on
-        the whole test split are compared likewise.
+        over the documents of both, 0 when all agree and 1 when nothing does (an undefined value
+        counts as 0), and whether it ``agrees``: the difference is at most `TOLERANCE`. The scores
+        on the whole test split are compared likewise.
     """
-    return _compared(given, runs(folder=folder), ("accuracy", "auc"))
-
-
-def compare_adversaries(given: Iterable[Adversary], folder: Path | None = None) -> pd.DataFrame:
-    """Hold adversaries against their published selves, as `compare` does runs."""
-    return _compared(given, adversary_runs(folder=folder), ("accuracy", "jsd"))
-
-
-def _compared(
-    given: Iterable[Run] | Iterable[Adversary],
-    known: Iterable[Run] | Iterable[Adversary],
-    whole: Sequence[str],
-) -> pd.DataFrame:
-    before = {one.key: one for one in known}
+    given = list(given)
+    before = {one.key: one for one in of_kind(kind_of(given[0]), folder)} if given else {}
     rows = []
     for one in given:
-        if (published := before.get(one.key)) is None:
+        known = before.get(one.key)
+        if known is None or known.manifest["versions"] != one.manifest["versions"]:
             continue
-        theirs, ours = published.measurements(), one.measurements()
+        theirs, ours = known.measurements(), one.measurements()
         sides = {name: (theirs[name], ours[name]) for name in ours if name in theirs}
-        for name in whole:
-            values = published.manifest[name], one.manifest[name]
-            sides[name] = (
-                pd.Series([values[0]], dtype=float),
-                pd.Series([values[1]], dtype=float),
-            )
+        for name in kind_of(one).scores:
+            values = known.manifest[name], one.manifest[name]
+            sides[name] = pd.Series(values[:1], dtype=float), pd.Series(values[1:], dtype=float)
         rows += [
             {
                 "key": one.key,
@@ -252,24 +189,50 @@ def _compared(
     return frame.assign(agrees=frame["difference"] <= TOLERANCE)
 
 
+def of_kind(kind: Kind, folder: Path | None = None) -> Sequence[Result]:
+    """Return all published results of a kind."""
+    if kind is ADVERSARIES:
+        return adversaries(folder=folder)
+    return comparisons(folder=folder) if kind is JACOBIANS else runs(folder=folder)
+
+
 def difference(one: np.ndarray, other: np.ndarray) -> float:
     """Return how far two makings of one quantity are apart, from 0 to 1; see `compare`."""
-    if one.shape != other.shape:
-        return 1.0
-    one, other = np.nan_to_num(one), np.nan_to_num(other)
+    both = min(len(one), len(other))
+    one, other = np.nan_to_num(one[:both]), np.nan_to_num(other[:both])
     whole = np.maximum(abs(one), abs(other)).sum()
     return float(abs(one - other).sum() / whole) if whole else 0.0
 
 
-def place(spec: Spec) -> tuple[object, ...]:
-    """Return what sets a run apart on a page; of two runs at one place only one can be shown."""
-    values = spec.model_dump(include=set(PLACE))
-    return tuple(values[name] for name in PLACE)
+def place(result: Result) -> tuple[object, ...]:
+    """Return what sets a result apart on a page; of two at one place only one can be shown."""
+    named = cell(result)
+    return tuple(named.get(name) for name in (*PLACE, *AGAINST))
 
 
-def adversary_place(one: Adversary) -> tuple[object, ...]:
-    """Return what sets an adversary apart on a page: its base's place, the variant and λ_adv."""
-    return (*place(one.spec.base), one.spec.variant, one.spec.pressure)
+def in_words(result: Result) -> str:
+    """Return the task, classifier and seed of a run or an adversary as people write them."""
+    return f"{label(result.spec.task)}, {result.label}, seed {result.spec.seed}"
+
+
+PublishedT = TypeVar("PublishedT", bound=Published)
+
+
+def _runs(
+    made: type[PublishedT], kind: Kind, tasks: Sequence[str] | None, folder: Path | None
+) -> list[PublishedT]:
+    found = []
+    places: dict[tuple[object, ...], str] = {}
+    for path, record in read_records(_folder(folder), tasks, kind):
+        run = made(validate(Spec, record["spec"]), record["key"], path, record)
+        other = places.setdefault(place(run), run.key)
+        if other != run.key:
+            raise UserError(
+                f"Runs {other} and {run.key} are both published of {in_words(run)}, perhaps by two "
+                "machines with different settings: remove the files of one of them."
+            )
+        found.append(run)
+    return sorted(found, key=lambda run: _order(run.spec))
 
 
 def _order(spec: Spec) -> tuple[Any, ...]:
@@ -277,6 +240,5 @@ def _order(spec: Spec) -> tuple[Any, ...]:
     return (spec.task, spec.encoder, spec.alignment, *sparsity, spec.seed)
 
 
-def in_words(run: Kept[Any]) -> str:
-    """Return the task, classifier and seed of a run or an adversary as people write them."""
-    return f"{label(run.spec.task)}, {run.label}, seed {run.spec.seed}"
+def _folder(given: Path | None) -> Path:
+    return paths.results() if given is None else given

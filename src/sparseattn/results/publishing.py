@@ -1,9 +1,13 @@
-"""Publishing: measurements and origins of runs added to ``book/results``, and made again."""
+"""Publishing: measurements and origins added to ``book/results``, and made again.
+
+Whatever is published is checked against what lies there before anything is written, and written
+aside and renamed (`results.parquet`), so that a reader finds it wholly or not at all.
+"""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 
@@ -11,18 +15,17 @@ from sparseattn import paths
 from sparseattn.data.corpora import SOURCES
 from sparseattn.data.preparation import digest
 from sparseattn.data.tasks import NAMES, load_task
-from sparseattn.errors import UserError, nearest, validate
-from sparseattn.experiments.adversaries import Adversaries, Adversary, AdversarySpec
-from sparseattn.experiments.runs import Run, Spec, Store
-from sparseattn.files import read_manifest
-from sparseattn.results.parquet import ADVERSARIES, ADVERSARY_ORIGIN, TASK, write_json, write_run
+from sparseattn.errors import UserError, nearest
+from sparseattn.experiments.adversaries import Adversaries, AdversarySpec
+from sparseattn.experiments.runs import Spec, Store
+from sparseattn.results.frames import Result, base_of
+from sparseattn.results.parquet import RUNS, TASK, read_json, write_json, write_result
 from sparseattn.results.published import (
     TOLERANCE,
-    adversary_place,
-    adversary_runs,
     compare,
-    compare_adversaries,
     in_words,
+    kind_of,
+    of_kind,
     place,
     runs,
     tasks,
@@ -31,151 +34,165 @@ from sparseattn.results.published import (
 log = logging.getLogger("sparseattn")
 
 
-def publishable(store: Store, tasks: Sequence[str] = (), keys: Sequence[str] = ()) -> list[Run]:
-    """Return the runs of a store that can be published.
+def publishable(
+    store: Store | Adversaries, tasks: Sequence[str] = (), keys: Sequence[str] = ()
+) -> Sequence[Result]:
+    """Return the results of a store that can be published.
 
     Parameters
     ----------
     store
-        Where the runs are.
+        Where they are.
     tasks
         Names of the paper's tasks; all of them by default.
     keys
-        The runs wanted, by their keys or the first digits of them; all by default.
+        Those wanted, by their keys or the first digits of them; all by default.
 
     Returns
     -------
-    list of Run
-        Made by the stages as they are now, oldest first. Runs of the planted task, which the book
+    list
+        Made by the stages as they are now, oldest first. Those of the planted task, which the book
         computes itself, only where ``tasks`` or ``keys`` name it.
 
     Raises
     ------
     UserError
-        For an unknown task, a key that no such run has, or when there is none at all.
+        For an unknown task, a key that no such result has, or when there is none at all.
     """
-    _check_names(tasks)
-    known = store.ledger().query("state == 'current'")
-    known = known[known["task"].isin(tasks or (NAMES if keys else SOURCES))]
+    for name in tasks:
+        if name not in NAMES:
+            raise UserError(
+                f"Task '{name}' is not one that can be published.{nearest(name, NAMES)} "
+                f"Known: {', '.join(NAMES)}."
+            )
+    wanted = tasks or (NAMES if keys else SOURCES)
+    known = [one for one in store.current() if one.manifest["task"]["name"] in wanted]
     for key in keys:
-        if not known["key"].str.startswith(key).any():
-            raise UserError(f"No current run in {store.root} has a key that begins with '{key}'.")
-    found = []
-    for key in known["key"]:
-        if not keys or key.startswith(tuple(keys)):
-            path = store.root / "runs" / key
-            manifest = read_manifest(path)
-            found.append(Run(validate(Spec, manifest["spec"]), key, path, manifest))
+        if not any(one.key.startswith(key) for one in known):
+            raise UserError(
+                f"No current {store.NOUN.lower()} in {store.root} has a key that begins with "
+                f"'{key}'."
+            )
+    found = [one for one in known if not keys or one.key.startswith(tuple(keys))]
     if not found:
+        command = "sweep" if isinstance(store, Store) else "adversary"
         raise UserError(
-            f"No current runs of {', '.join(tasks or SOURCES)} in {store.root}: compute them with "
-            "'sparseattn sweep' first."
+            f"No current {store.KIND} of {', '.join(tasks or SOURCES)} in {store.root}: compute "
+            f"them with 'sparseattn {command}' first."
         )
     return found
 
 
-def publish(given: Iterable[Run], folder: Path | None = None) -> list[Path]:
-    """Write the measurements of runs and their origin; add to what is published already.
+def publish(given: Iterable[Result], folder: Path | None = None) -> list[Path]:
+    """Write the measurements of results and their origin; add to what is published already.
 
     Parameters
     ----------
     given
-        Runs of the built-in tasks.
+        Results of one kind, on the built-in tasks.
     folder
         ``book/results`` by default.
 
     Returns
     -------
     list of Path
-        The files written. A run that is published already, with the same numbers, is left as it
-        is, so publishing twice changes nothing.
+        The files written. What is published already, with the same numbers of as many documents,
+        is left as it is, so publishing twice changes nothing.
 
     Raises
     ------
     UserError
-        Before anything is written: when a run differs from its published self by more than
-        `TOLERANCE`; when a run with other settings holds the same place (task, encoder,
-        alignment, projection, λ, α, seed); when a task's data differ from those of its published
-        runs; or when a run was made from the user's own files, which others do not have.
+        Before anything is written: when a result differs from its published self by more than
+        `TOLERANCE`; when one with other settings holds the same place (task, encoder, alignment,
+        projection, λ, α, seed; of an adversary its variant and λ_adv, too); when a task's data
+        differ from those of its published runs, or none are published of an adversary's task; or
+        when a result rests on the user's own files, which others do not have.
 
     Notes
     -----
-    A published run of the same settings made by earlier versions of the stages is replaced.
+    A published result of the same settings made by earlier versions of the stages is replaced.
     """
     folder = paths.results() if folder is None else folder
-    new = list({run.key: run for run in given}.values())
-    for run in new:
-        _check_origin(run, run.spec)
-    before = {run.key: run for run in runs(folder=folder)}
-    replaced = _replaced(new, before, lambda run: place(run.spec))
+    new = list({one.key: one for one in given}.values())
+    if not new:
+        return []
+    kind = kind_of(new[0])
+    for one in new:
+        _check_origin(one)
+    described = _described(new, folder) if kind is RUNS else _same_data(new, folder)
+    before = {one.key: one for one in of_kind(kind, folder)}
+    replaced = _replaced(new, before)
     differing = compare(new, folder).query("not agrees")
     if len(differing):
         raise UserError(_differing(differing))
 
-    written = [write_json(path, task) for path, task in _described(new, folder).items()]
-    for run in new:
-        measured, here = run.measurements(), folder / run.manifest["task"]["name"]
-        if run.key in before and set(measured) <= set(before[run.key].measurements()):
+    written = [write_json(path, task) for path, task in described.items()]
+    for one in new:
+        measured, here = one.measurements(), folder / one.manifest["task"]["name"]
+        if one.key in before and _holds(before[one.key], one):
             continue
-        written += write_run(run.manifest, measured, here)
-        _remove(replaced.get(run.key), run.key, here)
+        written += write_result(one.manifest, measured, here, kind)
+        if (old := replaced.get(one.key)) is not None:
+            log.warning("Published run %s was replaced by %s, of other versions.", old, one.key)
+            for ending in ("json", "parquet"):
+                (here / kind.folder / f"{old}.{ending}").unlink()
     return written
 
 
-def publishable_adversaries(store: Store, tasks: Sequence[str] = ()) -> list[Adversary]:
-    """Return the current adversaries of a store on the paper's tasks, or on those named.
+def merge(
+    file: Path,
+    name: str,
+    entries: Iterable[Mapping[str, Any]],
+    place_of: Callable[[Mapping[str, Any]], Any],
+    disagreement: Callable[[Mapping[str, Any], Mapping[str, Any]], str | None] = lambda *_: None,
+) -> int:
+    """Add entries to those that one JSON file holds, ordered by their places.
+
+    Parameters
+    ----------
+    file
+        Made when missing.
+    name
+        Of the list in it.
+    entries
+        What is added. One made by other ``versions`` than the one in its place replaces it, as
+        one without versions does; else the one that is there stays.
+    place_of
+        What sets an entry apart.
+    disagreement
+        Says in what a new entry differs from the one in its place more than it may.
+
+    Returns
+    -------
+    int
+        How many were written.
 
     Raises
     ------
     UserError
-        For an unknown task, or when there is none at all.
+        Before anything is written, when two disagree.
     """
-    _check_names(tasks)
-    kept = Adversaries(store.root)
-    known = kept.ledger().query("state == 'current'")
-    keys = set(known.loc[known["task"].isin(tasks or SOURCES), "key"])
-    found = [kept.open(path) for path in kept.stored() if path.name in keys]
-    if not found:
-        raise UserError(
-            f"No current adversaries of {', '.join(tasks or SOURCES)} in {store.root}: compute "
-            "them with 'sparseattn adversary' first."
-        )
-    return found
-
-
-def publish_adversaries(given: Iterable[Adversary], folder: Path | None = None) -> list[Path]:
-    """Write the measurements of adversaries and their origin; otherwise as `publish`.
-
-    Raises
-    ------
-    UserError
-        Before anything is written, as `publish` does; and when no run of the task is published
-        yet, or other data are.
-    """
-    folder = paths.results() if folder is None else folder
-    new = list({one.key: one for one in given}.values())
-    known = tasks(folder)
-    for one in new:
-        _check_origin(one, one.spec.base)
-        name, fingerprint = one.manifest["task"]["name"], one.manifest["task"]["fingerprint"]
-        if known.get(name, {}).get("fingerprint") != fingerprint:
+    kept: dict[Any, Mapping[str, Any]] = {
+        place_of(entry): entry for entry in read_entries(file, name)
+    }
+    new = 0
+    for entry in entries:
+        other = kept.get(place_of(entry))
+        if other is None or "versions" not in entry or other["versions"] != entry["versions"]:
+            kept[place_of(entry)] = entry
+            new += 1
+        elif (why := disagreement(other, entry)) is not None:
             raise UserError(
-                f"Adversary {one.key} ({in_words(one)}): no runs made from the same data are "
-                "published. Publish its base run first."
+                f"{why} is kept in {file}. If the new one is right, remove that entry there."
             )
-    before = {one.key: one for one in adversary_runs(folder=folder)}
-    replaced = _replaced(new, before, adversary_place)
-    differing = compare_adversaries(new, folder).query("not agrees")
-    if len(differing):
-        raise UserError(_differing(differing))
-    written: list[Path] = []
-    for one in new:
-        here = folder / one.manifest["task"]["name"] / ADVERSARIES
-        if one.key in before:
-            continue
-        written += write_run(one.manifest, one.measurements(), here, ADVERSARY_ORIGIN)
-        _remove(replaced.get(one.key), one.key, here)
-    return written
+    if new:
+        write_json(file, {name: [kept[where] for where in sorted(kept)]})
+    return new
+
+
+def read_entries(file: Path, name: str) -> list[dict[str, Any]]:
+    """Return the entries that `merge` left in a file; none where it is not there."""
+    return list(read_json(file, [name])[name]) if file.is_file() else []
 
 
 def recompute(key: str, store: Path, folder: Path | None = None) -> pd.DataFrame:
@@ -217,16 +234,8 @@ def recompute(key: str, store: Path, folder: Path | None = None) -> pd.DataFrame
     return compare([Store(store).compute(spec, task)], folder)
 
 
-def _check_names(tasks: Sequence[str]) -> None:
-    for name in tasks:
-        if name not in NAMES:
-            raise UserError(
-                f"Task '{name}' is not one that can be published.{nearest(name, NAMES)} "
-                f"Known: {', '.join(NAMES)}."
-            )
-
-
-def _check_origin(kept: Run | Adversary, base: Spec) -> None:
+def _check_origin(kept: Result) -> None:
+    base = base_of(kept)
     if base.task not in NAMES or base.vectors not in ("random", "task", "imdb"):
         raise UserError(
             f"Run {kept.key} ({in_words(kept)}) rests on a file of yours, which others do not "
@@ -234,42 +243,47 @@ def _check_origin(kept: Run | Adversary, base: Spec) -> None:
         )
 
 
-def _remove(old: str | None, new: str, folder: Path) -> None:
-    if old is not None:
-        log.warning("Published run %s was replaced by %s, of other versions.", old, new)
-        for ending in ("json", "parquet"):
-            (folder / f"{old}.{ending}").unlink()
+def _same_data(new: Sequence[Result], folder: Path) -> dict[Path, dict[str, Any]]:
+    known = tasks(folder)
+    for one in new:
+        name, fingerprint = one.manifest["task"]["name"], one.manifest["task"]["fingerprint"]
+        if known.get(name, {}).get("fingerprint") != fingerprint:
+            raise UserError(
+                f"{one.key} ({in_words(one)}): no runs made from the same data are published. "
+                "Publish its base run first."
+            )
+    return {}
 
 
-PublishedT = TypeVar("PublishedT", Run, Adversary)
+def _holds(known: Result, one: Result) -> bool:
+    """Tell whether all that was measured is published: by the same stages, of all documents."""
+    theirs, ours = known.measurements(), one.measurements()
+    same = known.manifest["versions"] == one.manifest["versions"]
+    return same and set(ours) <= set(theirs) and len(ours) <= len(theirs)
 
 
-def _replaced(
-    new: Sequence[PublishedT],
-    before: Mapping[str, PublishedT],
-    place_of: Callable[[PublishedT], tuple[object, ...]],
-) -> dict[str, str]:
-    """Return the key of the published run that each new one replaces."""
-    held = {place_of(run): run for run in before.values()}
+def _replaced(new: Sequence[Result], before: Mapping[str, Result]) -> dict[str, str]:
+    """Return the key of the published result that each new one replaces."""
+    held = {place(one): one for one in before.values()}
     replaced: dict[str, str] = {}
-    for run in new:
-        other = held.setdefault(place_of(run), run)
-        if other.key == run.key:
+    for one in new:
+        other = held.setdefault(place(one), one)
+        if other.key == one.key:
             continue
         theirs = _settings(other.spec)
         differ = [
             f"{name} ({theirs[name]} and {value})"
-            for name, value in _settings(run.spec).items()
+            for name, value in _settings(one.spec).items()
             if theirs[name] != value
         ]
         if differ or other.key not in before:
             raise UserError(
-                f"Runs {other.key} and {run.key} are both of {in_words(run)}; they differ in "
+                f"Runs {other.key} and {one.key} are both of {in_words(one)}; they differ in "
                 f"{', '.join(differ) or 'the data or the versions'}. Only one can be shown: name "
                 "the runs to publish by their keys, or remove the other's file from book/results."
             )
-        replaced[run.key] = other.key
-        held[place_of(run)] = run
+        replaced[one.key] = other.key
+        held[place(one)] = one
     return replaced
 
 
@@ -281,7 +295,7 @@ def _settings(spec: Spec | AdversarySpec) -> dict[str, object]:
     return {**_settings(spec.base), **{f"adversary's {name}": value for name, value in own}}
 
 
-def _described(new: Sequence[Run], folder: Path) -> dict[Path, dict[str, Any]]:
+def _described(new: Sequence[Result], folder: Path) -> dict[Path, dict[str, Any]]:
     """Return the task files to write: those that are missing, or know too few documents."""
     known, found = tasks(folder), {}
     for run in new:
@@ -292,7 +306,7 @@ def _described(new: Sequence[Run], folder: Path) -> dict[Path, dict[str, Any]]:
         poor = task is not None and (len(task["documents"]) < count or "vocabulary" not in task)
         if task is None or (task["fingerprint"] == fingerprint and poor):
             count = max(count, len(task["documents"]) if task else 0)
-            loaded = load_task(run.spec.task, run.spec.task_options)
+            loaded = load_task(base_of(run).task, base_of(run).task_options)
             documents = loaded.test.sample(count)
             task = {
                 "name": name,

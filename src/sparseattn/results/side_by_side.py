@@ -31,7 +31,7 @@ def together(live: Iterable[Run], tasks: Sequence[str]) -> pd.DataFrame:
         The columns of `results.frames.measurements`, projections under canonical names
         (`results.paper.canonical`), and ``origin``; published tasks first.
     """
-    parts = {label(task): published.measurements([task]) for task in tasks}
+    parts = {label(task): measurements(published.runs([task])) for task in tasks}
     return joined(parts, measurements(live))
 
 

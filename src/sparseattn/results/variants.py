@@ -6,7 +6,7 @@ can be published as a run of the report; so each run here leaves a summary in `F
 its learning curve, and a few quantities (`QUANTITIES`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from sparseattn import paths
-from sparseattn.errors import UserError, validate
+from sparseattn.errors import validate
 from sparseattn.experiments.runs import Run, Spec
 from sparseattn.measures.statistics import mean_interval
 from sparseattn.results import paper
-from sparseattn.results.parquet import read_json, write_json
 from sparseattn.results.published import TOLERANCE
+from sparseattn.results.publishing import merge, read_entries
 
 OURS = "as here"
 PAPERS_RATES = "the paper's rates"
@@ -95,26 +95,11 @@ def record(made: Iterable[tuple[str, Run]], file: Path | None = None) -> int:
         `results.published.TOLERANCE`, or another run holds its place (variant, task,
         encoder, seed).
     """
-    file = _default(file)
-    kept = {_place(entry): entry for entry in _entries(file)}
-    new = 0
-    for name, run in made:
-        entry = _entry(name, run)
-        other = kept.get(_place(entry))
-        if other is None or other["versions"] != entry["versions"]:
-            kept[_place(entry)] = entry
-            new += 1
-        elif (why := _disagreement(other, entry)) is not None:
-            raise UserError(
-                f"Run {entry['key']} ('{name}', {run.label}, seed {run.spec.seed}) is kept in "
-                f"{file} with {why}. If the new one is right, remove that entry there."
-            )
-    if new:
-        write_json(file, {"runs": [kept[place] for place in sorted(kept)]})
-    return new
+    entries = [_entry(name, run) for name, run in made]
+    return merge(_default(file), "runs", entries, _place, _disagreement)
 
 
-def read(file: Path | None = None) -> pd.DataFrame:
+def summaries(file: Path | None = None) -> pd.DataFrame:
     """Return what is kept, one row a run.
 
     Returns
@@ -132,7 +117,7 @@ def read(file: Path | None = None) -> pd.DataFrame:
             "processor": entry["hardware"]["processor"],
             **entry["values"],
         }
-        for entry in _entries(_default(file))
+        for entry in read_entries(_default(file), "runs")
     ]
     columns = ["variant", "key", *_SETTINGS, "trained", "best_epoch", "seconds", "date"]
     frame = pd.DataFrame(rows, columns=[*columns, "processor", *QUANTITIES])
@@ -148,7 +133,7 @@ def curves(file: Path | None = None) -> pd.DataFrame:
             "epoch": epoch,
             "dev_auc": auc,
         }
-        for entry in _entries(_default(file))
+        for entry in read_entries(_default(file), "runs")
         for epoch, auc in enumerate(entry["dev_auc"], start=1)
     ]
     columns = ["variant", "task", "encoder", "seed", "epoch", "dev_auc"]
@@ -161,7 +146,7 @@ def effects(summaries: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     summaries
-        Of `read`.
+        Of `summaries`.
 
     Returns
     -------
@@ -206,7 +191,7 @@ def levels(summaries: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     summaries
-        Of `read`.
+        Of `summaries`.
 
     Returns
     -------
@@ -235,11 +220,7 @@ def _ordered(frame: pd.DataFrame, last: list[str]) -> pd.DataFrame:
     return frame.drop(columns="first").reset_index(drop=True)
 
 
-def _entries(file: Path) -> list[dict[str, Any]]:
-    return list(read_json(file, ["runs"])["runs"]) if file.exists() else []
-
-
-def _place(entry: dict[str, Any]) -> tuple[str, str, str, int]:
+def _place(entry: Mapping[str, Any]) -> tuple[str, str, str, int]:
     spec = entry["spec"]
     return entry["variant"], spec["task"], spec["encoder"], spec["seed"]
 
@@ -258,12 +239,15 @@ def _entry(name: str, run: Run) -> dict[str, Any]:
     }
 
 
-def _disagreement(kept: dict[str, Any], made: dict[str, Any]) -> str | None:
+def _disagreement(kept: Mapping[str, Any], made: Mapping[str, Any]) -> str | None:
     """Say in what two entries of one place differ; None when they agree."""
+    found = None
     if kept["key"] != made["key"]:
-        return f"other settings or data, as run {kept['key']}"
-    for name, value in made["values"].items():
+        found = f"other settings or data, as run {kept['key']}"
+    for name, value in made["values"].items() if found is None else ():
         other = kept["values"][name]
         if abs(value - other) > TOLERANCE * max(abs(value), abs(other)):
-            return f"another {name}: {other:.4g}, now {value:.4g}"
-    return None
+            found = f"another {name}: {other:.4g}, now {value:.4g}"
+            break
+    seed = made["spec"]["seed"]
+    return found and f"Run {made['key']} ('{made['variant']}', seed {seed}): {found}. It"

@@ -103,7 +103,7 @@ def verdicts(measurements: pd.DataFrame, adversaries: pd.DataFrame | None = None
     measurements
         One row for each run and document.
     adversaries
-        One row for each adversary and document (`experiments.adversaries.measurements`), where
+        One row for each adversary and document (`results.frames.measurements`), where
         there are any.
     """
     frames = {

@@ -16,7 +16,7 @@ from scipy.stats import t
 from sparseattn.experiments.adversaries import TRAINED
 from sparseattn.measures.statistics import Interval, compare, correlate, estimate, summarise
 from sparseattn.models.adversary import PRESSURE
-from sparseattn.results import paper, published
+from sparseattn.results import frames, paper, published
 from sparseattn.wording import label, projection_name
 
 TOLERANCE = 0.05
@@ -49,7 +49,7 @@ def replicate(
         One row for each run, with its ``accuracy`` on the whole test split; by default that of
         the published runs.
     adversaries
-        One row for each adversary and document (`experiments.adversaries.measurements`); by
+        One row for each adversary and document (`results.frames.measurements`); by
         default the published ones.
 
     Returns
@@ -72,11 +72,11 @@ def replicate(
       those whose loss it takes use softmax) and at λ_adv = `PRESSURE`.
     """
     if measurements is None:
-        measurements = published.measurements()
+        measurements = frames.measurements(published.runs())
     if ledger is None:
         ledger = published.ledger()
     if adversaries is None:
-        adversaries = published.adversaries()
+        adversaries = frames.measurements(published.adversaries())
     frame = measurements
     if "projection" in frame:
         frame = frame[frame["projection"].isin(_FAMILY)]
