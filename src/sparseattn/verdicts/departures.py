@@ -1,20 +1,23 @@
 """Where this report departs from the paper, or had to choose what the paper does not say.
 
 The settings named are read from the code that uses them. Where data differ, the task itself says
-so (`data.tasks.Task.deviations`). What a departure changes, where it was measured, is in
-`results.variants`.
+so (`data.tasks.Task.deviations`). What a departure changes is measured by `results.variants`, whose
+summaries (`results.variants.summaries`) are the ``measured`` of the functions below.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
 from sparseattn.experiments.specs import Spec
+from sparseattn.measures.statistics import compare
 from sparseattn.models.classifier import Transformer
 from sparseattn.models.training import LEARNING_RATES
-from sparseattn.results import paper, published
-from sparseattn.wording import label, listed
+from sparseattn.results import paper, published, variants
+from sparseattn.verdicts.replication import ACCURACY_TOLERANCE, TOLERANCE
+from sparseattn.wording import label, listed, signed
 
 Part = Literal["training", "classifier", "measures", "statistics"]
 
@@ -50,6 +53,10 @@ class Departure:
 
 NOT_STATED = "Not stated."
 NOT_A_SETTING = "Not measured: the classifier has no such setting."
+NOT_MEASURED = (
+    "Not measured yet on any of these tasks: `sparseattn deviations` trains the variants and keeps "
+    "what they change."
+)
 
 
 def departures() -> tuple[Departure, ...]:
@@ -247,3 +254,161 @@ def _of_measures() -> tuple[Departure, ...]:
             "The other pairings are on the pages over λ.",
         ),
     )  # fmt: skip
+
+
+def of_the_data(tasks: Sequence[str]) -> list[str]:
+    """Return where the data of published tasks differ from the paper's."""
+    return [
+        difference
+        for name, task in published.tasks().items()
+        if name in tasks
+        for difference in task["deviations"] or [f"{label(name)}: no known difference."]
+    ]
+
+
+def counted() -> str:
+    """Say how many departures were measured."""
+    every = departures()
+    tried = sum(bool(departure.variants) for departure in every)
+    unknown = sum(departure.effect.startswith("Not measured") for departure in every)
+    return (
+        f"Of these {len(every)}, {tried} were tried both ways, on the tasks below; the effect of "
+        f"{unknown} is not measured."
+    )
+
+
+def trained(measured: pd.DataFrame) -> pd.DataFrame:
+    """Return what was trained of each variant: settings in words, medians of epochs."""
+    return (
+        measured.groupby("variant", sort=False)
+        .agg(
+            task=("task", lambda names: ", ".join(map(label, names.unique()))),
+            vectors=("vectors", lambda names: ", ".join(names.unique())),
+            rates=("learning_rate", lambda rates: ", ".join(f"{x:g}" for x in rates.unique())),
+            seeds=("seed", "nunique"),
+            epochs=("trained", "median"),
+            kept=("best_epoch", "median"),
+        )
+        .reset_index()
+    )
+
+
+def judged(measured: pd.DataFrame) -> pd.DataFrame:
+    """Return what each variant changes, and whether it is a change.
+
+    Returns
+    -------
+    DataFrame
+        As `results.variants.effects`; the quantity in words (``shown``), its ``tolerance``, the
+        ``verdict`` of `measures.statistics.compare` with no difference; neither for numbers of
+        tokens.
+    """
+    effects = variants.effects(measured)
+    counts = effects["quantity"].str.contains("effective")
+    scores = effects["quantity"].isin(variants.SCORES)
+    tolerance = scores.map({True: ACCURACY_TOLERANCE, False: TOLERANCE}).mask(counts)
+    effects = effects.assign(shown=effects["quantity"].map(variants.QUANTITIES))
+    verdicts = [
+        None if pd.isna(most) else compare(row["low"], row["high"], 0.0, most)
+        for row, most in zip(effects.to_dict("records"), tolerance, strict=True)
+    ]
+    return effects.assign(tolerance=tolerance, verdict=pd.Series(verdicts, effects.index, object))
+
+
+def unfinished(measured: pd.DataFrame) -> str:
+    """Say which runs were still rising in their last epoch."""
+    if measured.empty:
+        return NOT_MEASURED
+    parts = []
+    for (variant, encoder), some in measured.groupby(["variant", "encoder"], sort=False):
+        if rising := int((some["best_epoch"] == some["trained"]).sum()):
+            parts.append(f"{variant}, {label(encoder)}: {rising} of {len(some)} runs")
+    if not parts:
+        return "In every run the best epoch came before the last one."
+    return (
+        f"Still rising in their last epoch: {'; '.join(parts)}. For these, the effect above is one "
+        "of the rate and of too little training together."
+    )
+
+
+def reached(measured: pd.DataFrame) -> pd.DataFrame:
+    """Return the paper's figures under softmax beside ours with each setting.
+
+    Returns
+    -------
+    DataFrame
+        One row a figure and ``variant``: ``item`` of the paper, ``task``, ``encoder``,
+        ``quantity``, the paper's ``value``, our mean over seeds (``here``), and how far that is
+        ``away``.
+    """
+    cell = ["task", "encoder", "quantity"]
+    theirs = pd.concat([paper.table3(), paper.table1(), paper.table6()])
+    softmax = theirs["projection"].isna() | (theirs["projection"] == "softmax")
+    theirs = theirs[softmax & theirs["quantity"].isin(variants.QUANTITIES)]
+    means = measured.groupby(["variant", "task", "encoder"], sort=False)[list(variants.QUANTITIES)]
+    ours = means.mean().melt(ignore_index=False, var_name="quantity", value_name="here")
+    both = theirs[["item", *cell, "value"]].merge(ours.reset_index(), on=cell)
+    return both.assign(away=(both["here"] - both["value"]).abs())
+
+
+def reached_side_by_side(figures: pd.DataFrame) -> pd.DataFrame:
+    """Return `reached` with a column for each variant, the quantities in words (``shown``)."""
+    named = figures.assign(shown=figures["quantity"].map(variants.QUANTITIES))
+    row = ["item", "task", "encoder", "shown", "value"]
+    wide = named.pivot_table(index=row, columns="variant", values="here", sort=False)
+    return wide.reset_index().rename_axis(columns=None)
+
+
+def nearest(figures: pd.DataFrame) -> str:
+    """Say which setting comes closest to the paper's figures, of `reached`."""
+    if figures.empty:
+        return NOT_MEASURED
+    cell = [figures[name] for name in ("task", "encoder", "quantity")]
+    closest = figures["away"] == figures.groupby(cell)["away"].transform("min")
+    marks = closest.groupby(figures["variant"], sort=False).sum()
+    away = figures.groupby("variant", sort=False)["away"].mean()
+    return (
+        f"Nearest to the paper, of {len(reached_side_by_side(figures))} figures: "
+        + "; ".join(f"{name}, {count}" for name, count in marks.items())
+        + ". Mean distance from the paper: "
+        + "; ".join(f"{name}, {gap:.3f}" for name, gap in away.items())
+        + ". None of these is the paper's own setting: its word vectors are not ours, and its "
+        "number of epochs is not known."
+    )
+
+
+def gaps(measured: pd.DataFrame) -> pd.DataFrame:
+    """Return τ-b with hidden states less τ-b with inputs, by gradients (claim 4).
+
+    Returns
+    -------
+    DataFrame
+        One row a ``variant``, ``task`` and ``encoder``: ``mean``, ``min``, ``max`` and ``size``
+        over seeds.
+    """
+    gap = measured["tau_hidden_gradient"] - measured["tau_inputs_gradient"]
+    cell = [measured[name] for name in ("variant", "task", "encoder")]
+    return gap.groupby(cell, sort=False).agg(["mean", "min", "max", "size"]).reset_index()
+
+
+def verdict(effects: pd.DataFrame, gaps: pd.DataFrame) -> str:
+    """Say what the variants change, given `judged` and `gaps`."""
+    if effects.empty:
+        return NOT_MEASURED
+    known = effects.dropna(subset="verdict")
+    counts = {word: int((known["verdict"] == word).sum()) for word in ("same", "undecided")}
+    differing = [
+        f"{row['variant']}, {label(row['task'])}, {label(row['encoder'])}: {row['shown']} "
+        f"{signed(row['difference'], '+.3f')}"
+        for row in known[known["verdict"] == "different"].to_dict("records")
+    ]
+    named = f"Different: {'; '.join(differing)}. " if differing else ""
+    higher = (
+        "Agreement with hidden states is the higher one in every run of every variant."
+        if (gaps["min"] > 0).all()
+        else "Which agreement is the higher one depends on the variant."
+    )
+    return (
+        f"Of {len(known)} comparisons, {counts['same']} say the same, {len(differing)} different, "
+        f"and {counts['undecided']} are undecided with this few seeds. {named}{higher}"
+    )
