@@ -7,10 +7,19 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: book test bench notebooks clean
+# What torch brings for a GPU is not locked: other indexes have other builds of it.
+UNLOCKED := torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas \
+  nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft \
+  nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 \
+  nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
+
+.PHONY: book test bench notebooks lock clean
+
+# Through the environment: a path may hold what make and the shell would take for theirs.
+export PARAMETERS
 
 book: $(VENV)/ready
-	$(BIN)/sparseattn book $(if $(PARAMETERS),--parameters $(PARAMETERS))
+	$(BIN)/sparseattn book $(if $(PARAMETERS),--parameters "$$PARAMETERS")
 
 test: $(VENV)/ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -27,12 +36,27 @@ bench: $(VENV)/ready
 notebooks: $(VENV)/ready
 	$(BIN)/sparseattn pair
 
-$(VENV)/ready: requirements.txt pyproject.toml
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check
+
+$(VENV)/ready: requirements.txt pyproject.toml $(if $(LOCKED),requirements.lock)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or later is needed; try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.txt --editable .
+ifdef LOCKED
+	$(INSTALL) "$$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' requirements.txt)"
+	$(INSTALL) --require-hashes --no-deps --requirement requirements.lock
+	$(INSTALL) --no-deps --editable .
+else
+	$(INSTALL) --requirement requirements.txt --editable .
+endif
 	touch $@
+
+# After a change of requirements.txt; `pip install uv` first.
+lock:
+	{ sed -n '/^#/!q; p' requirements.lock; \
+	  uv pip compile --universal --generate-hashes --python-version 3.11 --no-header --quiet \
+	  $(UNLOCKED:%=--no-emit-package %) requirements.txt; } > requirements.new
+	mv requirements.new requirements.lock
 
 clean:
 	rm -rf _build
