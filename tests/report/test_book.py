@@ -1,8 +1,12 @@
 import json
+import subprocess
 import textwrap
+import threading
+from concurrent.futures import Future
 
 import nbformat
 import pytest
+from filelock import FileLock
 
 from sparseattn.errors import UserError
 from sparseattn.report import book, execution
@@ -54,7 +58,7 @@ def project(tmp_path, monkeypatch):
 
 @pytest.fixture
 def executed(project):
-    return execution.execute("01-page", {"lams": [0.5]}, project / "out.ipynb")
+    return execution.execute("01-page", {"lams": [0.5]}, project / "out {x}" / "out.ipynb")
 
 
 def test_execution_uses_the_parameters_and_records_its_origin(executed):
@@ -185,3 +189,145 @@ def test_what_is_none_is_refused_by_name(name, value, hint):
         book.address({name: value})
     assert value in str(refused.value)
     assert hint in str(refused.value)
+
+
+# --- the whole book: what it executes in which order, and what it never removes ---
+
+
+class Here:
+    """Runs jobs at once, in this process."""
+
+    def __init__(self, *_):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, work, *given):
+        job = Future()
+        job.set_result(work(*given))
+        return job
+
+
+@pytest.fixture
+def built(project, monkeypatch):
+    """A project whose notebooks and pages are made in no time; tells what was executed."""
+    (project / "notebooks" / "00-runs.py").write_text("from sparseattn.report import ledger\n")
+    (project / "_config.yml").write_text("title: t\n")
+    (project / "_toc.yml").touch()
+    (project / "book" / "page.md").write_text("# A page\n")
+    (project / "book" / "page.md").chmod(0o444)
+    done = []
+
+    def execute(notebook, values, output):
+        done.append(notebook)
+        modules = ["report/ledger.py"] if notebook == "00-runs" else []
+        origin = {
+            "parameters": dict(values),
+            "modules": modules,
+            "inputs": execution._inputs(notebook, values, modules),
+        }
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps({"metadata": {"sparseattn": origin}, "cells": []}))
+        return output
+
+    def jupyter_book(command, **_):
+        pages = project / "_build" / "pages" / "_build" / "html"
+        (pages / "notebooks").mkdir(parents=True)
+        for page in ("index.html", "notebooks/01-page.html"):
+            (pages / page).write_text((project / "book" / "page.md").read_text())
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(book, "execute", execute)
+    monkeypatch.setattr(book, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(book.subprocess, "run", jupyter_book)
+    for name in ("write_scripts", "write_card"):
+        monkeypatch.setattr(f"sparseattn.charts.figure.{name}", lambda *_: None)
+    return done
+
+
+def edit(project, text="# Edited\n"):
+    page = project / "book" / "page.md"
+    page.chmod(0o644)
+    page.write_text(text)
+
+
+def test_pages_that_read_others_come_last_and_each_is_counted(project, built, capsys):
+    page = book.build()
+    assert page == project / "_build" / "html" / "index.html"
+    assert page.is_file()
+    assert built == ["01-page", "00-runs"]
+    told = capsys.readouterr().out
+    assert "1 of 2  01-page: 0 s" in told
+    assert "2 of 2  00-runs: 0 s" in told
+    assert book.build() == page
+    assert built == ["01-page", "00-runs"]
+    told = capsys.readouterr().out
+    assert "1 of 2  01-page: unchanged\n 2 of 2  00-runs: unchanged\nbook: unchanged\n" in told
+
+
+def test_a_folder_that_is_no_book_is_left_alone(project, built, tmp_path, monkeypatch):
+    folder = tmp_path / "site"
+    (folder / "thesis").mkdir(parents=True)
+    (folder / "thesis" / "notes.txt").write_text("my only copy")
+    monkeypatch.chdir(folder)
+    file = tmp_path / "file"
+    file.write_text("precious")
+    for output in (folder, ".", file, file / "below"):
+        with pytest.raises(UserError, match=r"no build made|Cannot write the folder"):
+            book.build(output=book.Path(output))
+    assert built == []  # it is known before anything runs
+    assert (folder / "thesis" / "notes.txt").read_text() == "my only copy"
+    assert file.read_text() == "precious"
+
+
+def test_what_others_put_into_a_book_stays(project, built, tmp_path):
+    page = book.build(output=tmp_path / "site {a}")
+    (page.parent / "CNAME").write_text("example.org")
+    edit(project)
+    (page.parent / "notebooks" / "gone.html").write_text("theirs")
+    assert book.build(output=page.parent) == page
+    assert page.read_text() == "# Edited\n"
+    assert (page.parent / "CNAME").read_text() == "example.org"
+    assert (page.parent / "notebooks" / "gone.html").read_text() == "theirs"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["project", "site {a}"]
+
+
+def test_a_failed_build_leaves_the_earlier_book(project, built, monkeypatch):
+    page = book.build()
+    before = page.read_text()
+    edit(project)
+    failed = subprocess.CompletedProcess([], 1, "", "WARNING")
+    monkeypatch.setattr(book.subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(RuntimeError, match="WARNING"):
+        book.build()
+    assert page.read_text() == before
+
+
+def test_a_second_build_waits_for_the_first(project, built, monkeypatch):
+    waits = threading.Event()
+    monkeypatch.setattr("builtins.print", lambda text, **_: "waiting" in text and waits.set())
+    (project / "_build").mkdir()
+    with FileLock(project / "_build" / ".lock"):
+        other = threading.Thread(target=book.build)
+        other.start()
+        assert waits.wait(30)
+        assert built == []
+    other.join(30)
+    assert built == ["01-page", "00-runs"]
+
+
+def test_a_source_that_cannot_be_written_is_copied_writable(project, built):
+    book.build()
+    assert (project / "_build" / "source" / "page.md").stat().st_mode & 0o200
+
+
+def test_an_output_that_cannot_be_written_is_known_first(project, monkeypatch):
+    monkeypatch.setattr("papermill.execute_notebook", None)
+    (project / "file").touch()
+    for output in (project, project / "file" / "out.ipynb", project / "/proc/nope/out.ipynb"):
+        with pytest.raises(UserError, match=r"Cannot write '.*'"):
+            book.run("01-page", {}, output)
