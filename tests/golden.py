@@ -12,8 +12,9 @@ import torch
 
 from sparseattn.attribution.importance import IMPORTANCE_VERSION
 from sparseattn.attribution.influence import INFLUENCE_VERSION, influence, jacobian_influence
-from sparseattn.data.tasks import BEGIN, END, Documents, Task, load_task
+from sparseattn.data.tasks import Documents, Task, load_task
 from sparseattn.data.vectors import VECTORS_VERSION, train_vectors
+from sparseattn.data.words import BEGIN, END
 from sparseattn.experiments.observation import OBSERVATION_VERSION, observe, reproducible
 from sparseattn.models.adversary import ADVERSARY_VERSIONS, AdversarySettings, diverge, respond
 from sparseattn.models.classifier import Classifier, ModelSettings

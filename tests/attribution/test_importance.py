@@ -15,7 +15,7 @@ from sparseattn.attribution.importance import (
 )
 from sparseattn.attribution.lstm import BLOCK
 from sparseattn.attribution.transformer import LONG
-from sparseattn.data.tasks import BEGIN, END
+from sparseattn.data.words import BEGIN, END
 from sparseattn.errors import UserError
 from sparseattn.models.classifier import Classifier, ModelSettings, collate
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sparseattn.attribution.influence import influence, jacobian_influence
-from sparseattn.data.tasks import BEGIN, END, PAD
+from sparseattn.data.words import BEGIN, END, PAD
 from sparseattn.models.classifier import Classifier, ModelSettings, collate
 
 WORDS = 40

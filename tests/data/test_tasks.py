@@ -11,8 +11,16 @@ import torch
 
 from sparseattn.data import corpora
 from sparseattn.data.preparation import digest, prepare_paper
-from sparseattn.data.tasks import BEGIN, END, UNKNOWN, Documents, check_task, imdb_texts, load_task
-from sparseattn.data.words import imdb_words, newsgroups_words, plain_words, sst_words
+from sparseattn.data.tasks import Documents, check_task, imdb_texts, load_task
+from sparseattn.data.words import (
+    BEGIN,
+    END,
+    UNKNOWN,
+    imdb_words,
+    newsgroups_words,
+    plain_words,
+    sst_words,
+)
 from sparseattn.errors import UserError
 
 SMALL = {"documents": [40, 10, 10], "context": True}

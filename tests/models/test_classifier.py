@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from sparseattn.data.tasks import BEGIN, END, PAD
+from sparseattn.data.words import BEGIN, END, PAD
 from sparseattn.errors import UserError, validate
 from sparseattn.models.classifier import BiLSTM, Classifier, ModelSettings, Transformer, collate
 

@@ -7,7 +7,7 @@ import tiny
 import torch
 from scipy.stats import kendalltau
 
-from sparseattn.data.tasks import BEGIN, END
+from sparseattn.data.words import BEGIN, END
 from sparseattn.errors import UserError
 from sparseattn.experiments.runs import Store
 from sparseattn.models.classifier import Classifier, ModelSettings, collate

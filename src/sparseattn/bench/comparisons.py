@@ -15,7 +15,8 @@ from torch import Tensor
 from sparseattn.attribution.importance import logits_without_each
 from sparseattn.attribution.influence import influence, jacobian_influence
 from sparseattn.bench import peers
-from sparseattn.data.tasks import BEGIN, END, Documents, Task
+from sparseattn.data.tasks import Documents, Task
+from sparseattn.data.words import BEGIN, END
 from sparseattn.measures.kendall import kendall_tau
 from sparseattn.models.classifier import Classifier, ModelSettings, collate
 from sparseattn.models.training import TrainingSettings, fit

@@ -26,23 +26,12 @@ Columns = dict[str, list[Any]]
 class Source:
     """Where a corpus lies: its files in the local folder, and its place on the hub.
 
-    Parameters
-    ----------
-    files
-        Split → file, relative to the folder.
-    prepared
-        A file that, where present, is preferred to ``files`` (its column ``exp_split`` names the
-        split and its texts need no more preparation), or None.
-    hub
-        The hub's name of the data set.
-    revision
-        The hub's commit, or None where only the sizes below guard against a change.
-    hub_splits
-        Split → the hub's name of it.
-    groups
-        For data sets with more classes: (column, class of label 0, class of label 1).
-    sizes
-        Split → the number of texts with label 0 and 1.
+    ``files``: split → file in the folder; ``prepared`` is preferred to them where present (its
+    column ``exp_split`` names the split, and its texts need no more preparation). ``hub``: the data
+    set there; ``revision``: its commit, None where only the sizes guard against a change;
+    ``hub_splits``: split → the hub's name of it. ``groups``, of data sets with more classes:
+    (column, class of label 0, class of label 1). ``sizes``: split → the number of texts with label
+    0 and 1.
     """
 
     files: Mapping[str, str]
@@ -93,20 +82,7 @@ class Corpus:
 def read_corpus(name: str) -> Corpus:
     """Read one of the paper's data sets, from the local folder if one is named, else from the hub.
 
-    Parameters
-    ----------
-    name
-        ``sst``, ``newsgroups`` or ``imdb``.
-
-    Returns
-    -------
-    Corpus
-        Its texts, by the source's own splits.
-
-    Raises
-    ------
-    UserError
-        When the data are not to be had, with how to get them.
+    A UserError says how to get the data where they are not to be had.
     """
     source, folder = SOURCES[name], find_folder(name)
     notes: tuple[str, ...] = ()
@@ -130,22 +106,9 @@ def read_corpus(name: str) -> Corpus:
 
 
 def find_folder(name: str) -> Path | None:
-    """Return the local folder of real data, or None when none is named.
+    """Return the local folder of real data in ``SPARSEATTN_DATA``, or None when none is named.
 
-    Parameters
-    ----------
-    name
-        The data set that will be read from it.
-
-    Returns
-    -------
-    Path or None
-        The folder in the environment's ``SPARSEATTN_DATA``.
-
-    Raises
-    ------
-    UserError
-        When the variable names no folder, or one that lacks the data set's files.
+    A UserError when it is no folder, or lacks the files of the data set that will be read.
     """
     value, source = os.environ.get(FOLDER_VARIABLE), SOURCES[name]
     if not value:
@@ -169,22 +132,8 @@ def find_folder(name: str) -> Path | None:
 def read_hub(name: str, source: Source) -> dict[str, Rows]:
     """Download a data set from the hub (once; later calls find it in the hub's own cache).
 
-    Parameters
-    ----------
-    name
-        The task's name, for messages.
-    source
-        Where on the hub; ``source.hub`` may also be a local directory of the same form.
-
-    Returns
-    -------
-    dict
-        Split → texts and labels.
-
-    Raises
-    ------
-    UserError
-        When the hub cannot be reached and the data set is not in the cache either.
+    `name` is for messages; ``source.hub`` may also be a local directory of the same form. A
+    UserError when the hub cannot be reached and the data set is not in the cache either.
     """
     from datasets import load_dataset
 
@@ -209,13 +158,10 @@ def read_hub(name: str, source: Source) -> dict[str, Rows]:
 
 
 def _read_prepared(path: Path) -> dict[str, Rows]:
-    columns = read_local(
-        "csv", {"train": path}, ("text", "label", "exp_split"), keep_default_na=False
-    )["train"]
+    needed = ("text", "label", "exp_split")
+    columns = read_local("csv", {"train": path}, needed, keep_default_na=False)["train"]
     rows: dict[str, Rows] = {"train": [], "dev": [], "test": []}
-    for text, label, split in zip(
-        columns["text"], columns["label"], columns["exp_split"], strict=True
-    ):
+    for text, label, split in zip(*map(columns.__getitem__, needed), strict=True):
         rows[split].append((text, label))
     return rows
 
@@ -225,26 +171,9 @@ def read_local(
 ) -> dict[str, Columns]:
     """Read whole files through ``datasets``; nothing of them stays behind in any cache.
 
-    Parameters
-    ----------
-    kind
-        Their form; ``json`` is JSON Lines or one array of objects.
-    files
-        Split → file.
-    needed
-        Columns they must have.
-    **settings
-        For the reader of that form.
-
-    Returns
-    -------
-    dict
-        Split → column → values.
-
-    Raises
-    ------
-    UserError
-        When a file is not of that form, or lacks a column.
+    `kind` ``json`` is JSON Lines or one array of objects; `files` are split → file; `needed`
+    columns they must have; `settings` are the reader's. Returns split → column → values; a
+    UserError when a file is not of that form, or lacks a column.
     """
     from datasets import DownloadConfig, load_dataset
     from datasets.exceptions import DatasetGenerationError

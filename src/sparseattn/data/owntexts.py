@@ -5,7 +5,7 @@ import gzip
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from sparseattn.data.corpora import Kind, Rows, read_local
 from sparseattn.errors import UserError, nearest
@@ -22,25 +22,11 @@ class OwnTexts:
 
 
 def read_own(path: Path, text_column: str, label_column: str) -> OwnTexts:
-    """Read the user's file of texts with two classes.
+    """Read the user's file of texts with two classes, empty texts too.
 
-    Parameters
-    ----------
-    path
-        A ``.csv``, ``.jsonl`` or ``.json`` file, possibly with ``.gz`` behind, in UTF-8.
-    text_column, label_column
-        Names of the two columns (keys, in JSON). Labels may be any two values; in sorted order
-        (as numbers, when both are) they become 0 and 1.
-
-    Returns
-    -------
-    OwnTexts
-        All rows, empty texts too.
-
-    Raises
-    ------
-    UserError
-        For each thing that may be wrong with such a file.
+    The file is ``.csv``, ``.jsonl`` or ``.json``, possibly with ``.gz`` behind, in UTF-8. Labels
+    may be any two values; in sorted order (as numbers, when both are) they become 0 and 1. A
+    UserError for each thing that may be wrong with such a file.
     """
     check_own(path)
     header = _check_encoding(path)
@@ -77,29 +63,12 @@ def read_own(path: Path, text_column: str, label_column: str) -> OwnTexts:
 
 
 def is_own(name: str) -> bool:
-    """Return whether a task's name is the path of a file of texts.
-
-    Parameters
-    ----------
-    name
-        What was given as the task.
-
-    Returns
-    -------
-    bool
-        True for names ending in ``.csv``, ``.jsonl`` or ``.json``, with or without ``.gz``.
-    """
+    """Return whether a task's name is the path of a file of texts: one of `FILE_KINDS`, or .gz."""
     return name.lower().removesuffix(".gz").endswith(FILE_KINDS)
 
 
 def check_own(path: Path) -> None:
-    """Raise a UserError unless the path is a file that is not empty.
-
-    Parameters
-    ----------
-    path
-        The user's file of texts.
-    """
+    """Raise a UserError unless the path is a file that is not empty."""
     if not path.is_file():
         folder = path.parent.iterdir() if path.parent.is_dir() else ()
         others = [other.name for other in folder if other.is_file() and is_own(other.name)]
@@ -110,19 +79,15 @@ def check_own(path: Path) -> None:
 
 def _check_encoding(path: Path) -> str:
     """Return the first line of a file, after checking that all of it is UTF-8."""
-    lines, position = 0, 0
-    header = ""
+    raw = path.read_bytes()
     try:
-        with cast(IO[bytes], (gzip.open if path.suffix == ".gz" else open)(path, "rb")) as file:
-            for raw in file:
-                lines += 1
-                line = raw.decode("utf-8")
-                header = header or line
-                position += len(raw)
+        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        header = raw.decode("utf-8").partition("\n")[0]
     except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
         raise UserError(
-            f"{path.name} is not UTF-8: byte {position + error.start}, in line {lines}, cannot be "
-            "read. Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8') and try again."
+            f"{path.name} is not UTF-8: byte {error.start}, in line {line}, cannot be read. "
+            "Save the file as UTF-8 (in a spreadsheet: 'CSV UTF-8') and try again."
         ) from error
     except (gzip.BadGzipFile, EOFError) as error:
         raise UserError(f"{path.name} ends in .gz but is not a whole gzip file: {error}") from error

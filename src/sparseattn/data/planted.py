@@ -17,6 +17,7 @@ POSITIVE = ("good", "great", "fine", "lovely", "superb", "charming")
 NEGATIVE = ("bad", "awful", "dull", "poor", "dreadful", "clumsy")
 AFFIRMERS = ("very", "truly", "quite")
 NEGATORS = ("not", "never", "hardly")
+_CUES, _MODIFIERS = (NEGATIVE, POSITIVE), (NEGATORS, AFFIRMERS)
 _DISTRACTORS = "early late northern southern wooden square local foreign annual daily red blue"
 DISTRACTORS = tuple(_DISTRACTORS.split())
 _FILLER = """the a of and in on with from it this that they we was is has had saw table river letter
@@ -32,22 +33,11 @@ SPLITS = ("train", "dev", "test")
 class PlantedOptions(BaseModel):
     """Settings of the planted task.
 
-    Parameters
-    ----------
-    length
-        Fewest and most tokens of a document.
-    cues
-        Cues in each document; the label is their majority, which is never a tie.
-    distractors
-        Distractors in each document.
-    noise
-        Share of labels flipped, in all splits: no classifier is right more often than 1 − noise.
-    context
-        Whether a cue's polarity is set by the modifier before it.
-    documents
-        Documents to train on, to choose the epoch by, and to test on.
-    seed
-        Seed of the documents; more documents extend the same ones.
+    ``length``: fewest and most tokens of a document. ``cues`` in each document, whose majority,
+    never a tie, is the label; ``distractors`` in each. ``noise``: share of labels flipped, in all
+    splits, so that no classifier is right more often than 1 − noise. ``context``: whether a cue's
+    polarity is set by the modifier before it. ``documents``: to train on, to choose the epoch by,
+    and to test on; more of them extend the same ones. ``seed`` of the documents.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -89,17 +79,9 @@ class PlantedDocument(NamedTuple):
 
 
 def generate(options: PlantedOptions) -> dict[str, list[PlantedDocument]]:
-    """Generate the documents of each split, the two classes in equal parts (before noise).
+    """Generate the documents of ``train``, ``dev`` and ``test``, half of each class (before noise).
 
-    Parameters
-    ----------
-    options
-        Settings; equal settings give equal documents on every machine.
-
-    Returns
-    -------
-    dict
-        ``train``, ``dev`` and ``test`` → documents.
+    Equal settings give equal documents on every machine.
     """
     return {
         split: [
@@ -119,15 +101,16 @@ def _document(label: int, options: PlantedOptions, random: Random) -> PlantedDoc
     blocks: list[list[tuple[str, bool]]] = []  # words that stay together, each with "decisive?"
     for polarity in polarities:
         if not options.context:
-            blocks.append([(_cue(polarity, random), True)])
+            blocks.append([(random.choice(_CUES[polarity]), True)])
             continue
         # The cue's own polarity is a fair coin, so it says nothing without its modifier …
         affirmed = random.random() < 0.5
         own = polarity if affirmed else 1 - polarity
-        blocks.append([(_modifier(affirmed, random), True), (_cue(own, random), True)])
+        modifier, cue = random.choice(_MODIFIERS[affirmed]), random.choice(_CUES[own])
+        blocks.append([(modifier, True), (cue, True)])
         # … and the opposite modifier elsewhere makes the count of modifiers say nothing either.
         host = hosts.pop() if hosts else random.choice(FILLER)
-        blocks.append([(_modifier(not affirmed, random), False), (host, False)])
+        blocks.append([(random.choice(_MODIFIERS[not affirmed]), False), (host, False)])
     blocks += [[(host, False)] for host in hosts]
 
     length = random.randint(*options.length)
@@ -138,11 +121,3 @@ def _document(label: int, options: PlantedOptions, random: Random) -> PlantedDoc
     words, evidence = zip(*(pair for block in blocks for pair in block), strict=True)
     flipped = random.random() < options.noise
     return PlantedDocument(words, 1 - label if flipped else label, evidence)
-
-
-def _cue(polarity: int, random: Random) -> str:
-    return random.choice(POSITIVE if polarity else NEGATIVE)
-
-
-def _modifier(affirmed: bool, random: Random) -> str:
-    return random.choice(AFFIRMERS if affirmed else NEGATORS)

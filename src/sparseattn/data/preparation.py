@@ -23,14 +23,8 @@ _FEWEST = 10  # distinct texts of each class of a user's file
 class FileOptions(BaseModel):
     """Settings of a task made from the user's file.
 
-    Parameters
-    ----------
-    text_column, label_column
-        Names of the columns.
-    min_count
-        Words in fewer training texts become unknown.
-    max_length
-        Longer texts are cut to this many tokens.
+    Names of its two columns; words in fewer than ``min_count`` training texts become unknown;
+    longer texts are cut to ``max_length`` tokens.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -110,20 +104,7 @@ class _Lexicon(dict[str, int]):
 
 
 def prepare_paper(name: str, corpus: Corpus) -> Prepared:
-    """Prepare one of the paper's data sets.
-
-    Parameters
-    ----------
-    name
-        ``sst``, ``newsgroups`` or ``imdb``.
-    corpus
-        Its texts.
-
-    Returns
-    -------
-    Prepared
-        Train, dev and test.
-    """
+    """Prepare the texts of ``sst``, ``newsgroups`` or ``imdb``."""
     return {"sst": _sst, "newsgroups": _newsgroups, "imdb": _imdb}[name](corpus)
 
 
@@ -203,10 +184,7 @@ def _prepared(
     final: Array,
     deviations: Iterable[str],
 ) -> Prepared:
-    finished = {
-        split: replace(texts, ids=[final[ids] for ids in texts.ids])
-        for split, texts in splits.items()
-    }
+    finished = {k: replace(one, ids=[final[ids] for ids in one.ids]) for k, one in splits.items()}
     return Prepared(finished, vocabulary, tuple(deviations))
 
 
@@ -248,25 +226,9 @@ def _leak_note(name: str, dropped: Mapping[str, int]) -> list[str]:
 def prepare_own(path: Path, options: FileOptions) -> Prepared:
     """Prepare the user's file: 64 % train, 16 % dev, 20 % test of each class.
 
-    Equal texts (once split into words) always share a part.
-
-    Parameters
-    ----------
-    path
-        The file.
-    options
-        Columns and limits.
-
-    Returns
-    -------
-    Prepared
-        Train, dev and test; the deviations say what became of the labels, and of empty and long
-        texts.
-
-    Raises
-    ------
-    UserError
-        When the file is not as it must be, or has too few texts.
+    Equal texts (once split into words) always share a part. The deviations say what became of the
+    labels, and of empty and long texts. A UserError when the file is not as it must be, or has too
+    few texts.
     """
     own = read_own(path, options.text_column, options.label_column)
     lexicon = _Lexicon()

@@ -9,19 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from sparseattn.data import planted
 from sparseattn.data.corpora import SOURCES, find_folder, read_corpus
 from sparseattn.data.owntexts import FILE_KINDS, check_own, is_own
 from sparseattn.data.preparation import FileOptions, Prepared, digest, prepare_own, prepare_paper
-from sparseattn.data.words import BEGIN, END, MARKERS, PAD, UNKNOWN, splitter
+from sparseattn.data.words import BEGIN, END, MARKERS, UNKNOWN, splitter
 from sparseattn.errors import UserError, nearest, validate
-
-__all__ = [
-    "BEGIN", "END", "PAD", "UNKNOWN", "Documents", "Task", "check_task", "imdb_texts", "load_task",
-]  # fmt: skip
 
 NAMES = ("planted", *SOURCES)
 
@@ -30,16 +25,9 @@ NAMES = ("planted", *SOURCES)
 class Documents:
     """Documents of one split.
 
-    Parameters
-    ----------
-    ids
-        For each document the ids of BEGIN, its n words, and END.
-    labels
-        0 or 1.
-    keys
-        What identifies each document, unique within the split.
-    evidence
-        For each document which of its n words truly decide the label, where that is known.
+    ``ids``: of each document those of BEGIN, its n words, and END; ``labels`` 0 or 1; ``keys``,
+    unique within the split; ``evidence``: which of the n words truly decide the label, where that
+    is known.
     """
 
     ids: tuple[Int64[Tensor, " _"], ...]
@@ -78,18 +66,9 @@ class Documents:
 class Task:
     """A binary text classification task.
 
-    Parameters
-    ----------
-    name
-        Its name, or the user's file's.
-    train, dev, test
-        Documents to train on, to choose the epoch by, and to report on.
-    vocabulary
-        ``vocabulary[id]`` is the word.
-    deviations
-        Sentences saying where the task departs from the paper's, and why.
-    fingerprint
-        SHA-256 (hexadecimal) of all ids, labels, keys, evidence and words.
+    ``train``, ``dev`` and ``test`` are to train on, to choose the epoch by, and to report on;
+    ``vocabulary[id]`` is the word; ``deviations`` say where the task departs from the paper's, and
+    why; ``fingerprint`` is the SHA-256 (hexadecimal) of all ids, labels, keys, evidence and words.
     """
 
     name: str
@@ -130,30 +109,13 @@ class Task:
         return {"train": self.train, "dev": self.dev, "test": self.test}
 
 
-class PaperOptions(BaseModel):
-    """The paper's tasks take no options: their preparation is fixed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
 def check_task(
     name: str, options: Mapping[str, object] | None = None, available: bool = True
 ) -> None:
-    """Check a task's name and options without loading it.
+    """Check a task's name and options (see `load_task`) without loading it.
 
-    Parameters
-    ----------
-    name
-        ``planted``, ``sst``, ``newsgroups``, ``imdb``, or the path of a file of texts.
-    options
-        Settings of the planted task (`planted.PlantedOptions`) or of a file (`FileOptions`).
-    available
-        Whether to check, too, that the file or the local folder of data is there.
-
-    Raises
-    ------
-    UserError
-        For an unknown name or option, an impossible value, or a missing file or folder.
+    `available` checks, too, that the file or the local folder of data is there. A UserError for an
+    unknown name or option, an impossible value, or a missing file or folder.
     """
     _options(name, options)
     if available and is_own(name):
@@ -163,7 +125,7 @@ def check_task(
 
 
 def load_task(name: str, options: Mapping[str, object] | None = None) -> Task:
-    """Load a task.
+    """Load a task: equal for equal data, whatever the machine, the order of rows, folder or hub.
 
     Parameters
     ----------
@@ -172,12 +134,7 @@ def load_task(name: str, options: Mapping[str, object] | None = None) -> Task:
         environment's ``SPARSEATTN_DATA``, else from the Hugging Face hub), or the path of a
         ``.csv``, ``.jsonl`` or ``.json`` file (with or without ``.gz``).
     options
-        See `check_task`.
-
-    Returns
-    -------
-    Task
-        Equal for equal data, whatever the machine, the order of rows, folder or hub.
+        Settings of the planted task (`planted.PlantedOptions`) or of a file (`FileOptions`).
 
     Raises
     ------
@@ -194,22 +151,10 @@ def load_task(name: str, options: Mapping[str, object] | None = None) -> Task:
 
 
 def imdb_texts(task: Task) -> list[Int64[Tensor, " _"]]:
-    """Return IMDb's training texts in the words of another task, to train word vectors on.
+    """Return IMDb's 25,000 training texts as word ids of another task, to train word vectors on.
 
-    Parameters
-    ----------
-    task
-        The task whose vocabulary, and way to split texts, to use.
-
-    Returns
-    -------
-    list of tensors
-        25,000 arrays of word ids, without markers; other words are UNKNOWN.
-
-    Raises
-    ------
-    UserError
-        When IMDb is not to be had.
+    They are split as that task's texts are, without markers; words it does not know are UNKNOWN. A
+    UserError when IMDb is not to be had.
     """
     split, known = splitter(task.name), {word: i for i, word in enumerate(task.vocabulary)}
     return [
@@ -220,7 +165,8 @@ def imdb_texts(task: Task) -> list[Int64[Tensor, " _"]]:
 
 def _options(
     name: str, options: Mapping[str, object] | None
-) -> planted.PlantedOptions | FileOptions | PaperOptions:
+) -> planted.PlantedOptions | FileOptions | None:
+    """Check a task's name and return its options; the paper's tasks have none."""
     options = options or {}
     if name == "planted":
         return validate(planted.PlantedOptions, options)
@@ -232,7 +178,7 @@ def _options(
                 f"Task '{name}' takes no options, but was given {', '.join(map(repr, options))}: "
                 "its preparation follows the paper's."
             )
-        return PaperOptions()
+        return None
     raise UserError(
         f"There is no task '{name}'.{nearest(name, NAMES)} Known: {', '.join(NAMES)}, "
         f"or the path of a {', '.join(FILE_KINDS)} file (with or without .gz)."
@@ -240,7 +186,7 @@ def _options(
 
 
 def _task(name: str, prepared: Prepared) -> Task:
-    splits = {
+    splits: dict[str, Any] = {
         split: Documents(
             tuple(torch.from_numpy(np.concatenate(([BEGIN], ids, [END]))) for ids in texts.ids),
             torch.tensor(texts.labels, dtype=torch.float32),
@@ -248,14 +194,7 @@ def _task(name: str, prepared: Prepared) -> Task:
         )
         for split, texts in prepared.splits.items()
     }
-    return Task(
-        name,
-        splits["train"],
-        splits["dev"],
-        splits["test"],
-        prepared.vocabulary,
-        prepared.deviations,
-    )
+    return Task(name, **splits, vocabulary=prepared.vocabulary, deviations=prepared.deviations)
 
 
 def _planted_task(options: planted.PlantedOptions) -> Task:
@@ -292,7 +231,7 @@ def _fingerprint(task: Task) -> str:
 
     add("\n".join(task.vocabulary).encode("utf-8", "surrogatepass"))
     for documents in task.splits().values():
-        lengths = np.array([len(ids) for ids in documents.ids])
+        lengths = documents.lengths + 2  # markers included
         add(lengths.astype("<i8").tobytes(), "\n".join(documents.keys).encode())
         add(torch.cat(documents.ids).numpy().astype("<i8").tobytes())
         add(documents.labels.numpy().astype("<f4").tobytes())

@@ -42,29 +42,13 @@ Matrix = Any  # scipy.sparse, which has no types
 def initial_vectors(
     kind: str, task: Task, size: int, seed: int = 0
 ) -> Float32[Tensor, "words size"] | None:
-    """Return the vectors a classifier's embedding starts from.
+    """Return the vectors a classifier's embedding starts from, one row a word, or None.
 
-    Parameters
-    ----------
-    kind
-        ``random`` (None is returned: the classifier draws its own), ``task`` (trained on the
-        task's training texts), ``imdb`` (on IMDb's), or the path of a file of vectors.
-    task
-        Whose words need vectors.
-    size
-        Entries of a vector.
-    seed
-        Seed of the decomposition, and of the words that get no vector.
-
-    Returns
-    -------
-    Tensor or None
-        One row a word; see `train_vectors` and `load_vectors`.
-
-    Raises
-    ------
-    UserError
-        For an unknown kind, an unusable file, or when IMDb is not to be had.
+    `kind` is ``random`` (None: the classifier draws its own), ``task`` (trained on the task's
+    training texts), ``imdb`` (on IMDb's), or the path of a file of vectors, see `train_vectors` and
+    `load_vectors`; `size` the entries of a vector; `seed` that of the decomposition, and of the
+    words that get no vector. A UserError for an unknown kind, an unusable file, or when IMDb is not
+    to be had.
     """
     check_vectors(kind)
     if kind == "random":
@@ -79,27 +63,10 @@ def initial_vectors(
 def kept_vectors(
     folder: Path, kind: str, task: Task, size: int, seed: int = 0
 ) -> Float32[Tensor, "words size"] | None:
-    """Return `initial_vectors`, made once for all runs that share a folder.
+    """Return `initial_vectors`, to the same bits, made once for all runs that share a folder.
 
-    Parameters
-    ----------
-    folder
-        Where vectors trained on texts are kept; made when first needed. A damaged file is made
-        anew; processes that want the same vectors wait for the first.
-    kind, task, size, seed
-        See `initial_vectors`.
-
-    Returns
-    -------
-    Tensor or None
-        The same bits as `initial_vectors`.
-
-    Raises
-    ------
-    UserError
-        As `initial_vectors`.
-    OSError
-        When the folder cannot be written.
+    The folder is made when first needed; a damaged file in it is made anew; processes that want the
+    same vectors wait for the first. An OSError when it cannot be written.
     """
     if kind not in ("task", "imdb"):
         return initial_vectors(kind, task, size, seed)
@@ -123,15 +90,7 @@ def kept_vectors(
 
 
 def check_vectors(kind: str, available: bool = True) -> None:
-    """Raise a UserError unless the kind is one that `initial_vectors` knows.
-
-    Parameters
-    ----------
-    kind
-        What was given.
-    available
-        Whether to check, too, that the file is there.
-    """
+    """Raise a UserError unless `initial_vectors` knows the kind, and its file is `available`."""
     kinds = ("random", "task", "imdb")
     if kind in kinds:
         return
@@ -152,31 +111,13 @@ def check_vectors(kind: str, available: bool = True) -> None:
 def load_vectors(
     path: Path, vocabulary: Sequence[str], size: int, seed: int = 0
 ) -> Float32[Tensor, "words size"]:
-    """Read the vectors of a vocabulary from a word2vec or fastText text file.
+    """Read the vectors of a vocabulary, four markers first, from a word2vec or fastText text file.
 
-    Parameters
-    ----------
-    path
-        One word a line with its numbers, separated by spaces; a first line with the number of
-        words and of entries may be there or not.
-    vocabulary
-        The words, the four markers first.
-    size
-        Entries of a vector.
-    seed
-        Seed of the words that the file does not have.
-
-    Returns
-    -------
-    Tensor
-        One row a word, PAD's zero. All vectors of the file are scaled by one number, so that the
-        root mean square of their entries is `SCALE`; words it lacks are drawn from N(0, SCALE²).
-
-    Raises
-    ------
-    UserError
-        When the file is missing, has vectors of another size, is not of this form, or has none of
-        the words.
+    One word a line with its `size` numbers, separated by spaces; a first line with the number of
+    words and of entries may be there or not. All vectors of the file are scaled by one number, so
+    that the root mean square of their entries is `SCALE`; words it lacks are drawn from N(0,
+    SCALE²) by `seed`; PAD's is zero. A UserError when the file is missing, has vectors of another
+    size, is not of this form, or has none of the words.
     """
     check_vectors(str(path))
     rows = {word: i for i, word in enumerate(vocabulary) if i >= len(MARKERS)}
@@ -292,21 +233,10 @@ def train_vectors(
 def cooccurrences(
     documents_ids: Sequence[Int64[Tensor, " _"]], words: int, window: int = 5
 ) -> Matrix:
-    """Count how often two words stand within a window of one another.
+    """Count how often two words stand at most `window` positions apart: sparse, (words, words).
 
-    Parameters
-    ----------
-    documents_ids
-        Word ids of each text. Markers and unknown words keep their place but are not counted.
-    words
-        Size of the vocabulary.
-    window
-        Largest distance counted, in positions.
-
-    Returns
-    -------
-    scipy.sparse.csr_array
-        Symmetric counts, (words, words); a word next to itself counts twice.
+    Symmetric; a word next to itself counts twice. Markers and unknown words keep their place but
+    are not counted.
     """
     from scipy.sparse import coo_array, csr_array
 
@@ -324,17 +254,10 @@ def cooccurrences(
 
 
 def ppmi(counts: Matrix) -> Matrix:
-    """Return positive pointwise mutual information, contexts smoothed by the power ¾.
+    """Return positive pointwise mutual information, contexts smoothed by the power ¾, in nats.
 
-    Parameters
-    ----------
-    counts
-        Symmetric co-occurrence counts, sparse, (words, words).
-
-    Returns
-    -------
-    scipy.sparse.csr_array
-        max(0, log p(w, c) / (p(w) q(c))) with q ∝ p^¾, in nats; zero where never seen together.
+    Of symmetric co-occurrence counts, sparse, (words, words): max(0, log p(w, c) / (p(w) q(c)))
+    with q ∝ p^¾; zero where never seen together.
     """
     totals = np.asarray(counts.sum(axis=0)).ravel()
     smoothed = totals**_SMOOTHING

@@ -34,17 +34,9 @@ _PLAIN = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
 
 
 def sst_words(text: str) -> list[str]:
-    """Split a sentence of the Stanford Sentiment Treebank: punctuation out, lower case.
+    """Split Treebank tokens joined by spaces: punctuation out, lower case, digits kept.
 
-    Parameters
-    ----------
-    text
-        Treebank tokens joined by spaces (or Jain and Wallace's own file, which it leaves as is).
-
-    Returns
-    -------
-    list of str
-        Words; digits are kept, as there.
+    Jain and Wallace's own file it leaves as is.
     """
     text = _BRACKET.sub(lambda m: "" if m[1] in "lL" else " ", text)
     return _NOT_WORD.sub(" ", text).lower().split()
@@ -53,18 +45,9 @@ def sst_words(text: str) -> list[str]:
 def newsgroups_words(text: str) -> list[str]:
     """Split a newsgroup post: lower case, `NUMBER` for words with digits, punctuation mostly out.
 
-    Punctuation stays only inside a word (``don't`` → ``do n ' t``) and at the very end, which is
-    what collapsing every run of non-word characters to its last one leaves of it.
-
-    Parameters
-    ----------
-    text
-        The post without headers, footers and quotes.
-
-    Returns
-    -------
-    list of str
-        Words.
+    The post comes without headers, footers and quotes. Punctuation stays only inside a word
+    (``don't`` → ``do n ' t``) and at the very end, which is what collapsing every run of non-word
+    characters to its last one leaves of it.
     """
     words: list[str] = []
     text = text.strip()
@@ -85,15 +68,7 @@ def newsgroups_words(text: str) -> list[str]:
 def imdb_words(text: str) -> list[str]:
     """Split a film review as Keras does: lower case, punctuation out, apostrophes kept.
 
-    Parameters
-    ----------
-    text
-        The review; its ``<br />`` leave the word ``br``, as there.
-
-    Returns
-    -------
-    list of str
-        Words.
+    Its ``<br />`` leave the word ``br``, as there.
     """
     return text.lower().translate(_KERAS_FILTER).split()
 
@@ -101,15 +76,7 @@ def imdb_words(text: str) -> list[str]:
 def plain_words(text: str) -> list[str]:
     """Split any text: lower case, words (inner apostrophes kept) and single punctuation marks.
 
-    Parameters
-    ----------
-    text
-        Any text.
-
-    Returns
-    -------
-    list of str
-        Words, `NUMBER` for those with a digit, and punctuation marks.
+    `NUMBER` stands for words with a digit.
     """
     return [
         NUMBER if any(character.isdigit() for character in word) else word
@@ -125,16 +92,5 @@ SPLITTERS: Mapping[str, Callable[[str], list[str]]] = {
 
 
 def splitter(task: str) -> Callable[[str], list[str]]:
-    """Return what splits the texts of a task, `plain_words` for the user's own.
-
-    Parameters
-    ----------
-    task
-        A task's name.
-
-    Returns
-    -------
-    callable
-        Text → words.
-    """
+    """Return what splits the texts of a task into words, `plain_words` for the user's own."""
     return SPLITTERS.get(task, plain_words)
