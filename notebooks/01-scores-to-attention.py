@@ -145,8 +145,9 @@ charts.table(
         "projection == 'entmax' and index == 0"
     ),
     "α-entmax over α, for the same scores.",
-    columns={"parameter": "α", "nonzero": "non-zero weights", "largest": "largest weight"},
-    formats={"parameter": ".2f", "largest": ".3f"},
+    columns="alpha nonzero largest",
+    titles={"nonzero": "non-zero weights", "largest": "largest weight"},
+    formats={"alpha": ".2f", "largest": ".3f"},
 )
 
 # %% [markdown]

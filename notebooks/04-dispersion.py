@@ -65,33 +65,19 @@ p = parameters.check(globals(), "04-dispersion")
 # book.
 
 # %% tags=["remove-cell"]
-import pandas as pd
 from IPython.display import Markdown
 
 from sparseattn import charts
-from sparseattn.charts.tables import table
-from sparseattn.measures.nulls import null_dispersion
-from sparseattn.measures.statistics import correlate, summarise
 from sparseattn.results import paper, published, side_by_side
 from sparseattn.results.frames import measurements
-from sparseattn.verdicts import answers, replication
-from sparseattn.verdicts.contradictions import contradictions
-from sparseattn.wording import classifier_names, label
+from sparseattn.verdicts import answers, effects, replication
 
-KINDS = {"gradient": "gradient", "loo": "leave-one-out"}
 runs = p.runs()
-frame = side_by_side.together(runs, p.tasks)
-lengths = frame["length"].to_numpy()
-noise = null_dispersion(lengths)
-frame = frame.assign(
-    noise=noise,
-    share_noise=lengths**noise / lengths,
-    share_attention=frame["attention_effective"] / lengths,
-    **{f"share_{kind}": frame[f"effective_inputs_{kind}"] / lengths for kind in KINDS},
-)
+frame = effects.derived(side_by_side.together(runs, p.tasks))
 cells = side_by_side.without_lambda(frame)
-WHERE = ["origin", "classifier"]
-NO_LAMBDA = Markdown("None of these classifiers has a λ: there is nothing to draw.")
+sparse = cells[cells["projection"] != "softmax"]
+graded = frame[frame["lam"].notna()]
+NOT_SPARSE = "This needs a sparse projection."
 
 # %% [markdown]
 # ## Under softmax and under sparse projections
@@ -104,27 +90,15 @@ NO_LAMBDA = Markdown("None of these classifiers has a λ: there is nothing to dr
 # random vectors of that size give .9997 in a text of 19 tokens ({ref}`measures-dispersion`).
 
 # %% tags=["hide-input"]
-CELL = ["origin", "classifier", "projection", "sparsity"]
-chance = dict.fromkeys((f"dispersion_inputs_{kind}" for kind in KINDS), "noise")
-
-
-def named(rows):
-    """Name what dispersion is of, and a panel for it and the classifier."""
-    kinds = rows["quantity"].str.removeprefix("dispersion_inputs_").map(KINDS)
-    titles = kinds.replace("leave-one-out", "LOO").str.replace("gradient", "Gradient")
-    return rows.assign(kind=kinds, panel=titles + ": " + rows["classifier"])
-
-
-spread = named(side_by_side.beside_chance(summarise(cells, CELL, [*chance, "noise"]), chance))
+spread = effects.levels(cells, effects.CELL, effects.DISPERSION)
 charts.show(
-    charts.paper_versus_here(
-        spread,
-        group="origin",
-        panel="panel",
-        title="Dispersion of importance",
-        null="null",
-        domain=(0, 1),
-    ),
+    charts.paper_versus_here,
+    spread,
+    group="origin",
+    panel=["kind", "classifier"],
+    title="Dispersion of importance",
+    null="null",
+    domain=(0, 1),
     name="dispersion",
     caption="Dispersion of the importance of the inputs, by gradient and by leave-one-out, mean "
     "over documents with 95 % intervals over documents and seeds; and that of noise. Intervals are "
@@ -134,19 +108,8 @@ charts.show(
     "lie.",
 )
 
-
 # %% tags=["hide-input"]
-def span(values, form=".2f"):
-    """Write the least and the greatest of some values."""
-    return f"{values.min():{form}} to {values.max():{form}}".replace("-", "−")
-
-
-kind = spread["projection"].eq("softmax").map({True: "softmax", False: "sparse projections"})
-told = [f"{span(part)} under {name}" for name, part in spread["mean"].groupby(kind, sort=False)]
-Markdown(
-    f"Over tasks, classifiers and both measures, mean dispersion is {' and '.join(told)}. Noise "
-    f"would give {span(spread['null'])}."
-)
+Markdown(answers.spread_out(spread))
 
 # %% [markdown]
 # The first of the two tables that open below says the same in tokens. $e^H$ is the **effective
@@ -154,45 +117,28 @@ Markdown(
 # numbers of the chart.
 
 # %% tags=["hide-input"]
-counted = cells.assign(effective_attention=cells["attention_effective"])
 effective = {
-    "effective_attention": "of attention",
+    "attention_effective": "of attention",
     "effective_inputs_gradient": "by gradient",
     "effective_inputs_loo": "by leave-one-out",
     "length": "tokens",
 }
-counts = counted.groupby(CELL, sort=False)[list(effective)].mean().reset_index()
-table(
-    counts,
+charts.table(
+    effects.means(cells, effects.CELL, effective),
     "Effective number of tokens, means over documents and seeds.",
-    columns={
-        "origin": "task",
-        "classifier": "classifier",
-        "sparsity": "projection",
-        **effective,
-    },
+    columns=f"origin classifier sparsity {' '.join(effective)}",
+    titles=effective,
     formats=dict.fromkeys(effective, ".1f"),
     fold="Effective numbers of tokens",
 )
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     spread,
     "Dispersion of importance. ± over documents and over seeds are different things, and shown "
     "apart.",
-    columns={
-        "origin": "task",
-        "classifier": "classifier",
-        "sparsity": "projection",
-        "kind": "importance by",
-        "mean": "dispersion",
-        "low": "low",
-        "high": "high",
-        "null": "noise",
-        "sd_documents": "sd over documents",
-        "sd_seeds": "sd over seeds",
-        "seeds": "seeds",
-    },
+    columns="origin classifier sparsity measure mean low high null sd_documents sd_seeds seeds",
+    titles={"mean": "dispersion", "null": "noise"},
     formats={"sd_seeds": ".3f"},
     fold="Dispersion, number by number",
 )
@@ -202,25 +148,15 @@ table(
 # that documents differ; a diamond away from the white stroke, that the paper's median is not ours.
 
 # %% tags=["hide-input"]
-boxes = pd.concat(
-    [
-        frame[WHERE].assign(measure=kind, dispersion=frame[f"dispersion_inputs_{kind}"])
-        for kind in KINDS
-    ]
-)
-theirs = side_by_side.reported(paper.figure2(), frame)
-if theirs is not None:
-    theirs["measure"] = theirs["quantity"].str.removeprefix("dispersion_inputs_")
 charts.show(
-    charts.distribution(
-        boxes,
-        theirs,
-        value="dispersion",
-        group="origin",
-        colour="measure",
-        panel="classifier",
-        title="Dispersion of importance",
-    ),
+    charts.distribution,
+    effects.documents(frame),
+    effects.reported(paper.figure2(), frame),
+    value="dispersion",
+    group="origin",
+    colour="measure",
+    panel="classifier",
+    title="Dispersion of importance",
     name="figure-2",
     caption="How documents spread (the paper's Figure 2): half of them lie within a box, nine in "
     "ten within a line; the white stroke, and the paper's mark, is the median.",
@@ -234,19 +170,15 @@ charts.show(
 # If sparser attention gave sparser importance, the lines below would fall to the right.
 
 # %% tags=["hide-input"]
-graded = frame[frame["lam"].notna()]
-OVER = [*WHERE, "lam"]
-series = named(side_by_side.beside_chance(summarise(graded, OVER, [*chance, "noise"]), chance))
-series = series.assign(panel=series["origin"] + ", " + series["kind"])
-NO_LAMBDA if series.empty else charts.show(
-    charts.over_lambda(
-        series,
-        colour="classifier",
-        panel="panel",
-        title="Dispersion of importance",
-        null="null",
-        domain=(0, 1),
-    ),
+series = effects.levels(graded, effects.OVER, effects.DISPERSION)
+charts.show(
+    charts.over_lambda,
+    series,
+    colour="classifier",
+    panel=["origin", "measure"],
+    title="Dispersion of importance",
+    null="null",
+    domain=(0, 1),
     name="dispersion-over-lambda",
     caption="Dispersion of the importance of the inputs as λ grows (sparser to the right), with "
     "95 % intervals, and that of noise. Intervals are cut at the ends of the axis; where seeds are "
@@ -255,24 +187,8 @@ NO_LAMBDA if series.empty else charts.show(
     "classifier; a dotted line marks noise.",
 )
 
-
 # %% tags=["hide-input"]
-def ends(rows, keys):
-    """Return each line's value at its lowest and at its highest λ, where it has two or more."""
-    found = rows.sort_values("lam").groupby(keys)["mean"].agg(["first", "last", "count"])
-    return found[found["count"] > 1]
-
-
-several = bool((graded.drop_duplicates(OVER).groupby(WHERE).size() > 1).any())
-if several:
-    line = ends(series, ["panel", "classifier"])
-    falls = line["last"] < line["first"]
-    told = (
-        f"From its lowest λ to its highest, dispersion falls in {falls.sum()} of {len(line)} lines "
-        "(a line is a classifier on a task, by one measure). The change is "
-        f"{span(line['last'] - line['first'], '+.3f')}."
-    )
-Markdown(told if several else "")
+Markdown(answers.falling(series))
 
 # %% [markdown]
 # λ is a temperature: $\text{sparsegen}(a; \lambda)$ is sparsemax of the scores $a/(1 - \lambda)$,
@@ -280,15 +196,14 @@ Markdown(told if several else "")
 # **effective share** of the tokens, $e^H/n$ with $H$ the entropy of the attention weights.
 
 # %% tags=["hide-input"]
-realised = summarise(graded, OVER, ["share_attention"])
-NO_LAMBDA if realised.empty else charts.show(
-    charts.over_lambda(
-        realised,
-        colour="classifier",
-        panel="origin",
-        title="Effective share of attention",
-        domain=(0, 1),
-    ),
+realised = effects.levels(graded, effects.OVER, ["share_attention"])
+charts.show(
+    charts.over_lambda,
+    realised,
+    colour="classifier",
+    panel="origin",
+    title="Effective share of attention",
+    domain=(0, 1),
     name="realised",
     caption="How sparse attention in fact is at each λ: the effective share of the tokens, with "
     "95 % intervals over documents and seeds, cut at the ends of the axis.",
@@ -296,13 +211,7 @@ NO_LAMBDA if realised.empty else charts.show(
 )
 
 # %% tags=["hide-input"]
-if several:
-    line = ends(realised, WHERE)
-    told = (
-        f"At the lowest λ, attention is spread over {span(line['first'], '.0%')} of the tokens; at "
-        f"the highest, over {span(line['last'], '.0%')}. The same λ is not the same sparsity."
-    )
-Markdown(told if several else "")
+Markdown(answers.narrowed(realised))
 
 # %% [markdown]
 # ## Against the sparsity that is realised
@@ -312,24 +221,16 @@ Markdown(told if several else "")
 # on a level line.
 
 # %% tags=["hide-input"]
-SHARES = [f"share_{kind}" for kind in KINDS]
-keys = [*WHERE, "sparsity"]
-shares = frame.groupby(keys, sort=False)[["share_attention", "share_noise", *SHARES]]
-shares = shares.mean().reset_index()
-points = shares.melt([*keys, "share_attention", "share_noise"], var_name="kind", value_name="share")
-points["panel"] = points["origin"] + ", " + points["kind"].str.removeprefix("share_").map(KINDS)
-order = points["origin"].map({one: place for place, one in enumerate(points["origin"].unique())})
 charts.show(
-    charts.against(
-        points.iloc[order.argsort(kind="stable")],
-        x="share_attention",
-        y="share",
-        titles=("Effective share of attention", "Effective share of importance"),
-        panel="panel",
-        null="share_noise",
-        diagonal=True,
-        log=True,
-    ),
+    charts.against,
+    effects.against_realised(frame, ["share_gradient", "share_loo"], "share"),
+    x="share_attention",
+    y="share",
+    titles=("Effective share of attention", "Effective share of importance"),
+    panel=["origin", "measure"],
+    null="share_noise",
+    diagonal=True,
+    log=True,
     name="against-realised",
     caption="Over which share of the tokens attention is spread, and over which their importance "
     "is: a point is a classifier under one projection, mean over documents and seeds. Grey: the "
@@ -349,28 +250,16 @@ charts.show(
 # verdict at the end of this page rests on Spearman's with λ.
 
 # %% tags=["hide-input"]
-AXES = {"lam": "with λ", "sparse": "with realised sparsity"}
-of_run = frame.groupby(["origin", "key"])["share_attention"].transform("mean")
-measured = frame.assign(sparse=(1 - of_run).round(9))
-GRADIENT = "dispersion_inputs_gradient"
-found = {
-    (x, method): correlate(measured[measured[x].notna()], WHERE, x, [GRADIENT], method=method)
-    for x in AXES
-    for method in ("pearson", "spearman")
-}
-shown = [rows.assign(axis=AXES[x], method=method) for (x, method), rows in found.items()]
-shown = pd.concat(shown).rename(columns={"correlation": "mean"}).dropna(subset=["mean"])
-theirs = side_by_side.reported(paper.table2(), frame)
-NO_LAMBDA if shown.empty else charts.show(
-    charts.paper_versus_here(
-        shown[shown["method"] == "pearson"],
-        None if theirs is None else theirs.assign(axis=AXES["lam"]),
-        group="origin",
-        colour="classifier",
-        panel="axis",
-        title="Correlation with dispersion",
-        domain=(-1, 1),
-    ),
+correlations = effects.correlations(frame)
+charts.show(
+    charts.paper_versus_here,
+    correlations[correlations["method"] == "pearson"],
+    effects.reported(paper.table2(), frame, axis="with λ"),
+    group="origin",
+    colour="classifier",
+    panel="axis",
+    title="Correlation with dispersion",
+    domain=(-1, 1),
     name="correlation",
     caption="Pearson's correlation of sparsity with the dispersion of gradient importance, with "
     "95 % intervals over runs. Below zero, importance narrows as attention gets sparser.",
@@ -379,39 +268,17 @@ NO_LAMBDA if shown.empty else charts.show(
 )
 
 # %% tags=["hide-input"]
-table(
-    shown,
+charts.table(
+    correlations,
     "Correlation of sparsity with the dispersion of gradient importance, over runs.",
-    columns={
-        "origin": "task",
-        "classifier": "classifier",
-        "axis": "correlation",
-        "method": "coefficient",
-        "mean": "here",
-        "low": "low",
-        "high": "high",
-        "points": "runs",
-    },
+    columns="origin classifier axis method mean low high points",
+    titles={"axis": "correlation", "method": "coefficient", "points": "runs"},
     fold="Pearson's and Spearman's, number by number",
 )
 
 # %% tags=["hide-input"]
 replicated = replication.replicate(measurements(published.runs(p.tasks)), published.ledger(p.tasks))
-against = contradictions(replicated).set_index("number").loc[1]
-both = replicated[(replicated["item"] == "Table 2") & replicated["here"].notna()]
-both = both["task"].map(label) + " with " + classifier_names(both)
-drawn = shown[(shown["method"] == "pearson") & (shown["axis"] == AXES["lam"])]
-drawn = drawn[~drawn["origin"].str.endswith(side_by_side.LIVE)]
-only_here = [
-    pair for pair in drawn["origin"] + " with " + drawn["classifier"] if pair not in set(both)
-]
-pairs = f", for what that table and the published runs share ({'; '.join(both)})"
-lacking = f" The chart also shows {'; '.join(only_here)}, which that table lacks."
-Markdown(
-    f"**The paper against itself.** *{against['text']}* In its own {against['items']}: "
-    f"{against['paper']}\n\nHere, by Pearson's coefficient{pairs if len(both) else ''}: "
-    f"{against['here']}{lacking if only_here else ''}"
-)
+Markdown(answers.against_itself_on_dispersion(replicated, correlations))
 
 # %% [markdown]
 # ## What would change our mind
@@ -425,28 +292,23 @@ Markdown(
 # apart: by chance their share of the importance is their share of the tokens.
 
 # %% tags=["hide-input"]
-sparse = cells[cells["projection"] != "softmax"]
-WITHIN = dict.fromkeys((f"mass_inputs_{kind}" for kind in KINDS), "support_share")
-columns = [*WITHIN, "support_share"]
-within = side_by_side.pooled(sparse, WHERE, columns)
-within = side_by_side.beside_chance(summarise(within, WHERE, columns), WITHIN)
-within["kind"] = within["quantity"].str.removeprefix("mass_inputs_").map(KINDS).str.capitalize()
-Markdown("This needs a sparse projection.") if within.empty else charts.show(
-    charts.paper_versus_here(
-        within,
-        group="origin",
-        colour="classifier",
-        panel="kind",
-        title="Share of importance on tokens with attention",
-        null="null",
-        domain=(0, 1),
-    ),
+within = dict.fromkeys(("mass_inputs_gradient", "mass_inputs_loo"), "support_share")
+charts.show(
+    charts.paper_versus_here,
+    effects.levels(sparse, effects.WHERE, within),
+    group="origin",
+    colour="classifier",
+    panel="kind",
+    title="Share of importance on tokens with attention",
+    null="null",
+    domain=(0, 1),
     name="attended-mass",
     caption="How much of the importance of the inputs lies on tokens whose attention is not zero, "
     "under sparse projections, with 95 % intervals (cut at the ends of the axis); by chance, "
     "those tokens' share of all tokens.",
     description="Points with intervals, a panel for each measure, a row for each task and a colour "
     "for each classifier; strokes mark the share of tokens that have attention.",
+    missing=NOT_SPARSE,
 )
 
 # %% [markdown]
@@ -456,47 +318,38 @@ Markdown("This needs a sparse projection.") if within.empty else charts.show(
 # leaves the first. If the answer rested on one of these choices, the four would disagree.
 
 # %% tags=["hide-input"]
-WAYS = ("gradient", "gradient_fixed", "loo", "loo_logit")
-ways = dict.fromkeys((f"dispersion_inputs_{way}" for way in WAYS), "noise")
-other = side_by_side.pooled(sparse, WHERE, [*ways, "noise"])
-other = side_by_side.beside_chance(summarise(other, WHERE, [*ways, "noise"]), ways)
-other["measure"] = other["quantity"].str.removeprefix("dispersion_inputs_")
-Markdown("This needs a sparse projection.") if other.empty else charts.show(
-    charts.paper_versus_here(
-        other,
-        group="origin",
-        colour="measure",
-        panel="classifier",
-        title="Dispersion of importance",
-        null="null",
-        domain=(0, 1),
-    ),
+ways = ("gradient", "gradient_fixed", "loo", "loo_logit")
+ways = dict.fromkeys((f"dispersion_inputs_{way}" for way in ways), "noise")
+charts.show(
+    charts.paper_versus_here,
+    effects.levels(sparse, effects.WHERE, ways),
+    group="origin",
+    colour="measure",
+    panel="classifier",
+    title="Dispersion of importance",
+    null="null",
+    domain=(0, 1),
     name="other-ways",
     caption="Dispersion by four measures of importance under sparse projections, with 95 % "
     "intervals (cut at the ends of the axis), and that of noise.",
     description="Points with intervals, a panel for each classifier and a row for each task: "
     "gradient, gradient with attention fixed, leave-one-out of the probability and of the logit.",
+    missing=NOT_SPARSE,
 )
 
 # %% tags=["hide-input"]
-SATURATED = {
+saturated = {
     "tau_between_inputs_loo_loo_logit": "τ-b, probability and logit",
     "dispersion_inputs_loo": "dispersion, probability",
     "dispersion_inputs_loo_logit": "dispersion, logit",
     "size": "mean size of the logit",
 }
-sizes = cells.assign(size=cells["logit"].abs())
-saturated = sizes.groupby(CELL, sort=False)[list(SATURATED)].mean().reset_index()
-table(
-    saturated,
+charts.table(
+    effects.means(cells, effects.CELL, saturated),
     "Leave-one-out of the probability and of the logit: how alike they rank the tokens, how widely "
     "they spread, and how confident the classifiers are. Means over documents and seeds.",
-    columns={
-        "origin": "task",
-        "classifier": "classifier",
-        "sparsity": "projection",
-        **SATURATED,
-    },
+    columns=f"origin classifier sparsity {' '.join(saturated)}",
+    titles=saturated,
     fold="Does saturation matter?",
 )
 
@@ -504,29 +357,16 @@ table(
 # ## Paper vs here
 
 # %% tags=["hide-input"]
-rows = replicated[replicated["item"].isin(["Figure 2", "Table 2"])]
-rows = rows[rows["task"].isin(p.tasks) & rows["here"].notna()]
-rows = rows.assign(
-    classifier=classifier_names(rows),
-    figure=rows["item"] + ", " + rows["quantity"].str.removeprefix("dispersion_inputs_").map(label),
-)
-table(
-    rows,
+charts.table(
+    replication.measured(replicated, ["Figure 2", "Table 2"], p.tasks),
     "The paper's Figure 2 (medians) and Table 2 (correlations with λ), and ours, with "
     "95 % intervals (correlations by Pearson's coefficient). Same: the whole interval lies "
     f"within ±{replication.TOLERANCE:g} of the paper's number; different: all of it lies outside; "
     "undecided: part of it does.",
-    columns={
-        "figure": "in the paper",
-        "task": "task",
-        "classifier": "classifier",
-        "paper": "paper",
-        "here": "here",
-        "low": "low",
-        "high": "high",
-        "verdict": "verdict",
-    },
-) if len(rows) else Markdown("Nothing is published yet of the tasks that the paper has.")
+    columns="figure task classifier paper here low high verdict",
+    titles={"figure": "in the paper"},
+    missing="Nothing is published yet of the tasks that the paper has.",
+)
 
 # %% [markdown]
 # ## Verdict
@@ -546,7 +386,7 @@ Markdown(
 )
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     judged,
     "The two claims, task by task.",
     columns={"number": "claim", "origin": "task", "verdict": "verdict", "sentence": "numbers"},
@@ -557,9 +397,9 @@ Markdown(answers.rules(judged))
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
-highest = frame[["attention_dispersion", *ways, *WITHIN]].max()
-print("dispersion and mass are shares:", bool((highest <= 1 + 1e-4).all()))
-print("attention is no more even than even:", bool((frame["share_attention"] <= 1 + 1e-4).all()))
+shares = frame[["attention_dispersion", *ways, *within]]
+print("dispersion and mass are shares:", shares.max().max() <= 1 + 1e-4)
+print("attention is no more even than even:", frame["share_attention"].max() <= 1 + 1e-4)
 
 # %% tags=["remove-input"]
 from sparseattn.report.provenance import Provenance

@@ -85,28 +85,18 @@ p = parameters.check(globals(), "06-adversary")
 # book.
 
 # %% tags=["remove-cell"]
-import numpy as np
-import pandas as pd
 from IPython.display import Markdown
 
 from sparseattn import charts
-from sparseattn.charts.tables import table
-from sparseattn.experiments.adversaries import TRAINED
-from sparseattn.measures.divergence import CEILING, even_ceiling
-from sparseattn.measures.statistics import summarise
+from sparseattn.measures.divergence import CEILING
 from sparseattn.models.adversary import PRESSURE
-from sparseattn.results import paper, published, side_by_side
-from sparseattn.results.frames import measurements
-from sparseattn.verdicts import claims, replication
-from sparseattn.verdicts.contradictions import contradictions
-from sparseattn.wording import classifier_names, label, listed, projection_name, span
+from sparseattn.results import published
+from sparseattn.verdicts import adversarial, claims, replication
 
 kept = p.adversaries()
-live = measurements(kept)
-recorded = {label(task): measurements(published.adversaries([task])) for task in p.tasks}
-frame = side_by_side.joined(recorded, live)
-frame["where"] = frame["origin"] + ": " + frame["classifier"]
+frame = adversarial.together(kept, p.tasks)
 at_default = frame[frame["pressure"] == PRESSURE]
+found = adversarial.levels(at_default)
 
 # %% [markdown]
 # ## How far, and at what cost
@@ -116,40 +106,14 @@ at_default = frame[frame["pressure"] == PRESSURE]
 # to differ. The second chart shows the cost: left of zero, accuracy is lost.
 
 # %% tags=["hide-input"]
-BY = ["where", "origin", "sparsity", "projection", "adversary"]
-ORDER = [*dict.fromkeys(frame["where"]), "reseeded", "uniform", "frozen", "unfrozen"]
-
-
-def ordered(rows):
-    """Keep classifiers as they come; in each, put the comparisons before the adversaries."""
-    names = ["where", "adversary"]
-    return rows.sort_values(names, key=lambda column: column.map(ORDER.index), kind="stable")
-
-
-found = ordered(summarise(at_default, BY, ["jsd", "accuracy_change"]))
-# Each seed is once the base and once the other, so their mean change is zero by construction.
-found = found[(found["adversary"] != "reseeded") | (found["quantity"] == "jsd")]
-theirs = side_by_side.reported(paper.table5().assign(projection="softmax"), at_default)
-if theirs is not None:
-    theirs = theirs.assign(where=theirs["origin"] + ": " + theirs["classifier"])
-    theirs = theirs[theirs["where"].isin(found["where"])]
-
-
-def drawn(quantity, title, **options):
-    """Draw one quantity of adversaries and comparisons, the paper's beside ours."""
-    return charts.paper_versus_here(
-        found[found["quantity"] == quantity],
-        None if theirs is None else theirs[theirs["quantity"] == quantity],
-        group="adversary",
-        colour="projection",
-        panel="where",
-        title=title,
-        **options,
-    )
-
-
 charts.show(
-    drawn("jsd", "JSD, nats", domain=(0, 0.7)),
+    charts.paper_versus_here,
+    found.query("quantity == 'jsd'"),
+    adversarial.reported(found, at_default, "jsd"),
+    group="adversary",
+    panel="where",
+    title="JSD, nats",
+    domain=(0, 0.7),
     name="divergence",
     caption="How far attention is from the base's: of a classifier trained from another seed, of "
     "uniform attention, and of the two adversaries. Means over the test split, with 95 % intervals "
@@ -162,7 +126,12 @@ charts.show(
 
 # %% tags=["hide-input"]
 charts.show(
-    drawn("accuracy_change", "Change of accuracy"),
+    charts.paper_versus_here,
+    found.query("quantity == 'accuracy_change'"),
+    adversarial.reported(found, at_default, "accuracy_change"),
+    group="adversary",
+    panel="where",
+    title="Change of accuracy",
     name="cost",
     caption="What that does to accuracy: accuracy on the test split less the base's on the same "
     "documents, with 95 % intervals over documents and seeds (one seed: over documents only).",
@@ -171,43 +140,19 @@ charts.show(
 )
 
 # %% tags=["hide-input"]
-spans = {
-    (quantity, name): span(part, "+.3f" if quantity == "accuracy_change" else ".2f")
-    for (quantity, name), part in found.groupby(["quantity", "adversary"])["mean"]
-}
-told = [
-    f"- **{label(name).capitalize()}**: divergence {spans['jsd', name]} nats"
-    + (f", change of accuracy {spans['accuracy_change', name]}" if name != "reseeded" else "")
-    for name in ORDER
-    if ("jsd", name) in spans
-]
-Markdown(
-    "Over tasks, classifiers and projections:\n\n" + "\n".join(told) + "\n\nThe most that a "
-    f"divergence can be is {CEILING:.2f} nats."
-)
+Markdown(adversarial.in_words(found))
 
 # %% tags=["remove-input"]
-older = [
-    f"{label(one.spec.task)} ({one.spec.label}, seed {one.spec.seed})"
-    for one in published.adversaries(p.tasks)
-    if one.manifest["versions"] != one.spec.versions()
-]
-Markdown(
-    "Made by an earlier version of the recipe, which may cost more accuracy than need be: "
-    f"{listed(older)}."
-) if older else None
+Markdown(adversarial.older(p.tasks))
 
 # %% tags=["hide-input"]
-wide = found.pivot_table(["mean", "low", "high"], BY, "quantity", sort=False)
-wide.columns = [f"{quantity}_{end}" for end, quantity in wide.columns]
-signed = [name for name in wide if "accuracy" in name]
-wide[signed] = wide[signed].round(3)
-table(
-    wide.reset_index(),
+signed = [f"accuracy_change_{end}" for end in ("mean", "low", "high")]
+charts.table(
+    adversarial.wide(found).round(dict.fromkeys(signed, 3)),
     "Divergence (JSD, in nats) and change of accuracy, means with the ends of their intervals.",
-    columns={
+    columns=f"where sparsity adversary jsd_mean jsd_low jsd_high {' '.join(signed)}",
+    titles={
         "where": "classifier",
-        "sparsity": "projection",
         "adversary": "against",
         "jsd_mean": "JSD, nats",
         "jsd_low": "low",
@@ -228,34 +173,23 @@ table(
 # divergence for free; one that drops pays for it in accuracy.
 
 # %% tags=["hide-input"]
-CURVE = [name for name in BY if name != "adversary"]
-swept = frame[frame["adversary"] == "frozen"]
-swept = swept[swept.groupby("where")["pressure"].transform("nunique") > 1]
-points = summarise(swept, [*CURVE, "pressure"], ["jsd", "accuracy_change"])
-sides = [
-    points[points["quantity"] == name]
-    .rename(columns={"mean": name, "low": f"{name}_low", "high": f"{name}_high"})
-    .drop(columns="quantity")[[*CURVE, "pressure", name, f"{name}_low", f"{name}_high"]]
-    for name in ("jsd", "accuracy_change")
-]
-shown = sides[0].merge(sides[1], on=[*CURVE, "pressure"])
-pressed = sorted(shown["pressure"].unique())
-Markdown("Give `pressures` more than one value to see the curve.") if shown.empty else charts.show(
-    charts.trade_off(
-        shown,
-        x="jsd",
-        y="accuracy_change",
-        order="pressure",
-        colour="projection",
-        panel="where",
-        titles=("JSD, nats", "Change of accuracy"),
-    ),
+swept = adversarial.price(frame)
+pressed = " < ".join(f"{pressure:g}" for pressure in sorted(set(swept.get("pressure", []))))
+charts.show(
+    charts.trade_off,
+    swept,
+    x="jsd",
+    y="accuracy_change",
+    order="pressure",
+    colour="projection",
+    panel="where",
+    titles=("JSD, nats", "Change of accuracy"),
     name="trade-off",
     caption="What divergence costs frozen adversaries, with 95 % intervals of both. The larger a "
-    f"point, the higher the pressure: {' < '.join(f'{one:g}' for one in pressed)}; the number "
-    "stands beside the largest.",
+    f"point, the higher the pressure: {pressed}; the number stands beside the largest.",
     description="Points joined by lines in a panel for each task and classifier: divergence "
     "against change of accuracy as the pressure grows, under softmax and sparsemax.",
+    missing="Give `pressures` more than one value to see the curve.",
 )
 
 # %% [markdown]
@@ -265,26 +199,15 @@ Markdown("Give `pressures` more than one value to see the curve.") if shown.empt
 # adversaries. Marked ● are the tokens that truly decide, where they are known.
 
 # %% tags=["hide-input"]
-from sparseattn.data.tasks import load_task
-
-alike = [one for one in kept if one.spec.base == kept[0].spec.base]
-alike = {one.spec.variant: one for one in alike if one.spec.pressure == PRESSURE}
-opened = load_task(p.task, p.task_options)
-document = opened.test.sample(1)
-words = opened.words(document.ids[0])
-reading = pd.DataFrame({"token": words})
-reading["base"] = kept[0].traces["base_attention"][0, : len(words)]
-for variant in ("reseeded", *TRAINED):
-    reading[label(variant)] = alike[variant].traces["attention"][0, : len(words)]
-known = document.evidence is not None
+reading = adversarial.reading(kept, PRESSURE)
+base = frame[frame["origin"].str.endswith("(live)")].iloc[0]
 charts.show(
-    charts.tokens(
-        reading.assign(known=document.evidence[0].numpy() if known else False),
-        columns=[name for name in reading if name != "token"],
-        truth="known" if known else None,
-    ),
+    charts.tokens,
+    reading,
+    columns=list(reading)[1:-1],
+    truth="known" if reading["known"].any() else None,
     name="document",
-    caption=f"The attention of the base ({live['classifier'].iloc[0]}, {live['sparsity'].iloc[0]}) "
+    caption=f"The attention of the base ({base['classifier']}, {base['sparsity']}) "
     "and of three others on one document. Each column is shaded relative to its largest weight.",
     description="A row for each token and a column each for the base, another seed, the frozen and "
     "the retrained adversary; darker cells have more attention.",
@@ -297,17 +220,7 @@ charts.show(
 # attention too, divergence alone proves nothing about the adversary.
 
 # %% tags=["hide-input"]
-jsd = found[found["quantity"] == "jsd"].pivot_table(
-    "mean", ["where", "sparsity"], "adversary", sort=False
-)
-share = jsd["reseeded"] / jsd["unfrozen"] if {*TRAINED, "reseeded"} <= set(jsd) else pd.Series()
-Markdown(
-    "Another seed alone gives "
-    f"{share.min():.0%} to {share.max():.0%} of the retrained adversary's divergence, by "
-    "classifier and projection."
-    if len(share.dropna())
-    else "Not measured here."
-)
+Markdown(adversarial.of_another_seed(found))
 
 # %% [markdown]
 # **The divergence has ceilings.** It is at most $\ln 2$, where two attentions share no token.
@@ -317,21 +230,14 @@ Markdown(
 # adds half its weight times $\ln 2$.
 
 # %% tags=["hide-input"]
-parts = at_default.assign(
-    share_disjoint=at_default["jsd_disjoint"] / at_default["jsd"].where(at_default["jsd"] > 1e-6),
-    share_ceiling=at_default["jsd"] / at_default["jsd_ceiling"].where(at_default["length"] > 1),
-)
-parts = ordered(
-    summarise(parts, BY, ["jsd", "jsd_ceiling", "share_disjoint", "share_ceiling"])
-).pivot_table("mean", BY, "quantity", sort=False)
-parts = parts.reset_index()
-table(
+parts = adversarial.shares(at_default)
+charts.table(
     parts,
     "The divergence in nats, the most there could be against this base, and the share of it that "
     "comes from tokens which only one of the two attentions weighs. Means over documents.",
-    columns={
+    columns="where sparsity adversary jsd jsd_ceiling share_ceiling share_disjoint",
+    titles={
         "where": "classifier",
-        "sparsity": "projection",
         "adversary": "against",
         "jsd": "JSD, nats",
         "jsd_ceiling": "at most, nats",
@@ -343,36 +249,14 @@ table(
 )
 
 # %% tags=["hide-input"]
-trained = parts[parts["adversary"].isin(TRAINED)]
-zeros = trained[trained["sparsity"] != "softmax"]["share_disjoint"].dropna()
-Markdown(
-    f"The adversaries reach {trained['share_ceiling'].min():.0%} to "
-    f"{trained['share_ceiling'].max():.0%} of what their base allows."
-    + (
-        f" Under sparse projections {zeros.min():.0%} to {zeros.max():.0%} of that are from zeros."
-        if len(zeros)
-        else ""
-    )
-)
+Markdown(adversarial.of_their_ceilings(parts))
 
 # %% tags=["hide-input"]
-documents = frame.drop_duplicates(["origin", "document"])
-even = documents.assign(even=even_ceiling(documents["length"].to_numpy()))
-even = even.groupby(["task", "origin"], sort=False)["even"].mean()
-reported = paper.table5().query("quantity == 'jsd' and encoder == 'transformer'")
-lines = []
-for (name, origin), value in even.items():
-    of_paper = " and ".join(
-        f"{row['value']:.2f} nats {label(row['adversary'])}"
-        for row in reported[reported["task"] == name].to_dict("records")
-    )
-    told = f" The paper's Transformer has {of_paper}." if of_paper else ""
-    lines.append(f"- {origin}: at most {value:.2f} nats.{told}")
 Markdown(
     "How far can any attention be from uniform attention? The farthest has all its weight on one "
     "token. Its divergence depends on the length alone; its mean over the documents of each task "
-    "is:\n\n" + "\n".join(lines) + "\n\nA divergence close to this number says that the base's "
-    "attention was nearly uniform, so that there was little to contradict."
+    f"is:\n\n{adversarial.from_uniform(frame)}\n\nA divergence close to this number says that the "
+    "base's attention was nearly uniform, so that there was little to contradict."
 )
 
 # %% [markdown]
@@ -382,20 +266,7 @@ Markdown(
 # reads the same states, and must put its weight elsewhere than the base:
 
 # %% tags=["hide-input"]
-ways = ["uniform", "frozen"]
-limit = replication.ACCURACY_TOLERANCE
-costs = found[(found["quantity"] == "accuracy_change") & found["adversary"].isin(ways)]
-fates = [costs["low"] > -limit, costs["high"] < -limit]
-costs = costs.assign(fate=np.select(fates, ["free", "dear"], "open"))
-costs = costs.pivot_table("fate", ["where", "sparsity"], "adversary", aggfunc="first", sort=False)
-costs = costs.reindex(columns=ways).dropna()
-free = costs.loc[costs["uniform"] == "free", "frozen"]
-Markdown(
-    f"Of {len(costs)} classifiers with both, uniform attention costs less than {100 * limit:g} "
-    f"points of accuracy in {len(free)}, by the whole interval. Of these, the frozen adversary "
-    f"does so too in {(free == 'free').sum()} and costs more in {(free == 'dear').sum()}; in "
-    f"{(free == 'open').sum()} its interval leaves it open."
-) if len(costs) else Markdown("Not measured here.")
+Markdown(adversarial.uniform_and_frozen(found))
 
 # %% [markdown]
 # **Who redistributes the information?** The paper's text credits the retrained adversary with
@@ -403,14 +274,8 @@ Markdown(
 # move anything.
 
 # %% tags=["hide-input"]
-others = pd.concat([*recorded.values()]) if any(map(len, recorded.values())) else live
-replicated = replication.replicate(pd.DataFrame(), pd.DataFrame(), others)
-Markdown(
-    f"*The paper's figures.* {contradictions(replicated).set_index('number').loc[6, 'paper']}\n\n"
-    f"*Ours.* Accuracy changes by {spans['accuracy_change', 'frozen']} with frozen parameters and "
-    f"by {spans['accuracy_change', 'unfrozen']} retrained. Where a frozen adversary keeps the "
-    "accuracy too, the states of the base are enough for its attention, and nothing need be moved."
-)
+replicated = adversarial.replicated(kept, p.tasks)
+Markdown(adversarial.who_moves_information(replicated, found))
 
 # %% [markdown]
 # **Does importance move along?** If another attention came with another importance of the inputs,
@@ -420,24 +285,17 @@ Markdown(
 # that decide ({ref}`where the truth is known <agreement-truth>`), so what it says here is a hint.
 
 # %% tags=["hide-input"]
-TAUS = {"tau_attention": "attention", "tau_gradient": "gradient importance"}
-first_projection = frame["sparsity"].iloc[0]
-moved = at_default[
-    (at_default["sparsity"] == first_projection) & (at_default["adversary"] != "uniform")
-]
-moved = ordered(summarise(moved, BY, list(TAUS)))
-moved["shown"] = moved["quantity"].map(TAUS)
+projection = frame["sparsity"].iloc[0]
 charts.show(
-    charts.paper_versus_here(
-        moved,
-        group="adversary",
-        colour="shown",
-        panel="where",
-        title="Agreement with the base (τ-b)",
-        domain=(-1, 1),
-    ),
+    charts.paper_versus_here,
+    adversarial.agreement(at_default, projection),
+    group="adversary",
+    colour="shown",
+    panel="where",
+    title="Agreement with the base (τ-b)",
+    domain=(-1, 1),
     name="importance",
-    caption=f"Agreement with the base under {first_projection}: of the attentions, and of the "
+    caption=f"Agreement with the base under {projection}: of the attentions, and of the "
     "gradient importances of the inputs; 95 % intervals over documents and seeds, cut at the ends "
     "of the axis.",
     description="Points with intervals in a panel for each task and classifier: tau-b between "
@@ -449,78 +307,39 @@ charts.show(
 # ## Paper vs here
 
 # %% tags=["hide-input"]
-compared = replicated[(replicated["item"] == "Table 5") & replicated["here"].notna()]
-if len(compared):
-    compared = compared.assign(
-        quantity=compared["quantity"].replace("jsd", "JSD, nats").str.replace("_", " "),
-        where=compared["task"].map(label) + ", " + compared["encoder"].map(label),
-    )
-    words = ", ".join(f"{n} {word}" for word, n in compared["verdict"].value_counts().items())
-    shown = table(
-        compared,
-        "The paper's Table 5 and ours, under softmax (the paper does not say which projection), "
-        "with our 95 % intervals. Same: the whole interval lies within "
-        f"±{replication.TOLERANCE:g} nats (accuracy: ±{replication.ACCURACY_TOLERANCE:g}) of the "
-        "paper's number; different: all of it lies outside; undecided: part of it does.",
-        columns={
-            "where": "classifier",
-            "adversary": "adversary",
-            "quantity": "of what",
-            "paper": "paper",
-            "here": "here",
-            "low": "low",
-            "high": "high",
-            "verdict": "verdict",
-        },
-        fold=f"Of {len(compared)} figures: {words}",
-    )
-else:
-    shown = Markdown(
-        "The paper has no figures for this task, and no adversaries on its tasks are published."
-    )
-shown
+compared = adversarial.beside_paper(replicated)
+charts.table(
+    compared,
+    "The paper's Table 5 and ours, under softmax (the paper does not say which projection), "
+    "with our 95 % intervals. Same: the whole interval lies within "
+    f"±{replication.TOLERANCE:g} nats (accuracy: ±{replication.ACCURACY_TOLERANCE:g}) of the "
+    "paper's number; different: all of it lies outside; undecided: part of it does.",
+    columns="where adversary quantity paper here low high verdict",
+    titles={"where": "classifier", "quantity": "of what"},
+    fold=replication.tally(compared),
+    missing="The paper has no figures for this task, and no adversaries on its tasks are "
+    "published.",
+)
 
 # %% [markdown]
 # ## Verdict
 
 # %% tags=["hide-input"]
-OUTCOMES = ["supported", "contradicted", "undecided"]
-claim = next(one for one in claims.CLAIMS if one.number == 6)
-judged = {origin: claim.judge(part) for origin, part in frame.groupby("origin", sort=False)}
-by_cell = pd.concat(
-    [
-        one.cells.assign(
-            origin=origin,
-            classifier=classifier_names(one.cells)
-            + [f", {projection_name(row)}" for row in one.cells.itertuples()],
-        )
-        for origin, one in judged.items()
-        if len(one.cells)
-    ]
-)
-of = {
-    kind: f"{(part['verdict'] == 'supported').sum()} of {len(part)}"
-    for kind, part in by_cell.groupby("adversary")
-}
+cells = adversarial.cells(frame)
 Markdown(
-    f"**Attention diverges at no cost in accuracy in {of['unfrozen']} retrained classifiers, and "
-    f"at a cost in {of['frozen']} frozen ones**, as the claim has it. It is judged *cell by cell*: "
-    "a cell is one task, one classifier, one projection and one kind of adversary, frozen or "
-    "retrained."
+    "**Attention diverges at no cost in accuracy in "
+    f"{adversarial.as_claimed(cells, 'unfrozen')} retrained classifiers, and at a cost in "
+    f"{adversarial.as_claimed(cells, 'frozen')} frozen ones**, as the claim has it. It is judged "
+    "*cell by cell*: a cell is one task, one classifier, one projection and one kind of adversary, "
+    "frozen or retrained."
 )
 
 # %% tags=["hide-input"]
-table(
-    pd.DataFrame(
-        {"origin": origin, "verdict": one.outcome}
-        | {word: (one.cells["verdict"] == word).sum() for word in OUTCOMES}
-        for origin, one in judged.items()
-        if len(one.cells)
-    ),
+charts.table(
+    adversarial.counted(cells),
     "The claim, task by task, and how many cells speak for it, against it, or for neither.",
-    columns={
-        "origin": "task",
-        "verdict": "verdict",
+    columns="origin verdict supported contradicted undecided",
+    titles={
         "supported": "cells for",
         "contradicted": "cells against",
         "undecided": "cells for neither",
@@ -528,51 +347,40 @@ table(
 )
 
 # %% tags=["hide-input"]
-changes = paper.table5().query("quantity == 'accuracy_change'").groupby("adversary")["value"]
-theirs = {name: span(part, "+.2f") for name, part in changes}
 Markdown(
-    f"*In the paper's Table 5*, accuracy changes by {theirs['frozen']} with frozen parameters and "
-    f"by {theirs['unfrozen']} retrained. Here, cell by cell:"
+    f"*In the paper's Table 5*, accuracy changes by {adversarial.papers_cost('frozen')} with "
+    f"frozen parameters and by {adversarial.papers_cost('unfrozen')} retrained. Here, cell by cell:"
 )
 
 # %% tags=["hide-input"]
-SIGNED = ["value", "low", "high"]
-by_cell[SIGNED] = by_cell[SIGNED].round(3)
-table(
-    by_cell,
+charts.table(
+    cells.round(dict.fromkeys(("value", "low", "high"), 3)),
     "What each cell says of the claim. The interval is that of the change of accuracy; −0.000 is "
     "just below zero. Supported: as the claim has it, that is, diverging at no cost when "
     "retrained, at a cost when frozen.",
-    columns={
-        "origin": "task",
-        "classifier": "classifier",
+    columns="origin classifier adversary jsd value low high seeds verdict",
+    titles={
         "adversary": "parameters",
         "jsd": "divergence, nats",
         "value": "change of accuracy",
-        "low": "low",
-        "high": "high",
-        "seeds": "seeds",
-        "verdict": "verdict",
     },
-    formats=dict.fromkeys(SIGNED, "+.3f"),
+    formats=dict.fromkeys(("value", "low", "high"), "+.3f"),
 )
 
 # %% tags=["hide-input"]
 Markdown(
-    f"*Rule.* {claim.rule} A cell is against the claim only if wider intervals, which allow for "
-    "the number of cells, still say so; one such cell contradicts it."
+    f"*Rule.* {claims.CLAIMS[5].rule} A cell is against the claim only if wider intervals, which "
+    "allow for the number of cells, still say so; one such cell contradicts it."
 )
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
-ROUNDED = 1 + 1e-4  # of published numbers
-print("no divergence above ln 2:", bool((frame["jsd"] <= CEILING * ROUNDED).all()))
-print(
-    "none above its base's ceiling:",
-    bool((frame["jsd"] <= frame["jsd_ceiling"] * ROUNDED + 1e-5).all()),
-)
+rounded = 1 + 1e-4  # of published numbers
+over = frame["jsd"] - frame["jsd_ceiling"] * rounded
 flat = frame[(frame["adversary"] == "uniform") & (frame["projection"] == "softmax")]
-print("without zeros no disjoint part:", bool(np.allclose(flat["jsd_disjoint"], 0, atol=1e-6)))
+print("no divergence above ln 2:", frame["jsd"].max() <= CEILING * rounded)
+print("none above its base's ceiling:", over.max() <= 1e-5)
+print("without zeros no disjoint part:", flat["jsd_disjoint"].abs().max() <= 1e-6)
 
 # %% tags=["remove-input"]
 from sparseattn.report.provenance import Provenance

@@ -30,59 +30,35 @@ p = parameters.check(globals(), "07-paper")
 from IPython.display import Markdown
 
 from sparseattn import charts, paths
-from sparseattn.charts.tables import badge, claims_table, table
 from sparseattn.report import links
 from sparseattn.results import paper, published, variants
 from sparseattn.results.frames import measurements
-from sparseattn.verdicts import claims, replication
+from sparseattn.verdicts import answers, claims, departures, replication
 from sparseattn.verdicts.contradictions import contradictions
-from sparseattn.wording import classifier_names, label
 
 frame = measurements(published.runs(p.tasks))
 ledger = published.ledger(p.tasks)
 adversaries = measurements(published.adversaries(p.tasks))
-replicated = replication.replicate(frame, ledger, adversaries)
-replicated = replicated[replicated["task"].isin(p.tasks)]
-replicated = replicated.sort_values(
-    "task", key=lambda names: names.map(p.tasks.index), kind="stable"
-)
-replicated = replicated.assign(
-    classifier=classifier_names(replicated).where(replicated["encoder"].notna()),
-    measure=replicated["quantity"].str.extract("_(gradient|loo)$")[0],
-    of=replicated["quantity"].str.extract("_(inputs|hidden)_")[0],
-)
+replicated = replication.named(replication.replicate(frame, ledger, adversaries), p.tasks)
+replicated["where"] = [links.behind_figure(row) for row in replicated.to_dict("records")]
 verdicts = claims.verdicts(frame, adversaries)
 
 # %% [markdown]
 # ## How far this replication is
 
 # %% tags=["hide-input"]
-progress = replication.progress(replicated)
-absent = [
-    f"{row['item']} ({row['figures'] - row['measured']} of {row['figures']})"
-    for row in progress.to_dict("records")
-    if row["measured"] < row["figures"]
-]
-measured = replicated["here"].notna().sum()
-Markdown(
-    f"Of the paper's {len(replicated)} numbers on {', '.join(map(label, p.tasks))}, {measured} "
-    f"have a value here, from {len(ledger)} published runs. "
-    + (f"**Not measured yet**: {', '.join(absent)}." if absent else "None is missing.")
-)
+Markdown(replication.in_words(replicated, p.tasks, len(ledger)))
 
 # %% tags=["hide-input"]
-table(
-    progress.assign(runs=progress["runs"].where(progress["runs"] > 0)),  # counts need no run
+charts.table(
+    replication.progress(replicated),
     "The paper's tables and figures: how many numbers each has, how many of them were measured "
     "here, and what came of it.",
-    columns={
-        "item": "in the paper",
+    columns="item figures measured runs same different undecided",
+    titles={
         "figures": "numbers",
         "measured": "measured here",
         "runs": "fewest runs behind one",
-        "same": "same",
-        "different": "different",
-        "undecided": "undecided",
     },
 )
 
@@ -97,41 +73,6 @@ Markdown(
     "alone, by the rule beside it."
 )
 
-
-# %% tags=["hide-input"]
-def judged(number):
-    """Say what a claim is, and what became of it."""
-    claim = verdicts.set_index("number").loc[number]
-    return Markdown(
-        f"**{claim['claim']}** {badge(claim['verdict'])}\n\n{claim['sentence']} "
-        f"{claim['paper']}\n\n"
-        f"*Rule.* {claim['rule']}"
-    )
-
-
-def rows_of(item, quantity=""):
-    """Return one item's figures, as ours and as the paper's."""
-    rows = replicated[replicated["item"] == item]
-    rows = rows[rows["quantity"].str.contains(quantity)]
-    theirs = rows.drop(columns=["low", "high"]).rename(columns={"paper": "mean"})
-    return rows.rename(columns={"here": "mean"}), theirs
-
-
-def listed(item, only="", what="", **columns):
-    """Return one item's figures as a table that opens on demand."""
-    rows = replicated[(replicated["item"] == item) & replicated["quantity"].str.contains(only)]
-    rows = rows.assign(quantity=rows["quantity"].str.replace("_", " "))
-    where = [links.behind_figure(row) for row in rows.to_dict("records")]
-    rows = rows.dropna(axis="columns", how="all").assign(where=where)
-    names = {"task": "task", "classifier": "classifier", "projection": "projection", "lam": "λ"}
-    names |= {"measure": "by", "adversary": "parameters"} | columns | {"paper": "paper"}
-    names |= {"here": "here", "low": "low", "high": "high", "runs": "runs", "verdict": "verdict"}
-    names = {name: title for name, title in names.items() if name in rows}
-    fold = f"The paper's {item}{what}, number by number"
-    caption = f"The paper's {item}{what}, and ours."
-    return table(rows, caption, columns=names, links={"runs": "where"}, fold=fold)
-
-
 # %% [markdown]
 # ## The classifiers
 #
@@ -139,9 +80,11 @@ def listed(item, only="", what="", **columns):
 # ours is under softmax, on the whole test split.
 
 # %% tags=["hide-input"]
-ours, theirs = rows_of("Table 3", "^accuracy$")
 charts.show(
-    charts.paper_versus_here(ours, theirs, colour="encoder", title="Accuracy"),
+    charts.paper_versus_here,
+    *replication.ours_and_theirs(replicated, "Table 3", "^accuracy$"),
+    colour="encoder",
+    title="Accuracy",
     name="accuracy",
     caption="Accuracy on the test split, with 95 % intervals over documents and seeds.",
     description="Points with intervals, a row for each task: the accuracy of the BiLSTM and of the "
@@ -149,10 +92,10 @@ charts.show(
 )
 
 # %% tags=["hide-input"]
-listed("Table 3", "^accuracy$")
+replication.table_of(replicated, "Table 3", "^accuracy$")
 
 # %% tags=["hide-input"]
-listed("Table 3", "documents$", ", documents", quantity="of what")
+replication.table_of(replicated, "Table 3", "documents$", ", documents", shown="of what")
 
 # %% [markdown]
 # ## Claim 1: inputs and hidden states
@@ -169,12 +112,14 @@ listed("Table 3", "documents$", ", documents", quantity="of what")
 # $$
 
 # %% tags=["hide-input"]
-judged(1)
+Markdown(answers.in_full(verdicts, 1))
 
 # %% tags=["hide-input"]
-ours, theirs = rows_of("Table 1")
 charts.show(
-    charts.paper_versus_here(ours, theirs, panel="classifier", title="Dispersion of influence"),
+    charts.paper_versus_here,
+    *replication.ours_and_theirs(replicated, "Table 1"),
+    panel="classifier",
+    title="Dispersion of influence",
     name="influence",
     caption="Dispersion of the inputs' influence on a hidden state (0: one input, 1: all alike), "
     "mean over states and documents, with 95 % intervals.",
@@ -183,20 +128,21 @@ charts.show(
 )
 
 # %% tags=["hide-input"]
-listed("Table 1")
+replication.table_of(replicated, "Table 1")
 
 # %% [markdown]
 # ## Claim 2: the importance of inputs under sparse attention
 
 # %% tags=["hide-input"]
-judged(2)
+Markdown(answers.in_full(verdicts, 2))
 
 # %% tags=["hide-input"]
-ours, theirs = rows_of("Figure 2")
 charts.show(
-    charts.paper_versus_here(
-        ours, theirs, colour="measure", panel="classifier", title="Dispersion of importance"
-    ),
+    charts.paper_versus_here,
+    *replication.ours_and_theirs(replicated, "Figure 2"),
+    colour="measure",
+    panel="classifier",
+    title="Dispersion of importance",
     name="importance",
     caption="Dispersion of the importance of the inputs, median over documents under all "
     "projections together, with 95 % intervals. The paper's were read off its plot.",
@@ -205,7 +151,7 @@ charts.show(
 )
 
 # %% tags=["hide-input"]
-listed("Figure 2")
+replication.table_of(replicated, "Figure 2")
 
 # %% [markdown]
 # ## Claim 3: dispersion as λ grows
@@ -215,14 +161,14 @@ listed("Figure 2")
 # claim itself is judged on ranks.
 
 # %% tags=["hide-input"]
-judged(3)
+Markdown(answers.in_full(verdicts, 3))
 
 # %% tags=["hide-input"]
-ours, theirs = rows_of("Table 2")
 charts.show(
-    charts.paper_versus_here(
-        ours, theirs, colour="encoder", title="Correlation of λ with dispersion"
-    ),
+    charts.paper_versus_here,
+    *replication.ours_and_theirs(replicated, "Table 2"),
+    colour="encoder",
+    title="Correlation of λ with dispersion",
     name="correlation",
     caption="Correlation of λ (larger is sparser) with the dispersion of gradient importance, with "
     "95 % intervals over runs. Below zero, dispersion falls with sparsity.",
@@ -231,24 +177,20 @@ charts.show(
 )
 
 # %% tags=["hide-input"]
-listed("Table 2")
+replication.table_of(replicated, "Table 2")
 
 # %% [markdown]
 # ## Claim 4: hidden states or inputs
 
 # %% tags=["hide-input"]
-judged(4)
+Markdown(answers.in_full(verdicts, 4))
 
 # %% tags=["hide-input"]
-ours, theirs = (
-    rows.assign(
-        importance=rows["of"] + ", " + rows["measure"].replace("loo", "LOO"),
-        panel=rows["task"].map(label) + ", " + rows["classifier"],
-    )
-    for rows in rows_of("Table 6")
-)
 charts.show(
-    charts.paper_versus_here(ours, theirs, group="importance", panel="panel"),
+    charts.paper_versus_here,
+    *replication.ours_and_theirs(replicated, "Table 6"),
+    group="importance",
+    panel=["task", "classifier"],
     name="agreement",
     caption="Agreement (Kendall's τ-b) of attention with four measures of importance: of inputs "
     "and of hidden states, by gradient and by leave-one-out (LOO). Means over documents, with 95 % "
@@ -259,44 +201,44 @@ charts.show(
 )
 
 # %% tags=["hide-input"]
-listed("Table 6", of="importance of")
+replication.table_of(replicated, "Table 6", of="importance of")
 
 # %% [markdown]
 # ## Claim 5: agreement as λ grows
 
 # %% tags=["hide-input"]
-judged(5)
+Markdown(answers.in_full(verdicts, 5))
 
 # %% tags=["hide-input"]
-if "imdb" in p.tasks:
-    ours, theirs = (rows.assign(shown=rows["measure"].map(label)) for rows in rows_of("Figure 3"))
-    shown = charts.show(
-        charts.over_lambda(ours, theirs, colour="classifier", panel="shown"),
-        name="agreement-over-lambda",
-        caption="Agreement of attention with the importance of inputs on IMDb as λ grows (sparser "
-        "to the right), with 95 % intervals. The paper's were read off its plot.",
-        description="Lines over lambda, a panel each for gradient and leave-one-out, one line for "
-        "each classifier, the paper's dashed.",
-    )
-else:
-    shown = Markdown("The paper's Figure 3 is on IMDb, which is not among this page's tasks.")
-shown
+charts.show(
+    charts.over_lambda,
+    *replication.ours_and_theirs(replicated, "Figure 3"),
+    colour="classifier",
+    panel="measure",
+    name="agreement-over-lambda",
+    caption="Agreement of attention with the importance of inputs on IMDb as λ grows (sparser "
+    "to the right), with 95 % intervals. The paper's were read off its plot.",
+    description="Lines over lambda, a panel each for gradient and leave-one-out, one line for "
+    "each classifier, the paper's dashed.",
+    missing="The paper's Figure 3 is on IMDb, which is not among this page's tasks.",
+)
 
 # %% tags=["hide-input"]
-listed("Figure 3") if "imdb" in p.tasks else None
+replication.table_of(replicated, "Figure 3")
 
 # %% [markdown]
 # ## Claim 6: can attention be made to diverge?
 
 # %% tags=["hide-input"]
-judged(6)
+Markdown(answers.in_full(verdicts, 6))
 
 # %% tags=["hide-input"]
-ours, theirs = rows_of("Table 5", "^accuracy_change$")
 charts.show(
-    charts.paper_versus_here(
-        ours, theirs, colour="adversary", panel="classifier", title="Change of accuracy"
-    ),
+    charts.paper_versus_here,
+    *replication.ours_and_theirs(replicated, "Table 5", "^accuracy_change$"),
+    colour="adversary",
+    panel="classifier",
+    title="Change of accuracy",
     name="adversary",
     caption="Change of accuracy when attention is trained to diverge from the base model's, with "
     "the other parameters frozen or trained as well; 95 % intervals over documents and seeds.",
@@ -305,13 +247,13 @@ charts.show(
 )
 
 # %% tags=["hide-input"]
-listed("Table 5", quantity="of what")
+replication.table_of(replicated, "Table 5", shown="of what")
 
 # %% [markdown]
 # ## Claim 7: is sparse attention a better explanation?
 
 # %% tags=["hide-input"]
-judged(7)
+Markdown(answers.in_full(verdicts, 7))
 
 # %% [markdown]
 # ## The paper against itself
@@ -321,10 +263,11 @@ judged(7)
 
 # %% tags=["hide-input"]
 against = contradictions(replicated)
-table(
+charts.table(
     against,
     "What the paper says, what its figures say, and what ours say.",
-    columns={
+    columns="number text items paper here claims",
+    titles={
         "number": "#",
         "text": "the paper says",
         "items": "its figures in",
@@ -354,47 +297,31 @@ table(
 # **Our data** are not the paper's document for document. Where the preparation departs from it:
 
 # %% tags=["hide-input"]
-departures = [
-    f"- {deviation}"
-    for name, task in published.tasks().items()
-    if name in p.tasks
-    for deviation in task["deviations"] or [f"{label(name)}: none known."]
-]
-Markdown("\n".join(departures) or "Stated here once runs are published.")
+Markdown(departures.of_data(p.tasks))
 
 # %% tags=["hide-input"]
 effects = variants.effects(variants.summaries().query("task in @p.tasks"))
-effects = effects.query("variant == @variants.PAPERS_RATES")
-effects = effects.assign(shown=effects["quantity"].map(variants.QUANTITIES))
-table(
-    effects,
+charts.table(
+    effects[effects["variant"] == variants.PAPERS_RATES],
     "The paper's classifiers under softmax, trained at our learning rates and at the paper's: "
     "means over seeds, the difference paired by seed, and its 95 % interval.",
-    columns={
-        "task": "task",
-        "encoder": "encoder",
-        "shown": "quantity",
-        "ours": "ours",
-        "variant_value": "the paper's",
-        "difference": "difference",
-        "low": "low",
-        "high": "high",
-        "seeds": "seeds",
-    },
+    columns="task encoder shown ours variant_value difference low high seeds",
+    titles={"variant_value": "the paper's"},
     formats=dict.fromkeys(("ours", "variant_value", "difference", "low", "high"), ".2f"),
     fold="What the paper's learning rates change",
-) if len(effects) else Markdown("What the paper's rates change is not measured on these tasks.")
+    missing="What the paper's rates change is not measured on these tasks.",
+)
 
 # %% [markdown]
 # ## Verdict
 
 # %% tags=["hide-input"]
-claims_table({"all tasks": verdicts}, paths.notebook_names())
+charts.claims_table({"all tasks": verdicts}, paths.notebook_names())
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
-sources = (paper.table1, paper.table2, paper.table5, paper.table6, paper.figure2, paper.figure3)
-print("figures of the paper:", {one.__name__: len(one()) for one in sources})
+figures = (paper.table1, paper.table2, paper.table5, paper.table6, paper.figure2, paper.figure3)
+print("figures of the paper:", {figure.__name__: len(figure()) for figure in figures})
 for row in against.to_dict("records"):
     print(row["number"], row["paper"])
 
@@ -402,17 +329,10 @@ for row in against.to_dict("records"):
 # ## The runs behind this page
 
 # %% tags=["hide-input"]
-behind = ledger.groupby("task", sort=False).agg(
-    runs=("key", "size"),
-    seeds=("seed", "nunique"),
-    observed=("observed", "max"),
-    devices=("device", lambda column: ", ".join(sorted(set(column)))),
-    outdated=("state", lambda column: (column == "outdated").sum()),
-    last=("date", lambda column: max(column)[:10]),
-    data=("fingerprint", lambda column: column.iloc[0][:16]),
-)
-table(behind.reset_index(), "Published runs, by task.") if len(ledger) else Markdown(
-    "None are published yet."
+charts.table(
+    replication.behind(ledger),
+    "Published runs, by task.",
+    missing="None are published yet.",
 )
 
 # %% tags=["remove-input"]

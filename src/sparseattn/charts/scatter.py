@@ -13,7 +13,7 @@ from sparseattn.charts.encodings import (
     tidy,
     tip,
 )
-from sparseattn.charts.figure import AnyChart
+from sparseattn.charts.figure import AnyChart, EmptyChartError
 
 
 def against(
@@ -91,6 +91,8 @@ def trade_off(
     titles
         What `x` and `y` are, with their units.
     """
+    if frame.empty:
+        raise EmptyChartError("Nothing to draw: the frame has no rows.")
     ends = [f"{name}_{end}" for name in (x, y) for end in ("low", "high")]
     rows = tidy(frame.sort_values(order), [x, y, order, colour, *ends], panel)
     largest = float(rows[order].max())

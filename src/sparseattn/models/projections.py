@@ -174,7 +174,8 @@ def scaled(
         for factor in factors
     ]
     rows = pd.concat(parts).rename(columns={"parameter": "lam"})
-    return rows[(rows["projection"] == "sparsegen") & (rows["index"] == 0)]
+    rows = rows[(rows["projection"] == "sparsegen") & (rows["index"] == 0)]
+    return rows.sort_values("lam", kind="stable")
 
 
 def both_ways(scores: Sequence[float], lams: Sequence[float]) -> pd.DataFrame:

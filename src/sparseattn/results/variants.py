@@ -182,7 +182,8 @@ def effects(summaries: pd.DataFrame) -> pd.DataFrame:
             }
         )
     columns = ["variant", "task", "encoder", "quantity", "ours", "variant_value", "difference"]
-    return pd.DataFrame(rows, columns=[*columns, "low", "high", "seeds"])
+    found = pd.DataFrame(rows, columns=[*columns, "low", "high", "seeds"])
+    return found.assign(shown=found["quantity"].map(QUANTITIES))
 
 
 def levels(summaries: pd.DataFrame) -> pd.DataFrame:

@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from sparseattn.charts.tables import badge
 from sparseattn.measures.statistics import differences
-from sparseattn.verdicts import claims
-from sparseattn.wording import listed, span
+from sparseattn.results import side_by_side
+from sparseattn.verdicts import claims, effects
+from sparseattn.verdicts.contradictions import contradictions
+from sparseattn.wording import classifier_names, label, listed, span
 
 _NAMES = {
     "attention_effective": "attention",
@@ -215,4 +218,97 @@ def _tally(verdicts: Sequence[pd.DataFrame]) -> str:
     return (
         f"Of the paper's {claims} claims, {known}; {claims - sum(agreed.values())} depend on the "
         "task, are undecided or not measured."
+    )
+
+
+def in_full(verdicts: pd.DataFrame, number: int) -> str:
+    """Return as Markdown one claim, what became of it, the numbers behind that, and the rule."""
+    claim = verdicts.set_index("number").loc[number]
+    return (
+        f"**{claim['claim']}** {badge(claim['verdict'])}\n\n{claim['sentence']} "
+        f"{claim['paper']}\n\n*Rule.* {claim['rule']}"
+    )
+
+
+def contextualised(change: pd.DataFrame) -> str:
+    """Say in how many pairs states mix more under sparsemax than under softmax, or less.
+
+    Parameters
+    ----------
+    change
+        Of :func:`verdicts.effects.under_sparsemax`; without rows there is nothing to say.
+    """
+    if change.empty:
+        return ""
+    theirs = effects.papers_change()["value"]
+    left, right = (change["high"] < 0).sum(), (change["low"] > 0).sum()
+    return (
+        "The paper's own Table 1 speaks against its suggestion: under sparsemax, influence is "
+        f"*less* dispersed in {(theirs < 0).sum()} of {len(theirs)} pairs. Of our pairs "
+        f"in the chart it is so in {(change['mean'] < 0).sum()} of {len(change)}. Of our "
+        f"intervals, {left + right} exclude zero: {left} on the side of less dispersion, "
+        f"{right} on the side of more."
+    )
+
+
+def spread_out(spread: pd.DataFrame) -> str:
+    """Say how dispersed importance is under softmax and sparse projections, and in noise."""
+    softmax = spread["projection"] == "softmax"
+    kinds = softmax.map({True: "softmax", False: "sparse projections"})
+    told = [
+        f"{span(part)} under {name}" for name, part in spread["mean"].groupby(kinds, sort=False)
+    ]
+    return (
+        f"Over tasks, classifiers and both measures, mean dispersion is {' and '.join(told)}. "
+        f"Noise would give {span(spread['null'])}."
+    )
+
+
+def falling(series: pd.DataFrame) -> str:
+    """Say in how many lines over λ dispersion falls; nothing where none has two λ."""
+    line = effects.ends(series, ["origin", "measure", "classifier"])
+    if line.empty:
+        return ""
+    change = line["last"] - line["first"]
+    return (
+        f"From its lowest λ to its highest, dispersion falls in {(change < 0).sum()} of "
+        f"{len(line)} lines (a line is a classifier on a task, by one measure). The change is "
+        f"{span(change, '+.3f')}."
+    )
+
+
+def narrowed(realised: pd.DataFrame) -> str:
+    """Say over which share of the tokens attention is spread at either end of λ."""
+    line = effects.ends(realised, effects.WHERE)
+    if line.empty:
+        return ""
+    return (
+        f"At the lowest λ, attention is spread over {span(line['first'], '.0%')} of the tokens; at "
+        f"the highest, over {span(line['last'], '.0%')}. The same λ is not the same sparsity."
+    )
+
+
+def against_itself_on_dispersion(replicated: pd.DataFrame, correlations: pd.DataFrame) -> str:
+    """Say how the paper's text and its Table 2 disagree, and which pairs only our chart has.
+
+    Parameters
+    ----------
+    replicated
+        Of :func:`verdicts.replication.replicate`.
+    correlations
+        Of :func:`verdicts.effects.correlations`.
+    """
+    case = contradictions(replicated).set_index("number").loc[1]
+    both = replicated[(replicated["item"] == "Table 2") & replicated["here"].notna()]
+    both = both["task"].map(label) + " with " + classifier_names(both)
+    pairs = f", for what that table and the published runs share ({'; '.join(both)})"
+    drawn = correlations[correlations["method"].eq("pearson") & correlations["axis"].eq("with λ")]
+    drawn = drawn[~drawn["origin"].str.endswith(side_by_side.LIVE)]
+    drawn = drawn["origin"] + " with " + drawn["classifier"]
+    only_here = "; ".join(pair for pair in drawn if pair not in set(both))
+    lacking = f" The chart also shows {only_here}, which that table lacks." if only_here else ""
+    return (
+        f"**The paper against itself.** *{case['text']}* In its own {case['items']}: "
+        f"{case['paper']}\n\nHere, by Pearson's coefficient{pairs if len(both) else ''}: "
+        f"{case['here']}{lacking}"
     )

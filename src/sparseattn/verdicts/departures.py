@@ -64,6 +64,17 @@ def departures() -> tuple[Departure, ...]:
     return (*_of_training(), *_of_the_classifier(), *_of_measures())
 
 
+def of_data(tasks: Sequence[str]) -> str:
+    """Return as a Markdown list how the data of published tasks depart from the paper's."""
+    told = [
+        f"- {departure}"
+        for name, task in published.tasks().items()
+        if name in tasks
+        for departure in task["deviations"] or [f"{label(name)}: none known."]
+    ]
+    return "\n".join(told) or "Stated here once runs are published."
+
+
 def as_frame() -> pd.DataFrame:
     """Return `departures`, a row each, with where the effect of a variant is measured."""
     rows = [

@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown
 from jaxtyping import Float
 from scipy.stats import t
 
+from sparseattn.charts.tables import Table, table
 from sparseattn.experiments.adversaries import TRAINED
 from sparseattn.measures.statistics import Interval, compare, correlate, estimate, summarise
 from sparseattn.models.adversary import PRESSURE
 from sparseattn.results import frames, paper, published
-from sparseattn.wording import label, projection_name
+from sparseattn.wording import classifier_names, label, projection_name
 
 TOLERANCE = 0.05
 """On τ-b, dispersion, correlation and Jensen–Shannon divergence: differences that do not matter."""
@@ -117,11 +119,115 @@ def progress(replicated: pd.DataFrame) -> pd.DataFrame:
                 "item": item,
                 "figures": len(part),
                 "measured": len(known),
-                "runs": known["runs"].min() if len(known) else np.nan,
+                "runs": known["runs"].min() or np.nan,  # counts need no run
                 **{name: verdicts.get(name, 0) for name in ("same", "different", "undecided")},
             }
         )
     return pd.DataFrame(rows)
+
+
+def tally(compared: pd.DataFrame) -> str:
+    """Say how many figures there are, and how many have which verdict."""
+    counts = compared["verdict"].value_counts()
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    return f"Of {len(compared)} figures: {told}"
+
+
+def measured(replicated: pd.DataFrame, items: Sequence[str], tasks: Sequence[str]) -> pd.DataFrame:
+    """Return the figures of some items and tasks that have a value here, named for a table."""
+    rows = replicated[replicated["item"].isin(items) & replicated["task"].isin(tasks)]
+    rows = rows[rows["here"].notna()]
+    kind = rows["quantity"].str.removeprefix("dispersion_inputs_").map(label)
+    return rows.assign(classifier=classifier_names(rows), figure=rows["item"] + ", " + kind)
+
+
+def behind(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Return the published runs of a ledger by task: how many, on what, and when."""
+    return (
+        ledger.groupby("task", sort=False)
+        .agg(
+            runs=("key", "size"),
+            seeds=("seed", "nunique"),
+            observed=("observed", "max"),
+            devices=("device", lambda column: ", ".join(sorted(set(column)))),
+            outdated=("state", lambda column: (column == "outdated").sum()),
+            last=("date", lambda column: max(column)[:10]),
+            data=("fingerprint", lambda column: column.iloc[0][:16]),
+        )
+        .reset_index()
+    )
+
+
+def named(replicated: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
+    """Return the figures of some tasks, in their order, named for charts and tables.
+
+    Adds ``classifier``, and for an importance ``of`` what it is (inputs, hidden), ``measure``
+    (gradient, leave-one-out) and both as ``importance``; ``shown`` is the quantity in words.
+    """
+    rows = replicated[replicated["task"].isin(tasks)]
+    rows = rows.sort_values("task", key=lambda names: names.map(tasks.index), kind="stable")
+    rows = rows.assign(
+        classifier=classifier_names(rows).where(rows["encoder"].notna()),
+        of=rows["quantity"].str.extract("_(inputs|hidden)_")[0],
+        measure=rows["quantity"].str.extract("_(gradient|loo)$")[0],
+        shown=rows["quantity"].str.replace("_", " "),
+    )
+    kind = rows["measure"].map(label, na_action="ignore").replace("leave-one-out", "LOO")
+    return rows.assign(importance=rows["of"] + ", " + kind)
+
+
+def ours_and_theirs(
+    rows: pd.DataFrame, item: str, quantity: str = ""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return an item's figures of `named` rows for a chart, ours and the paper's in ``mean``."""
+    rows = rows[(rows["item"] == item) & rows["quantity"].str.contains(quantity)]
+    theirs = rows.drop(columns=["low", "high"]).rename(columns={"paper": "mean"})
+    return rows.rename(columns={"here": "mean"}), theirs
+
+
+def table_of(
+    rows: pd.DataFrame, item: str, only: str = "", what: str = "", **titles: str
+) -> Table | Markdown:
+    """Return an item's figures of `named` rows as a table that opens on demand.
+
+    Parameters
+    ----------
+    rows
+        With ``where``, the address of the runs behind a figure.
+    only, what
+        A pattern of the quantities to show, and what these are called.
+    titles
+        More columns, with their headings.
+    """
+    rows = rows[(rows["item"] == item) & rows["quantity"].str.contains(only)]
+    where = rows["where"]
+    rows = rows.dropna(axis="columns", how="all").assign(where=where)
+    names = ["task", "classifier", "projection", "lam", "measure", "adversary", *titles]
+    names += ["paper", "here", "low", "high", "runs", "verdict"]
+    return table(
+        rows,
+        f"The paper's {item}{what}, and ours.",
+        columns=" ".join(name for name in names if name in rows),
+        titles={"measure": "by", "adversary": "parameters"} | titles,
+        links={"runs": "where"},
+        fold=f"The paper's {item}{what}, number by number",
+        missing="",
+    )
+
+
+def in_words(rows: pd.DataFrame, tasks: Sequence[str], runs: int) -> str:
+    """Say how many of the paper's numbers on some tasks have a value here, and which have none."""
+    found = progress(rows)
+    found = found[found["measured"] < found["figures"]]
+    absent = ", ".join(
+        f"{row['item']} ({row['figures'] - row['measured']} of {row['figures']})"
+        for row in found.to_dict("records")
+    )
+    return (
+        f"Of the paper's {len(rows)} numbers on {', '.join(map(label, tasks))}, "
+        f"{rows['here'].notna().sum()} have a value here, from {runs} published runs. "
+        + (f"**Not measured yet**: {absent}." if absent else "None is missing.")
+    )
 
 
 def cell_name(row: pd.Series) -> str:

@@ -1,0 +1,286 @@
+"""Adversaries of published tasks and of a page, summarised, and what is said of them.
+
+A frame has the columns of :func:`experiments.adversaries.measurements`, ``origin``, and ``where``,
+a task and a classifier.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from sparseattn.data.tasks import load_task
+from sparseattn.experiments.adversaries import TRAINED, Adversary
+from sparseattn.measures.divergence import CEILING, even_ceiling
+from sparseattn.measures.statistics import summarise
+from sparseattn.results import paper, published, side_by_side
+from sparseattn.results.frames import measurements
+from sparseattn.verdicts.claims import CLAIMS
+from sparseattn.verdicts.contradictions import contradictions
+from sparseattn.verdicts.replication import ACCURACY_TOLERANCE, replicate
+from sparseattn.wording import classifier_names, label, listed, projection_name, span
+
+BY = ["where", "origin", "sparsity", "projection", "adversary"]
+KINDS = ("reseeded", "uniform", "frozen", "unfrozen")
+"""The comparisons that no adversary takes part in, before the adversaries."""
+
+
+def together(adversaries: Iterable[Adversary], tasks: Sequence[str]) -> pd.DataFrame:
+    """Return the measurements of published adversaries and of a page's own in one frame."""
+    parts = {label(task): measurements(published.adversaries([task])) for task in tasks}
+    frame = side_by_side.joined(parts, measurements(adversaries))
+    return frame.assign(where=frame["origin"] + ": " + frame["classifier"])
+
+
+def levels(
+    frame: pd.DataFrame, quantities: Sequence[str] = ("jsd", "accuracy_change")
+) -> pd.DataFrame:
+    """Summarise quantities by `BY`, classifiers in the frame's order, `KINDS` in theirs."""
+    order = [*dict.fromkeys(frame["where"]), *KINDS]
+    rows = summarise(frame, BY, list(quantities)).sort_values(
+        ["where", "adversary"], key=lambda column: column.map(order.index), kind="stable"
+    )
+    # Each seed is once the base and once the other, so their mean change is zero by construction.
+    return rows[(rows["adversary"] != "reseeded") | (rows["quantity"] != "accuracy_change")]
+
+
+def reported(found: pd.DataFrame, frame: pd.DataFrame, quantity: str) -> pd.DataFrame | None:
+    """Return the paper's Table 5 beside the classifiers found."""
+    rows = side_by_side.reported(paper.table5().assign(projection="softmax"), frame)
+    if rows is None:
+        return None
+    rows = rows.assign(where=rows["origin"] + ": " + rows["classifier"])
+    return rows[rows["where"].isin(found["where"]) & (rows["quantity"] == quantity)]
+
+
+def wide(found: pd.DataFrame) -> pd.DataFrame:
+    """Return a row each cell, and ``jsd_mean``, ``accuracy_change_low``, … as columns."""
+    rows = found.pivot_table(["mean", "low", "high"], BY, "quantity", sort=False)
+    rows.columns = [f"{quantity}_{end}" for end, quantity in rows.columns]
+    return rows.reset_index()
+
+
+def price(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return frozen adversaries at each ``pressure``, where there is more than one, a row a cell.
+
+    ``jsd`` and ``accuracy_change`` are the means, ``jsd_low`` and so on the ends of the intervals.
+    """
+    frozen = frame[frame["adversary"] == "frozen"]
+    several = frozen.groupby("where")["pressure"].transform("nunique") > 1
+    parts = [
+        wide(levels(part)).assign(pressure=pressure)
+        for pressure, part in frozen[several].groupby("pressure")
+    ]
+    rows = pd.concat(parts) if parts else pd.DataFrame()
+    return rows.rename(columns={"jsd_mean": "jsd", "accuracy_change_mean": "accuracy_change"})
+
+
+def shares(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return mean divergences, what they could be at most, and the shares from zeros, a row a cell.
+
+    ``share_ceiling`` is the divergence over the most there could be against its base,
+    ``share_disjoint`` the part of it from tokens that only one of the two attentions weighs.
+    """
+    known, long = frame["jsd"] > 1e-6, frame["length"] > 1
+    names = ["jsd", "jsd_ceiling", "share_disjoint", "share_ceiling"]
+    rows = frame.assign(
+        share_disjoint=frame["jsd_disjoint"] / frame["jsd"].where(known),
+        share_ceiling=frame["jsd"] / frame["jsd_ceiling"].where(long),
+    )
+    return levels(rows, names).pivot_table("mean", BY, "quantity", sort=False).reset_index()
+
+
+def spans(found: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """Return the range of the means of each quantity and adversary, in words."""
+    return {
+        (quantity, kind): span(part, "+.3f" if quantity == "accuracy_change" else ".2f")
+        for (quantity, kind), part in found.groupby(["quantity", "adversary"])["mean"]
+    }
+
+
+def in_words(found: pd.DataFrame) -> str:
+    """Return as Markdown how far attention diverges, and at what cost, a line each of `KINDS`."""
+    ranges = spans(found)
+    told = [
+        f"- **{label(kind).capitalize()}**: divergence {ranges['jsd', kind]} nats"
+        + (
+            f", change of accuracy {ranges['accuracy_change', kind]}"
+            if ("accuracy_change", kind) in ranges
+            else ""
+        )
+        for kind in KINDS
+        if ("jsd", kind) in ranges
+    ]
+    return (
+        "Over tasks, classifiers and projections:\n\n" + "\n".join(told) + "\n\nThe most that a "
+        f"divergence can be is {CEILING:.2f} nats."
+    )
+
+
+def older(tasks: Sequence[str]) -> str:
+    """Say which published adversaries an earlier version of the recipe made; nothing if none."""
+    made = [
+        f"{label(adversary.spec.task)} ({adversary.spec.label}, seed {adversary.spec.seed})"
+        for adversary in published.adversaries(tasks)
+        if adversary.manifest["versions"] != adversary.spec.versions()
+    ]
+    told = "Made by an earlier version of the recipe, which may cost more accuracy than need be: "
+    return f"{told}{listed(made)}." if made else ""
+
+
+def of_another_seed(found: pd.DataFrame) -> str:
+    """Say which share of the retrained adversary's divergence another seed alone gives."""
+    jsd = found[found["quantity"] == "jsd"]
+    jsd = jsd.pivot_table("mean", ["where", "sparsity"], "adversary", sort=False)
+    share = (jsd.get("reseeded", np.nan) / jsd.get("unfrozen", pd.Series(dtype=float))).dropna()
+    if share.empty:
+        return "Not measured here."
+    return (
+        f"Another seed alone gives {span(share, '.0%')} of the retrained adversary's divergence, "
+        "by classifier and projection."
+    )
+
+
+def of_their_ceilings(parts: pd.DataFrame) -> str:
+    """Say how much of what their base allows the adversaries reach, and how much is from zeros."""
+    trained = parts[parts["adversary"].isin(TRAINED)]
+    zeros = trained.loc[trained["sparsity"] != "softmax", "share_disjoint"].dropna()
+    told = (
+        f"The adversaries reach {span(trained['share_ceiling'], '.0%')} of what their base allows."
+    )
+    if zeros.empty:
+        return told
+    return f"{told} Under sparse projections {span(zeros, '.0%')} of that are from zeros."
+
+
+def from_uniform(frame: pd.DataFrame) -> str:
+    """Return as Markdown how far any attention can be from uniform attention, a line a task."""
+    documents = frame.drop_duplicates(["origin", "document"])
+    even = documents.assign(even=even_ceiling(documents["length"].to_numpy()))
+    theirs = paper.table5().query("quantity == 'jsd' and encoder == 'transformer'")
+    most = even.groupby(["task", "origin"], sort=False)["even"].mean()
+    lines = []
+    for (task, origin), value in most.items():
+        of_paper = " and ".join(
+            f"{row['value']:.2f} nats {label(row['adversary'])}"
+            for row in theirs[theirs["task"] == task].to_dict("records")
+        )
+        told = f" The paper's Transformer has {of_paper}." if of_paper else ""
+        lines.append(f"- {origin}: at most {value:.2f} nats.{told}")
+    return "\n".join(lines)
+
+
+def uniform_and_frozen(found: pd.DataFrame) -> str:
+    """Say in how many classifiers uniform attention costs little, and frozen adversaries do too."""
+    kinds, limit = ["uniform", "frozen"], ACCURACY_TOLERANCE
+    costs = found[(found["quantity"] == "accuracy_change") & found["adversary"].isin(kinds)]
+    fates = [costs["low"] > -limit, costs["high"] < -limit]
+    costs = costs.assign(fate=np.select(fates, ["free", "dear"], "open"))
+    costs = costs.pivot_table("fate", ["where", "sparsity"], "adversary", "first", sort=False)
+    costs = costs.reindex(columns=kinds).dropna()
+    if costs.empty:
+        return "Not measured here."
+    free = costs.loc[costs["uniform"] == "free", "frozen"]
+    return (
+        f"Of {len(costs)} classifiers with both, uniform attention costs less than {100 * limit:g} "
+        f"points of accuracy in {len(free)}, by the whole interval. Of these, the frozen adversary "
+        f"does so too in {(free == 'free').sum()} and costs more in {(free == 'dear').sum()}; in "
+        f"{(free == 'open').sum()} its interval leaves it open."
+    )
+
+
+def reading(adversaries: Sequence[Adversary], pressure: float) -> pd.DataFrame:
+    """Return one document as the first base reads it, another seed, and both adversaries.
+
+    Returns
+    -------
+    DataFrame
+        One row a token: ``token``, the attention of ``base`` and of each of the others, under
+        their names, and ``known``, whether the token truly decides.
+    """
+    first = adversaries[0]
+    alike: dict[str, Adversary] = {
+        adversary.spec.variant: adversary
+        for adversary in adversaries
+        if adversary.spec.base == first.spec.base and adversary.spec.pressure == pressure
+    }
+    task = load_task(first.spec.task, first.spec.task_options)
+    document = task.test.sample(1)
+    words = task.words(document.ids[0])
+    others = {
+        label(kind): alike[kind].traces["attention"][0, : len(words)]
+        for kind in ("reseeded", *TRAINED)
+    }
+    known = False if document.evidence is None else document.evidence[0].numpy()
+    base = first.traces["base_attention"][0, : len(words)]
+    return pd.DataFrame({"token": words, "base": base, **others, "known": known})
+
+
+def replicated(adversaries: Iterable[Adversary], tasks: Sequence[str]) -> pd.DataFrame:
+    """Put published adversaries, or where there are none a page's own, beside the paper's."""
+    theirs = measurements(published.adversaries(tasks))
+    frame = theirs if len(theirs) else measurements(adversaries)
+    return replicate(pd.DataFrame(), pd.DataFrame(), frame)
+
+
+def who_moves_information(replicated: pd.DataFrame, found: pd.DataFrame) -> str:
+    """Return as Markdown what the paper's figures, and ours, say of either adversary's cost."""
+    cost = {kind: spans(found)["accuracy_change", kind] for kind in TRAINED}
+    theirs = contradictions(replicated).set_index("number").loc[6, "paper"]
+    return (
+        f"*The paper's figures.* {theirs}\n\n*Ours.* Accuracy changes by {cost['frozen']} with "
+        f"frozen parameters and by {cost['unfrozen']} retrained. Where a frozen adversary keeps "
+        "the accuracy too, the states of the base are enough for its attention, and nothing need "
+        "be moved."
+    )
+
+
+def agreement(frame: pd.DataFrame, sparsity: str) -> pd.DataFrame:
+    """Summarise τ-b with the base, of attention and of gradients, under one projection."""
+    shown = {"tau_attention": "attention", "tau_gradient": "gradient importance"}
+    rows = frame[(frame["sparsity"] == sparsity) & (frame["adversary"] != "uniform")]
+    found = levels(rows, list(shown))
+    return found.assign(shown=found["quantity"].map(shown))
+
+
+def beside_paper(replicated: pd.DataFrame) -> pd.DataFrame:
+    """Return the paper's Table 5 and ours, where there is a value here, named for a table."""
+    rows = replicated[(replicated["item"] == "Table 5") & replicated["here"].notna()]
+    return rows.assign(
+        quantity=rows["quantity"].replace("jsd", "JSD, nats").str.replace("_", " "),
+        where=rows["task"].map(label) + ", " + rows["encoder"].map(label),
+    )
+
+
+def cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """Judge claim 6 on each origin by itself: a row a cell, with its ``outcome`` of the origin."""
+    parts = []
+    for origin, part in frame.groupby("origin", sort=False):
+        verdict = CLAIMS[5].judge(part)
+        if verdict.cells.empty:
+            continue
+        rows = verdict.cells.assign(origin=origin, outcome=verdict.outcome)
+        names = [projection_name(row) for row in rows.itertuples()]
+        parts.append(rows.assign(classifier=classifier_names(rows) + [f", {one}" for one in names]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def counted(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return, a row an origin, its verdict and how many `cells` say what."""
+    outcomes = ["supported", "contradicted", "undecided"]
+    by = ["origin", "outcome"]
+    rows = pd.get_dummies(cells.set_index(by)["verdict"]).reindex(columns=outcomes, fill_value=0)
+    rows = rows.groupby(level=by, sort=False).sum().reset_index()
+    return rows.rename(columns={"outcome": "verdict"})
+
+
+def as_claimed(cells: pd.DataFrame, kind: str) -> str:
+    """Say in how many cells adversaries of a kind do as claim 6 has it: ``6 of 11``."""
+    verdict = cells.loc[cells["adversary"] == kind, "verdict"]
+    return f"{(verdict == 'supported').sum()} of {len(verdict)}"
+
+
+def papers_cost(kind: str) -> str:
+    """Return the range of the change of accuracy in the paper's Table 5."""
+    rows = paper.table5().query("quantity == 'accuracy_change' and adversary == @kind")
+    return span(rows["value"], "+.2f")

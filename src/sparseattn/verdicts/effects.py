@@ -1,0 +1,268 @@
+"""Effects: what pages draw and tabulate, one number with an interval for each cell.
+
+A frame of measurements, as from :func:`results.side_by_side.together`, is given the columns of
+`derived`; from it come summaries, whose quantities are spelled out, beside what chance would give.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from sparseattn.experiments.runs import Run
+from sparseattn.measures.nulls import null_dispersion, null_influence
+from sparseattn.measures.statistics import correlate, differences, summarise
+from sparseattn.results import jacobians, paper, published, side_by_side
+from sparseattn.wording import classifier_names, label
+
+KINDS = ("gradient", "loo")
+WHERE = ["origin", "classifier"]
+CELL = [*WHERE, "projection", "sparsity"]
+OVER = [*WHERE, "lam"]
+DISPERSION = dict.fromkeys((f"dispersion_inputs_{kind}" for kind in KINDS), "noise")
+PAIR = ("sparsemax", "softmax")
+CO_INDEXED = {
+    "influence_self_share": ("Its share of the influence", "chance_influence_self_share"),
+    "influence_top1": ("How often it comes first", "chance_influence_top1"),
+    "relative_rank": ("Share of inputs before it", "half"),
+    "influence_window_share": ("Share within two places", "chance_influence_window_share"),
+}
+"""What a state owes to the input at its own place: in words, and the column of its chance level."""
+_NORMS = {"influence": "length of the state", "jacobian": "whole Jacobian"}
+_BY_NORM = {
+    "dispersion": "Dispersion",
+    "self_share": "Share of the co-indexed input",
+    "top1": "How often it comes first",
+    "window_share": "Share within two places",
+}
+
+
+def derived(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add what pages ask beside the measures of a document.
+
+    With n the length and exp(H) an effective number of tokens: shares exp(H)/n of attention, of
+    each importance and of noise (``share_…``); ``noise``, the dispersion of noise; the effective
+    inputs of a state, its own input's rank as a share of the others, and chance levels; the gap of
+    τ-b, hidden states less inputs (``gap_…``); and chance levels of AUC, mass and precision.
+    """
+    lengths = frame["length"].to_numpy(dtype=float)
+    noise = null_dispersion(lengths)
+    more = {
+        "noise": noise,
+        "share_noise": lengths**noise / lengths,
+        "share_attention": frame["attention_effective"] / lengths,
+        "effective_influence": lengths ** frame["influence_dispersion"],
+        "relative_rank": (frame["influence_self_rank"] - 1) / (lengths - 1).clip(1),
+        "half": 0.5,
+        "tenth": np.ceil(lengths / 10) / lengths,
+        "size": frame["logit"].abs(),
+    }
+    more |= {f"share_{kind}": frame[f"effective_inputs_{kind}"] / lengths for kind in KINDS}
+    more |= {f"chance_{name}": level for name, level in null_influence(lengths).items()}
+    # At once: columns added one by one leave a frame in pieces, and pandas warns.
+    whole = pd.concat([frame, pd.DataFrame(more, index=frame.index)], axis=1)
+    of_run = whole.groupby(["origin", "key"])["share_attention"].transform("mean")
+    return gaps(whole.assign(realised=(1 - of_run).round(9)))
+
+
+def gaps(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add ``gap_gradient`` and ``gap_loo``: τ-b with hidden states less τ-b with inputs."""
+    return frame.assign(
+        **{
+            f"gap_{kind}": frame[f"tau_hidden_{kind}"] - frame[f"tau_inputs_{kind}"]
+            for kind in KINDS
+        }
+    )
+
+
+def papers_gaps() -> pd.DataFrame:
+    """Return the gaps in the paper's Table 6: the columns of a cell, ``quantity``, ``value``."""
+    wide = paper.table6().pivot_table("value", paper.CELL[:4], "quantity")  # softmax has no λ
+    names = [f"gap_{kind}" for kind in KINDS]
+    return gaps(wide)[names].melt(ignore_index=False, var_name="quantity").reset_index()
+
+
+def levels(
+    frame: pd.DataFrame, by: Sequence[str], quantities: Sequence[str] | Mapping[str, str]
+) -> pd.DataFrame:
+    """Summarise quantities cell by cell, averaged over what is not in `by`.
+
+    Parameters
+    ----------
+    frame
+        Of `derived`.
+    by
+        Columns that name a cell.
+    quantities
+        Columns; as a mapping, to those of their chance levels.
+
+    Returns
+    -------
+    DataFrame
+        As from :func:`measures.statistics.summarise`, with ``null``, what chance would give, and
+        the columns of `spelled`.
+    """
+    chance = dict(quantities) if isinstance(quantities, Mapping) else {}
+    names = list(dict.fromkeys([*quantities, *chance.values()]))
+    rows = summarise(side_by_side.pooled(frame, by, names), by, names)
+    return spelled(side_by_side.beside_chance(rows, chance) if chance else rows)
+
+
+def means(frame: pd.DataFrame, by: Sequence[str], quantities: Sequence[str]) -> pd.DataFrame:
+    """Return plain means, a row each cell in the frame's order and a column each quantity."""
+    return frame.groupby(list(by), sort=False)[list(quantities)].mean().reset_index()
+
+
+def spelled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Spell the quantities of rows, such as ``tau_inputs_loo``, where they name an importance.
+
+    Adds ``of`` (inputs or hidden states), ``measure`` (leave-one-out), ``kind`` (Leave-one-out) and
+    ``importance`` (inputs, leave-one-out).
+    """
+    named = "(?:_(inputs|hidden))?_(gradient_fixed|gradient|loo_logit|loo)$"
+    parts = rows["quantity"].astype("str").str.extract(named)
+    of, measure = (parts[side].map(label, na_action="ignore").astype("str") for side in (0, 1))
+    return rows.assign(
+        of=of, measure=measure, kind=measure.str.capitalize(), importance=of + ", " + measure
+    )
+
+
+def reported(figures: pd.DataFrame, frame: pd.DataFrame, **constant: str) -> pd.DataFrame | None:
+    """Return :func:`results.side_by_side.reported` with quantities `spelled`, and columns more."""
+    theirs = side_by_side.reported(figures, frame)
+    return None if theirs is None else spelled(theirs).assign(**constant)
+
+
+def beside_paper(figures: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Put each origin's estimates beside the paper's means (:func:`results.paper.beside`)."""
+    parts = frame.groupby("origin", sort=False)
+    both = [paper.beside(figures, part).assign(origin=origin) for origin, part in parts]
+    return spelled(pd.concat(both)).assign(classifier=classifier_names)
+
+
+def co_indexed(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Summarise what a state owes to the input at its own place; ``shown`` says it in words."""
+    rows = levels(frame, by, {name: chance for name, (_, chance) in CO_INDEXED.items()})
+    return rows.assign(
+        shown=rows["quantity"].map({k: words for k, (words, _) in CO_INDEXED.items()})
+    )
+
+
+def place_of_the_word(own: pd.DataFrame, sampled: pd.DataFrame) -> pd.DataFrame:
+    """Return, a row each origin and classifier, the co-indexed input's share and how often first.
+
+    Parameters
+    ----------
+    own
+        Of `co_indexed`, by `WHERE`.
+    sampled
+        Of `whole_jacobians`; where it has rows, ``jacobian`` is how often first by these.
+    """
+    wide = own.pivot_table(["mean", "null"], WHERE, "quantity", sort=False)
+    wide.columns = [f"{side}_{name}" for side, name in wide.columns]
+    wide = wide.reset_index()
+    if sampled.empty:
+        return wide
+    first = levels(sampled, WHERE, ["jacobian_top1"])[[*WHERE, "mean"]]
+    return wide.merge(first.rename(columns={"mean": "jacobian"}), on=WHERE, how="left")
+
+
+def whole_jacobians(runs: Sequence[Run], tasks: Sequence[str], documents: int) -> pd.DataFrame:
+    """Return :mod:`results.jacobians` of published tasks and of the first documents of live runs.
+
+    ``times_chance`` is the share of the squared Jacobian that lies along the state, over what a
+    random direction would see.
+    """
+    chosen = [run for run in runs if run.spec.lam in (None, 0)] or list(runs)
+    rows = side_by_side.joined(
+        {label(task): jacobians.in_one(published.comparisons([task])) for task in tasks},
+        jacobians.sample(chosen, documents),
+    )
+    return rows.assign(times_chance=rows["seen_share"] * rows["state_size"])
+
+
+def norms_agree(sampled: pd.DataFrame) -> pd.DataFrame:
+    """Return how alike a state's length and its whole Jacobian rank inputs, by `WHERE`."""
+    rows = levels(sampled, WHERE, ["norm_variation", "times_chance", "norms_tau", "norms_same_top"])
+    if rows.empty:
+        return rows
+    wide = rows.pivot_table("mean", WHERE, "quantity", sort=False).reset_index()
+    return wide.merge(rows.drop_duplicates(WHERE)[[*WHERE, "documents"]], on=WHERE)
+
+
+def by_norm(sampled: pd.DataFrame) -> pd.DataFrame:
+    """Summarise influence by the length of the state and by its whole Jacobian, a ``norm`` each."""
+    by = ["origin", "encoder"]
+    rows = levels(sampled, by, [f"{norm}_{name}" for name in _BY_NORM for norm in _NORMS])
+    parts = rows["quantity"].astype("str").str.extract("^(influence|jacobian)_(.*)$")
+    return rows.assign(
+        norm=parts[0].map(_NORMS),
+        shown=parts[1].map(_BY_NORM),
+        who=rows["origin"].str.replace(" ", "\N{NO-BREAK SPACE}")
+        + ", "
+        + rows["encoder"].map(label),
+    )
+
+
+def under_sparsemax(frame: pd.DataFrame, by: Sequence[str], quantity: str) -> pd.DataFrame:
+    """Return the change from softmax to sparsemax, paired by document and seed.
+
+    Only of origins that have both; without rows where none has.
+    """
+    both = frame.groupby("origin")["projection"].transform(lambda names: set(PAIR) <= set(names))
+    if not both.any():
+        return pd.DataFrame()
+    return differences(frame[both], "projection", PAIR, by, [quantity])
+
+
+def papers_change() -> pd.DataFrame:
+    """Return the change of dispersion from softmax to sparsemax in the paper's Table 1."""
+    wide = paper.table1().pivot_table("value", paper.CELL[:3], "projection").reset_index()
+    change = wide["sparsemax"] - wide["softmax"]
+    return wide.assign(value=change, quantity="influence_dispersion")
+
+
+def documents(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the dispersion of importance of each document, a row each ``measure``."""
+    long = frame[[*WHERE, *DISPERSION]].melt(
+        WHERE, var_name="quantity", value_name="dispersion", ignore_index=True
+    )
+    return spelled(long)
+
+
+def ends(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return each line's ``first`` and ``last`` mean over λ, of lines with more than one λ."""
+    found = rows.sort_values("lam").groupby(list(by))["mean"].agg(["first", "last", "count"])
+    return found[found["count"] > 1]
+
+
+def against_realised(frame: pd.DataFrame, quantities: Sequence[str], value: str) -> pd.DataFrame:
+    """Return means of quantities beside the effective share of attention, a row each.
+
+    A cell is an origin, classifier and sparsity; the quantity's mean is in the column `value`.
+    """
+    keys = [*WHERE, "sparsity"]
+    rows = means(frame, keys, ["share_attention", "share_noise", *quantities])
+    rows = rows.melt([*keys, "share_attention", "share_noise"], list(quantities), "quantity", value)
+    order = {origin: place for place, origin in enumerate(rows["origin"].unique())}
+    return spelled(rows.sort_values("origin", key=lambda names: names.map(order), kind="stable"))
+
+
+def correlations(frame: pd.DataFrame) -> pd.DataFrame:
+    """Correlate λ, and the sparsity that is realised, with the dispersion of gradients.
+
+    Returns
+    -------
+    DataFrame
+        As from :func:`measures.statistics.correlate`, in ``mean``; with the ``axis`` and
+        ``method``. Series without a correlation are left out.
+    """
+    rows = [
+        correlate(
+            frame[frame[x].notna()], WHERE, x, ["dispersion_inputs_gradient"], method=method
+        ).assign(axis=axis, method=method)
+        for x, axis in {"lam": "with λ", "realised": "with realised sparsity"}.items()
+        for method in ("pearson", "spearman")
+    ]
+    found = pd.concat(rows).rename(columns={"correlation": "mean"})
+    return found.dropna(subset=["mean"])
