@@ -297,7 +297,8 @@ charts.table(
 # **Our data** are not the paper's document for document. Where the preparation departs from it:
 
 # %% tags=["hide-input"]
-Markdown(departures.of_data(p.tasks))
+differences = [f"- {difference}" for difference in departures.of_the_data(p.tasks)]
+Markdown("\n".join(differences) or "Stated here once runs are published.")
 
 # %% tags=["hide-input"]
 effects = variants.effects(variants.summaries().query("task in @p.tasks"))

@@ -64,17 +64,6 @@ def departures() -> tuple[Departure, ...]:
     return (*_of_training(), *_of_the_classifier(), *_of_measures())
 
 
-def of_data(tasks: Sequence[str]) -> str:
-    """Return as a Markdown list how the data of published tasks depart from the paper's."""
-    told = [
-        f"- {departure}"
-        for name, task in published.tasks().items()
-        if name in tasks
-        for departure in task["deviations"] or [f"{label(name)}: none known."]
-    ]
-    return "\n".join(told) or "Stated here once runs are published."
-
-
 def as_frame() -> pd.DataFrame:
     """Return `departures`, a row each, with where the effect of a variant is measured."""
     rows = [
@@ -318,7 +307,6 @@ def judged(measured: pd.DataFrame) -> pd.DataFrame:
     counts = effects["quantity"].str.contains("effective")
     scores = effects["quantity"].isin(variants.SCORES)
     tolerance = scores.map({True: ACCURACY_TOLERANCE, False: TOLERANCE}).mask(counts)
-    effects = effects.assign(shown=effects["quantity"].map(variants.QUANTITIES))
     verdicts = [
         None if pd.isna(most) else compare(row["low"], row["high"], 0.0, most)
         for row, most in zip(effects.to_dict("records"), tolerance, strict=True)
