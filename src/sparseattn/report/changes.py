@@ -21,13 +21,7 @@ _SECONDS = 30
 
 
 def values(executed: str) -> dict[str, str]:
-    """Return what the tables of an executed notebook show: name → text.
-
-    Parameters
-    ----------
-    executed
-        The ``.ipynb``, as JSON.
-    """
+    """Return what the tables of an executed notebook, given as JSON, show: name → text."""
     found: dict[str, str] = {}
     for cell in json.loads(executed)["cells"]:
         for output in cell.get("outputs", []):
@@ -41,7 +35,7 @@ def of_files(files: Iterable[Path]) -> dict[str, dict[str, str]]:
 
 
 def of_book(place: str, pages: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return the `values` of a book's pages, of those it has: page → its values.
+    """Return the `values` of those of some pages that a book has: page → its values.
 
     Parameters
     ----------
@@ -78,12 +72,7 @@ def of_book(place: str, pages: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 def compare(before: Mapping[str, Values], after: Mapping[str, Values]) -> pd.DataFrame:
-    """Return what differs between two builds.
-
-    Parameters
-    ----------
-    before, after
-        Page → its `values`. Only pages that both have are compared: a new page is no change.
+    """Return what differs between two builds, page → its `values`, of the pages that both have.
 
     Returns
     -------

@@ -70,18 +70,7 @@ class Explorer:
 
 
 def explore(runs: Sequence[Run], count: int = 10) -> Explorer:
-    """Show a few documents under every classifier.
-
-    Parameters
-    ----------
-    runs, count
-        As for :func:`report.specimens.gather`.
-
-    Returns
-    -------
-    Explorer
-        The same for the same runs.
-    """
+    """Show a few documents under every classifier; see `report.specimens.gather`."""
     measures = [
         {"code": code, "name": name, "symbol": symbol, "of": of}
         for code, (name, symbol, of) in MEASURES.items()

@@ -23,19 +23,9 @@ _SPLIT = "|"
 
 
 def ledger_table(frame: pd.DataFrame, caption: str) -> Table:
-    """Return runs as a table that can be filtered, sorted and downloaded.
+    """Return runs, as of `report.ledger.with_pages`, as a table to filter, sort and download.
 
-    Parameters
-    ----------
-    frame
-        Of `report.ledger.entries`.
-    caption
-        One sentence above the table.
-
-    Returns
-    -------
-    Table
-        Each row has its run's key for an id; its last cell opens to everything known of the run.
+    Each row has its run's key for an id; its last cell opens to everything known of the run.
     """
     rows = frame.to_dict("records")
     heads = ("Run", "Task", "Classifier", "Projection", "Seed", "Accuracy", "Seconds")

@@ -39,15 +39,8 @@ def to_runs(**choice: object) -> str:
 def behind_figure(row: Mapping[str, Any]) -> str | None:
     """Return the address of the runs behind our value of one of the paper's figures.
 
-    Parameters
-    ----------
-    row
-        One of `verdicts.replication.replicate`.
-
-    Returns
-    -------
-    str or None
-        None where no run is behind it: sizes of a data set, figures not measured.
+    From a row of `verdicts.replication.replicate`; None where no run is behind it: sizes of a data
+    set, figures not measured.
     """
     if not row["runs"]:
         return None

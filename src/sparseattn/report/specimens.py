@@ -59,10 +59,9 @@ def gather(runs: Sequence[Run], count: int) -> list[dict[str, Any]]:
     Returns
     -------
     list
-        For each task its ``documents`` (tokens, label, evidence, why chosen) and ``classifiers``,
-        each of which has ``stops``, a projection each, from even to sparse; and these have for
-        each document the shares of its tokens, their measures, and the influences on its hidden
-        states.
+        For each task its ``documents`` (tokens, label, evidence, why chosen) and ``classifiers``;
+        of each ``stops``, a projection each, from even to sparse, with the shares of every
+        document's tokens, their measures, and the influences on its hidden states.
 
     Raises
     ------
@@ -81,22 +80,13 @@ def gather(runs: Sequence[Run], count: int) -> list[dict[str, Any]]:
 
 
 def choose(frame: pd.DataFrame, count: int) -> list[tuple[int, str]]:
-    """Choose documents that differ, by rule.
+    """Choose documents that differ, by rule: the number of each, and why it was chosen.
 
-    Parameters
-    ----------
-    frame
-        Measurements of runs of one task (:func:`results.frames.measurements`).
-    count
-        How many, if there are so many.
-
-    Returns
-    -------
-    list
-        Number of each document and why it was chosen: the two on which attention agrees most with
-        the input gradient (τ-b, mean over runs), the two on which it agrees least, the two most
-        often misclassified, the longest, the shortest; then in the order of the hashes, which is
-        that of the numbers, and to which ties go. Documents of 2 to 400 tokens come first.
+    From the measurements of runs of one task (`results.frames.measurements`): the two on which
+    attention agrees most with the input gradient (τ-b, mean over runs), the two on which it agrees
+    least, the two most often misclassified, the longest, the shortest; then in the order of the
+    hashes, which is that of the numbers, and to which ties go. Documents of 2 to 400 tokens come
+    first.
     """
     by_document = frame.groupby("document")
     tau = by_document["tau_inputs_gradient"].mean()
@@ -122,38 +112,15 @@ def choose(frame: pd.DataFrame, count: int) -> list[tuple[int, str]]:
 
 
 def in_units(shares: Shares, unit: float) -> list[int]:
-    """Round shares to whole units, so that zero stays apart from what is small.
-
-    Parameters
-    ----------
-    shares
-        (n,) non-negative.
-    unit
-        No share moves by more.
-
-    Returns
-    -------
-    list of int
-        Zero exactly where the share is.
-    """
+    """Round shares (n,), ≥ 0, to whole units: zero exactly where a share is, none moves by more."""
     rounded = np.maximum(np.rint(shares / unit), 1).astype(int)
     return list(map(int, np.where(shares > 0, rounded, 0)))
 
 
 def in_units_of_one(shares: Shares, unit: float) -> list[int]:
-    """Round shares that sum to one to whole units that sum to one: by largest remainder.
+    """Round shares (n,), ≥ 0 and of sum 1, to whole units of sum 1 / unit: by largest remainder.
 
-    Parameters
-    ----------
-    shares
-        (n,) non-negative, of sum 1.
-    unit
-        1 over a whole number. No share moves by more.
-
-    Returns
-    -------
-    list of int
-        Of sum 1 / unit.
+    ``unit`` is 1 over a whole number. No share moves by more.
     """
     exact = shares / unit
     floor = np.floor(exact).astype(int)

@@ -25,18 +25,10 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def summary(doctree: nodes.document | None) -> str:
-    """Return the first sentences of a page, of at most about 200 characters.
+    """Return the first sentences of a page, as plain text of at most about 200 characters.
 
-    Parameters
-    ----------
-    doctree
-        The page; None for one without text of its own.
-
-    Returns
-    -------
-    str
-        Plain text: the first paragraph, cut after a sentence where one ends in time, else after
-        a word. Empty when the page opens with no paragraph.
+    The first paragraph, cut after a sentence where one ends in time, else after a word; empty when
+    the page has no text of its own, or opens with no paragraph.
     """
     opening = () if doctree is None else doctree.findall(nodes.paragraph)
     text = next((p.astext() for p in opening if isinstance(p.parent, nodes.section)), "")
