@@ -46,12 +46,8 @@ def figure2() -> pd.DataFrame:
 def table2() -> pd.DataFrame:
     """Correlation of λ with the dispersion of the inputs' gradient importance."""
     frame = _read("table2_entropy_vs_lambda").rename(columns={"correlation": "value"})
-    return _tidy(
-        frame,
-        "Table 2",
-        quantity="dispersion_inputs_gradient",
-        statistic="correlation with lam",
-    )
+    frame["quantity"], frame["statistic"] = "dispersion_inputs_gradient", "correlation with lam"
+    return _tidy(frame, "Table 2")
 
 
 def table3() -> pd.DataFrame:
@@ -105,22 +101,9 @@ def beside(
 ) -> pd.DataFrame:
     """Put our estimate beside each of the paper's means.
 
-    Parameters
-    ----------
-    paper
-        Rows from one of the functions above; those that are not means are left out, and so are
-        cells with no runs of ours.
-    measurements
-        One row for each run and document, with the columns of a cell, ``seed``, ``document`` and
-        the measures.
-    tolerance
-        As for :func:`measures.statistics.compare`.
-
-    Returns
-    -------
-    DataFrame
-        The paper's rows, with the columns of :func:`measures.statistics.estimate` and
-        ``verdict``: same, different or undecided.
+    The paper's means of cells that we have runs of, with the columns of
+    `measures.statistics.estimate` and ``verdict``: same, different or undecided, see
+    `measures.statistics.compare`.
     """
     paper = paper[(paper["statistic"] == "mean") & paper["quantity"].isin(measurements.columns)]
     if paper.empty:

@@ -59,25 +59,16 @@ OPTIONAL = ("cpu_seconds",)  # not known of the first runs
 def write_result(
     manifest: Mapping[str, Any], measured: pd.DataFrame, folder: Path, kind: Kind = RUNS
 ) -> list[Path]:
-    """Write the two files of a result.
+    """Write the two files of a result, ``KEY.parquet`` and ``KEY.json``, to its task's folder.
 
     Parameters
     ----------
     manifest
-        See `experiments.runs.Run`; its entries `Kind.origin` and `OPTIONAL`, and the task's name
-        and fingerprint, are kept.
+        Of which the entries `Kind.origin` and `OPTIONAL`, and the task's name and fingerprint, are
+        kept.
     measured
-        One row a document, one column a quantity.
-    folder
-        The task's; made when missing.
-    kind
-        What it is.
-
-    Returns
-    -------
-    list of Path
-        ``KEY.parquet``, of the columns quantity, document and value, and ``KEY.json``. What
-        follows from other quantities, such as exp(H) from H / log n, is not stored.
+        One row a document, one column a quantity; written as the columns quantity, document and
+        value. What follows from other quantities, such as exp(H) from H / log n, is not stored.
     """
     stored = rounded(measured)
     again = _derived(stored)

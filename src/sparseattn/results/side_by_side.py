@@ -16,34 +16,20 @@ LIVE = "(live)"
 
 
 def together(live: Iterable[Run], tasks: Sequence[str]) -> pd.DataFrame:
-    """Return the measurements of published tasks and of the page's own runs in one frame.
+    """Return the measurements of published tasks and of a page's own runs in one frame.
 
-    Parameters
-    ----------
-    live
-        The page's runs.
-    tasks
-        Names of the published tasks to show; those of which nothing is published are passed over.
-
-    Returns
-    -------
-    DataFrame
-        The columns of `results.frames.measurements`, projections under canonical names
-        (`results.paper.canonical`), and ``origin``; published tasks first.
+    The columns of `results.frames.measurements`, projections under canonical names
+    (`results.paper.canonical`), and ``origin``; published tasks first, those of which nothing is
+    published passed over.
     """
     parts = {label(task): measurements(published.runs([task])) for task in tasks}
     return joined(parts, measurements(live))
 
 
 def joined(parts: dict[str, pd.DataFrame], live: pd.DataFrame) -> pd.DataFrame:
-    """Return frames as one, their names in ``origin``; those without rows are passed over.
+    """Return published frames, by the name of their task, and the page's own as one.
 
-    Parameters
-    ----------
-    parts
-        Published frames by the name of their task.
-    live
-        That of the page's own runs.
+    Their names are in ``origin``; those without rows are passed over.
     """
     named = dict(parts)
     if len(live):
@@ -66,20 +52,10 @@ def pooled(frame: pd.DataFrame, by: Sequence[str], quantities: Sequence[str]) ->
 
 
 def beside_chance(summary: pd.DataFrame, chance: Mapping[str, str]) -> pd.DataFrame:
-    """Put what chance would give into a column ``null`` of a summary.
+    """Put what chance would give into a column ``null`` of a summary (`statistics.summarise`).
 
-    Parameters
-    ----------
-    summary
-        From `measures.statistics.summarise`, of quantities and of their chance levels.
-    chance
-        Quantity → the quantity that holds its chance level.
-
-    Returns
-    -------
-    DataFrame
-        The rows of the quantities, in the order of `chance`, with the mean of the chance level of
-        the same cell.
+    `chance` names for a quantity the one that holds its chance level, of which the mean in the same
+    cell is taken. The rows are those of the quantities, in the order of `chance`.
     """
     cell = list(summary.columns[: list(summary.columns).index("quantity")])
     levels = summary[[*cell, "quantity", "mean"]].rename(
@@ -93,20 +69,10 @@ def beside_chance(summary: pd.DataFrame, chance: Mapping[str, str]) -> pd.DataFr
 
 
 def reported(figures: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame | None:
-    """Return the paper's figures beside which ours of a frame can be drawn.
+    """Return the paper's figures beside which ours of a frame can be drawn; None without any.
 
-    Parameters
-    ----------
-    figures
-        From a function of `results.paper`.
-    frame
-        Ours, with ``origin`` and ``task``.
-
-    Returns
-    -------
-    DataFrame or None
-        The figures of each origin's task, under the names that charts use: ``origin``,
-        ``classifier``, ``mean``; None where there are none.
+    Those of each origin's task, under the names that charts use: ``origin``, ``classifier``,
+    ``mean``.
     """
     known = figures.merge(frame[["origin", "task"]].drop_duplicates(), on="task")
     if known.empty:
