@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.distance import jensenshannon
 
 from sparseattn import paths
-from sparseattn.measures import per_document
+from sparseattn.measures import kendall, per_document
 from sparseattn.measures.divergence import disjoint_part, jensen_shannon
 from sparseattn.models.projections import project
 
@@ -91,12 +91,12 @@ def test_dispersion() -> None:
 
 
 def test_agreement() -> None:
-    tau = per_document.kendall_tau(ATTENTION, GRADIENT, LENGTHS)[0]
-    ceiling = per_document.tau_ceiling(ATTENTION, LENGTHS)[0]
+    tau = kendall.kendall_tau(ATTENTION, GRADIENT, LENGTHS)[0]
+    ceiling = kendall.tau_ceiling(ATTENTION, LENGTHS)[0]
     stands(tau, ceiling)
     assert tau == ceiling
     sparse = np.r_[np.zeros(174), np.arange(1, 6)][None]
-    stands(per_document.tau_ceiling(sparse, np.array([179]))[0])
+    stands(kendall.tau_ceiling(sparse, np.array([179]))[0])
 
 
 def test_agreement_without_ties() -> None:
@@ -125,7 +125,7 @@ def test_bound_of_two_agreements() -> None:
     ranked = np.random.default_rng(0).random((3, 500, 6))
     lengths = np.full(500, 6)
     with_gradient, with_loo, between = (
-        per_document.kendall_tau(ranked[one], ranked[other], lengths)
+        kendall.kendall_tau(ranked[one], ranked[other], lengths)
         for one, other in ((0, 1), (0, 2), (1, 2))
     )
     assert (with_gradient + with_loo <= 1 + between + 1e-12).all()

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import kendalltau
 
 from sparseattn.measures import kendall
-from sparseattn.measures.per_document import kendall_tau, tau_ceiling
+from sparseattn.measures.kendall import kendall_tau, tau_ceiling
 
 # Few distinct values, so that ties abound; several magnitudes, so that sums are not exact.
 TIED = st.sampled_from([0.0, -0.0, 0.25, 0.5, 1.0, 3.0, 1e-30, 1e30])

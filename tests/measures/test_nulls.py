@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from sparseattn.measures.kendall import kendall_tau
 from sparseattn.measures.nulls import null_dispersion, null_influence, null_tau_sd
-from sparseattn.measures.per_document import dispersion, influence_summary, kendall_tau
+from sparseattn.measures.per_document import dispersion, influence_summary
 
 
 class TestNullDispersion:

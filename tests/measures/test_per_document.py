@@ -7,6 +7,7 @@ from scipy.stats import entropy as scipy_entropy
 from sklearn.metrics import roc_auc_score
 
 from sparseattn.measures import kendall
+from sparseattn.measures.kendall import kendall_tau
 from sparseattn.measures.per_document import (
     IMPORTANCES,
     INFLUENCES,
@@ -17,7 +18,6 @@ from sparseattn.measures.per_document import (
     effective_tokens,
     entropy,
     influence_summary,
-    kendall_tau,
     mass_on,
     mean_over_tokens,
     measure,

@@ -14,17 +14,9 @@ CEILING = math.log(2)
 def jensen_shannon(
     p: Float[Tensor, "*batch n"], q: Float[Tensor, "*batch n"]
 ) -> Float[Tensor, "*batch"]:
-    r"""Jensen–Shannon divergence of distributions along the last axis, in nats.
+    r"""Jensen–Shannon divergence along the last axis, in nats: 0 where equal, ln 2 where disjoint.
 
-    Parameters
-    ----------
-    p, q
-        Non-negative, each summing to 1 (or wholly zero).
-
-    Returns
-    -------
-    Tensor
-        0 where they are equal, ln 2 where no item has weight in both.
+    `p` and `q` are non-negative, each summing to 1 (or wholly zero).
 
     Notes
     -----
@@ -34,11 +26,8 @@ def jensen_shannon(
 
     with 0 log 0 = 0. Its slope ½ log(p_i/m_i) is minus infinity where p_i = 0 < q_i; there the
     slope returned is −½, of the terms that remain. Nothing is lost: a softmax weight is not zero,
-    and a sparse projection holds those it has set to zero still (its Jacobian is zero there).
-
-    References
-    ----------
-    Lin (1991), IEEE Transactions on Information Theory 37(1).
+    and a sparse projection holds those it has set to zero still (its Jacobian is zero there). Lin
+    (1991), IEEE Transactions on Information Theory 37(1).
     """
     middle = (p + q) / 2
     return (_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2

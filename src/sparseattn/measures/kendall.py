@@ -26,25 +26,10 @@ BLOCK_TOKENS = 2**16
 
 
 def kendall_tau(x: Values, y: Values, lengths: Lengths) -> PerDocument:
-    """Kendall's τ-b between two rankings of the tokens of each document.
+    """Kendall's τ-b between two rankings of the tokens of each document, in [−1, 1].
 
-    Parameters
-    ----------
-    x, y
-        (N, n) scores, one row a document; entries beyond a document's length are ignored.
-    lengths
-        (N,) number of tokens of each document.
-
-    Returns
-    -------
-    ndarray
-        (N,) in [−1, 1]; NaN for fewer than two tokens, when all tokens of a document tie in
-        either ranking, or when a NaN is among them.
-
-    Raises
-    ------
-    ValueError
-        When the shapes disagree or a length exceeds the width.
+    NaN for fewer than two tokens, when all tokens of a document tie in either ranking, or when a
+    NaN is among them. A `ValueError` when the shapes disagree or a length exceeds the width.
 
     Notes
     -----
@@ -70,22 +55,10 @@ def kendall_tau(x: Values, y: Values, lengths: Lengths) -> PerDocument:
 
 
 def tau_ceiling(x: Values, lengths: Lengths, against: Values | None = None) -> PerDocument:
-    """Return the largest τ-b that the ties of a ranking allow.
+    """Return the largest τ-b that the ties of a ranking allow, in (0, 1]; NaN where τ-b is none.
 
-    Parameters
-    ----------
-    x
-        (N, n) scores whose ties are given, for instance attention with exact zeros.
-    lengths
-        (N,) number of tokens of each document.
-    against
-        (N, n) the other scores, whose ties then count too. By default the other ranking is taken
-        to have none.
-
-    Returns
-    -------
-    ndarray
-        (N,) in (0, 1]; NaN where τ-b itself is undefined.
+    The ties of x, for instance attention with exact zeros, and those of `against`; by default the
+    other ranking has none.
 
     Notes
     -----
@@ -96,9 +69,6 @@ def tau_ceiling(x: Values, lengths: Lengths, against: Values | None = None) -> P
     with s distinct non-zeros and n − s zeros, N₀ − T_x = s(n−s) + s(s−1)/2. With ties on both
     sides the largest value is reached when both are put in the same order, for C − D does not
     fall as the pairing moves towards the comonotone one (the tests try all permutations).
-
-    References
-    ----------
     Nelsen (2006), An Introduction to Copulas, §5.1.1.
     """
     check_padded(x, lengths)

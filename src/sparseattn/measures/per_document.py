@@ -23,27 +23,6 @@ from sparseattn.measures.kendall import (
     tau_ceiling,
 )
 
-__all__ = [
-    "IMPORTANCES",
-    "INFLUENCES",
-    "PAIRS",
-    "attended_auc",
-    "attended_mass",
-    "attended_share",
-    "dispersion",
-    "effective_tokens",
-    "entropy",
-    "influence_summary",
-    "kendall_tau",
-    "mass_on",
-    "mean_over_tokens",
-    "measure",
-    "normalise",
-    "precision_at_k",
-    "support_size",
-    "tau_ceiling",
-]
-
 Selection = Bool[np.ndarray, "documents tokens"]
 
 KINDS = ("gradient", "gradient_fixed", "loo", "loo_logit")
@@ -69,22 +48,8 @@ PAIRS = {
 def normalise(values: Values, lengths: Lengths) -> Values:
     """Divide each document's values by their sum.
 
-    Parameters
-    ----------
-    values
-        (N, n) non-negative.
-    lengths
-        (N,) tokens of each document.
-
-    Returns
-    -------
-    ndarray
-        (N, n) float64 shares, zero on the padding; a row of NaN where a document has no mass.
-
-    Raises
-    ------
-    ValueError
-        When a value is negative or infinite.
+    The shares (N, n) are float64, zero on the padding; a row of NaN where a document has no mass.
+    Negative or infinite values raise a `ValueError`.
     """
     check_padded(values, lengths)
     shares = np.where(inside(values, lengths), values, 0).astype(np.float64)
@@ -107,18 +72,8 @@ def entropy(values: Values, lengths: Lengths) -> PerDocument:
 def dispersion(values: Values, lengths: Lengths) -> PerDocument:
     """Shannon entropy of the normalised values over its maximum, H / log n.
 
-    Returns
-    -------
-    ndarray
-        (N,) from 0 (all on one token) to 1 (all equal); NaN for n < 2 or without mass.
-
-    Notes
-    -----
-    Compare with :func:`measures.nulls.null_dispersion`: importances drawn at random are
-    close to 1 already.
-
-    References
-    ----------
+    From 0 (all on one token) to 1 (all equal); NaN for n < 2 or without mass. Compare with
+    :func:`measures.nulls.null_dispersion`: importances drawn at random are close to 1 already.
     Meister et al. (2021), Is Sparse Attention more Interpretable?, §3.
     """
     share = entropy(values, lengths) / np.log(lengths.clip(2))
@@ -146,21 +101,11 @@ def attended_share(attention: Values, lengths: Lengths) -> PerDocument:
 def attended_auc(attention: Values, importance: Values, lengths: Lengths) -> PerDocument:
     """Return how well importance tells attended tokens from the rest: the area under the curve.
 
-    Returns
-    -------
-    ndarray
-        (N,) probability that an attended token is more important than an unattended one, a tie
-        counting one half; NaN when all tokens are attended, or none.
-
-    Notes
-    -----
-    With s attended tokens of n and R the sum of their average ranks by importance (1 = smallest),
-    the Mann–Whitney form is AUC = (R − s(s+1)/2) / (s(n−s)). Unlike τ-b it has no ceiling under
-    the ties of sparse attention.
-
-    References
-    ----------
-    Mann & Whitney (1947), Annals of Mathematical Statistics 18(1).
+    The probability that an attended token is more important than an unattended one, a tie counting
+    one half; NaN when all tokens are attended, or none. With s attended tokens of n and R the sum
+    of their average ranks by importance (1 = smallest), the Mann–Whitney form is AUC = (R −
+    s(s+1)/2) / (s(n−s)). Unlike τ-b it has no ceiling under the ties of sparse attention. Mann &
+    Whitney (1947), Annals of Mathematical Statistics 18(1).
     """
     check_padded(attention, lengths)
     check_padded(importance, lengths)
@@ -192,24 +137,9 @@ def attended_mass(attention: Values, importance: Values, lengths: Lengths) -> Pe
 def precision_at_k(
     attention: Values, importance: Values, lengths: Lengths, k: Lengths | None = None
 ) -> PerDocument:
-    """Share of the k most attended tokens that are among the k most important.
+    """Share of the k most attended tokens that are among the k most important; NaN for k = 0.
 
-    Parameters
-    ----------
-    attention, importance
-        (N, n).
-    lengths
-        (N,) tokens of each document.
-    k
-        (N,) how many, at most n; by default as many as have attention above zero.
-
-    Returns
-    -------
-    ndarray
-        (N,) in [0, 1]; k/n by chance; NaN for k = 0.
-
-    Notes
-    -----
+    `k` (N,) is at most n, by default as many as have attention above zero; by chance it is k/n.
     Ties at the k-th place are broken at random, independently in the two rankings, and the
     expectation is returned: a token surely inside has probability 1, and m places left for t tied
     tokens give m/t each, so that precision = Σᵢ pᵢ qᵢ / k.
@@ -227,21 +157,11 @@ def influence_summary(
 ) -> dict[str, Float[np.ndarray, " tokens"]]:
     """Summarise what each hidden state owes to the inputs of one document.
 
-    Parameters
-    ----------
-    influence
-        (n, n) non-negative, row p the influence of every input on hidden state p.
-    window
-        How many tokens on each side count as near.
-
-    Returns
-    -------
-    dict
-        Per hidden state, shape (n,): ``influence_dispersion``, H / log n of the row;
-        ``influence_self_share``, the share of the input at the same place;
-        ``influence_self_rank``, that input's rank (1 = most influential, average under ties);
-        ``influence_window_share``, the share of inputs at most ``window`` places away.
-        NaN where a row has no mass.
+    `influence` (n, n) is non-negative, row p of hidden state p. Returns, (n,) each, NaN where a row
+    has no mass: ``influence_dispersion``, H / log n of the row; ``influence_self_share``, the share
+    of the input at the same place; ``influence_self_rank``, that input's rank (1 = most
+    influential, average under ties); ``influence_window_share``, the share of inputs at most
+    `window` places away.
     """
     n = len(influence)
     lengths = np.full(n, n)
@@ -266,7 +186,7 @@ def mean_over_tokens(values: Values, lengths: Lengths) -> PerDocument:
 
 
 def measure(traces: Mapping[str, np.ndarray], lengths: Lengths) -> pd.DataFrame:
-    """One row a document, one column a quantity.
+    """One row a document (index ``document`` = 0 … N−1), one float64 column a quantity.
 
     Parameters
     ----------
@@ -280,8 +200,6 @@ def measure(traces: Mapping[str, np.ndarray], lengths: Lengths) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        float64, index ``document`` = 0 … N−1, with columns
-
         ``length``, ``label``, ``logit``, ``correct``;
         ``support``, ``support_share``, ``attention_dispersion``, ``attention_effective``;
         ``tau_ceiling`` (of attention's ties against an untied importance);
@@ -296,10 +214,9 @@ def measure(traces: Mapping[str, np.ndarray], lengths: Lengths) -> pd.DataFrame:
     """
     lengths = lengths.astype(np.int64)
     columns: dict[str, np.ndarray] = {"length": lengths}
-    if "labels" in traces:
-        columns["label"] = traces["labels"]
-    if "logit" in traces:
-        columns["logit"] = traces["logit"]
+    for trace, name in (("labels", "label"), ("logit", "logit")):
+        if trace in traces:
+            columns[name] = traces[trace]
     if "labels" in traces and "logit" in traces:
         columns["correct"] = (traces["logit"] > 0) == (traces["labels"] > 0.5)
 
@@ -328,11 +245,9 @@ def measure(traces: Mapping[str, np.ndarray], lengths: Lengths) -> pd.DataFrame:
             columns[f"precision_{name}"] = precision_at_k(attention, importance, lengths, tenth)
         if evidence is not None:
             columns[f"evidence_mass_{name}"] = mass_on(evidence, importance, lengths)
-    for pair, (one, other) in PAIRS.items():
-        if one in importances and other in importances:
-            columns[f"tau_between_{pair}"] = kendall_tau(
-                importances[one], importances[other], lengths
-            )
+    for pair, (x, y) in PAIRS.items():
+        if x in importances and y in importances:
+            columns[f"tau_between_{pair}"] = kendall_tau(importances[x], importances[y], lengths)
 
     for name in INFLUENCES:
         if name in traces:

@@ -17,8 +17,9 @@ from sparseattn.data.tasks import Documents, Task, load_task
 from sparseattn.errors import UserError
 from sparseattn.experiments.observation import reproducible
 from sparseattn.experiments.runs import Run
+from sparseattn.measures.kendall import tau_ceiling
 from sparseattn.measures.nulls import null_dispersion
-from sparseattn.measures.per_document import normalise, tau_ceiling
+from sparseattn.measures.per_document import normalise
 from sparseattn.results.frames import cell, measurements
 from sparseattn.wording import label, projection_name, sparsity_rank
 
