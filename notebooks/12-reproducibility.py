@@ -26,63 +26,46 @@ from sparseattn.report import parameters
 p = parameters.check(globals(), "12-reproducibility")
 
 # %% tags=["remove-cell"]
-import json
-
-import pandas as pd
-from IPython.display import HTML, Markdown
+from IPython.display import Markdown
 
 from sparseattn import charts
-from sparseattn.charts.tables import table
-from sparseattn.data.corpora import SOURCES
-from sparseattn.errors import validate
-from sparseattn.experiments import machine
-from sparseattn.experiments.specs import Spec
-from sparseattn.models.classifier import parameter_counts
-from sparseattn.report import checklist, citation, ledger, links, provenance
-from sparseattn.results import published, variants
-from sparseattn.verdicts import replication
-from sparseattn.wording import label
+from sparseattn.charts import table
+from sparseattn.report import checklist, ledger, provenance
 
-pages = ledger.pages("12-reproducibility")
+pages = checklist.executed(ledger.pages("12-reproducibility"))
+packages = provenance.requirements()
 frame = ledger.everything("12-reproducibility")
 frame = frame[(frame["origin"] != "published") | frame["task"].isin(p.tasks)]
-trained = frame["adversary"] == links.NO_ADVERSARY
-recorded = frame[trained & (frame["origin"] == "published")]
-diverged = frame[~trained & (frame["origin"] == "published")]
-NO_BUILD = Markdown("No other page was executed: this one was made alone, not with the book.")
-NO_RUNS = Markdown("No run is published yet.")
+recorded, diverged = checklist.parts(frame)
+scores = checklist.scores(recorded)
+NO_RUNS = "No run is published yet."
 
 # %% [markdown]
 # ## This build
 
 # %% tags=["hide-input"]
-took = pages.assign(
-    runs=pages["runs"].map(len),
-    changed=[json.dumps(values) if values else None for values in pages["parameters"]],
-    when=pages["date"].str[:16].str.replace("T", " "),
-)
-NO_BUILD if took.empty else charts.show(
-    charts.amounts(
-        took.assign(what="execution"),
-        value="seconds",
-        group="notebook",
-        colour="what",
-        title="Seconds",
-    ),
+charts.show(
+    charts.amounts,
+    pages,
+    value="seconds",
+    group="notebook",
+    colour="what",
+    title="Seconds",
     name="execution",
     caption="How long each page took to execute, runs it had to compute included. A page whose "
     "sources did not change keeps its last execution.",
     description="A bar for each page: seconds from the start of its execution to its end.",
+    missing="No other page was executed: this one was made alone, not with the book.",
 )
 
 # %% tags=["hide-input"]
 table(
-    took,
-    f"The pages before this one: {took['seconds'].sum():,.0f} seconds in all. Times are UTC; the "
+    pages,
+    f"The pages before this one: {pages['seconds'].sum():,.0f} seconds in all. Times are UTC; the "
     "parameters named are those that differ from the page's own.",
-    columns={
+    columns="notebook seconds when runs changed",
+    titles={
         "notebook": "page",
-        "seconds": "seconds",
         "when": "executed",
         "runs": "runs behind it",
         "changed": "parameters given",
@@ -91,39 +74,19 @@ table(
 )
 
 # %% tags=["hide-input"]
-hardware = machine.hardware()
-versions = machine.packages()
-code = machine.code()
-build = {
-    "Processor": hardware["processor"],
-    "Cores": str(hardware["cores"]),
-    "Memory": f"{hardware['memory_gb']} GB",
-    "GPU": hardware["gpu"] or "not there",
-    "System": hardware["system"],
-    "Python": versions["python"],
-    "Commit": code["commit"] or "not a repository",
-    "Code": f"{code['fingerprint'][:16]} (fingerprint of the package's modules)",
-}
 table(
-    pd.DataFrame({"of": build.keys(), "is": build.values()}),
+    checklist.this_build(),
     "The machine and the code that made this page.",
-    columns={"of": "what", "is": "of this build"},
+    titles={"of": "what", "is": "of this build"},
 )
 
 # %% tags=["hide-input"]
-packages = provenance.requirements()
-packages["agrees"] = packages["pinned"] == packages["here"]
-shown = table(
-    packages,
+table(
+    packages.assign(agrees=packages["pinned"] == packages["here"]),
     "The packages asked for, each at one version, and those at hand.",
-    columns={
-        "package": "package",
-        "pinned": "asked for",
-        "here": "at hand",
-        "agrees": "the same",
-    },
+    titles={"pinned": "asked for", "here": "at hand", "agrees": "the same"},
+    fold=f"All {len(packages)} packages",
 )
-HTML(f"<details><summary>All {len(packages)} packages</summary>{shown.markup}</details>")
 
 # %% [markdown]
 # ## What is behind the numbers
@@ -131,213 +94,153 @@ HTML(f"<details><summary>All {len(packages)} packages</summary>{shown.markup}</d
 # All runs, one by one, are in {doc}`11-ledger`.
 
 # %% tags=["hide-input"]
-summed = frame.groupby(["origin", "task"], sort=False).agg(
-    runs=("key", "size"),
-    cells=("sparsity", lambda column: len(frame.loc[column.index].groupby(["classifier", column]))),
-    seeds=("seed", "nunique"),
-    hours=("seconds", lambda seconds: seconds.sum() / 3600),
-    outdated=("state", lambda states: (states == "outdated").sum()),
-)
-NO_RUNS if frame.empty else table(
-    summed.reset_index(),
+table(
+    checklist.summary(frame),
     "The ledger in summary.",
-    columns={
+    columns="origin task cells runs seeds hours outdated",
+    titles={
         "origin": "runs",
-        "task": "task",
         "cells": "classifiers",
         "runs": "runs in all",
-        "seeds": "seeds",
         "hours": "hours of computing",
-        "outdated": "outdated",
     },
+    missing=NO_RUNS,
 )
 
 # %% tags=["hide-input"]
-words = {name: task.get("vocabulary") for name, task in published.tasks().items()}
-keys = ["task", "classifier", "encoder", "alignment"]
-models = recorded.groupby(keys, sort=False, as_index=False).agg(
-    seconds=("seconds", "mean"), cpu=("cpu_seconds", "mean"), runs=("key", "size")
-)
-# With a single word; the embedding has a row for each.
-sizes = [
-    parameter_counts(validate(Spec, {"encoder": encoder, "alignment": alignment}), 1)
-    for encoder, alignment in zip(models["encoder"], models["alignment"], strict=True)
-]
-models = models.assign(
-    words=models["task"].map(words).astype("float64"),
-    rest=[sum(one.values()) - one["embedding"] for one in sizes],
-)
-models["embedding"] = models["words"] * [one["embedding"] for one in sizes]
-NO_RUNS if models.empty else table(
-    models,
+table(
+    checklist.sizes(recorded),
     "The published classifiers: how many numbers each learns, and how long one run takes: by "
     "the clock, which other work on the machine delays, and of the processor. The projection has "
     "none to learn. – : not recorded.",
-    columns={
-        "task": "task",
-        "classifier": "classifier",
-        "words": "words",
+    columns="task classifier words embedding rest runs seconds cpu",
+    titles={
         "embedding": "in the embedding",
         "rest": "in the rest",
-        "runs": "runs",
         "seconds": "seconds a run",
         "cpu": "CPU seconds",
     },
     formats={"seconds": ",.0f", "cpu": ",.0f"},
+    missing=NO_RUNS,
 )
 
 # %% tags=["hide-input"]
-scores = recorded.groupby(["task", "classifier", "sparsity"], sort=False).agg(
-    dev=("dev_accuracy", "mean"),
-    test=("accuracy", "mean"),
-    dev_auc=("dev_auc", "mean"),
-    auc=("auc", "mean"),
-    runs=("key", "size"),
-)
-validation = table(
-    scores.reset_index(),
+table(
+    scores,
     "Validation beside test performance, means over seeds.",
-    columns={
-        "task": "task",
-        "classifier": "classifier",
-        "sparsity": "projection",
+    titles={
         "dev": "accuracy, dev",
         "test": "accuracy, test",
         "dev_auc": "ROC-AUC, dev",
         "auc": "ROC-AUC, test",
-        "runs": "runs",
     },
-    formats={name: ".3f" for name in ("dev", "test", "dev_auc", "auc")},
-)
-NO_RUNS if recorded.empty else HTML(
-    f"<details><summary>Validation and test performance of all {len(scores)} classifiers"
-    f"</summary>{validation.markup}</details>"
+    formats=dict.fromkeys(("dev", "test", "dev_auc", "auc"), ".3f"),
+    fold=f"Validation and test performance of all {len(scores)} classifiers",
+    missing=NO_RUNS,
 )
 
 # %% tags=["hide-input"]
-splits = pd.DataFrame(
-    [
-        {"task": name, **split}
-        for name, task in published.tasks().items()
-        if name in p.tasks
-        for split in task["splits"]
-    ],
-    columns=[
-        *("task", "split", "documents", "positive_share"),
-        *("tokens_mean", "tokens_max", "unknown_share"),
-    ],
-)
-NO_RUNS if splits.empty else table(
-    splits,
+table(
+    checklist.splits(p.tasks),
     "The data as the classifiers see them. Words seldom seen in training are unknown.",
-    columns={
-        "task": "task",
-        "split": "split",
-        "documents": "documents",
+    titles={
         "positive_share": "share of label 1",
         "tokens_mean": "tokens, mean",
         "tokens_max": "tokens, most",
         "unknown_share": "unknown words",
     },
     formats={"positive_share": ".1%", "unknown_share": ".1%", "tokens_mean": ".1f"},
+    missing=NO_RUNS,
 )
-
 
 # %% [markdown]
 # ## The reproducibility checklist of ACL 2021
 #
-# The items are the conference's, in our words; every number in the answers is computed here.
-
-
-# %% tags=["remove-cell"]
-def to(page, words):
-    """Link to a page."""
-    return f'<a href="{page}.html">{words}</a>'
-
-
-def span(values):
-    """Name a single value, or the ends of several."""
-    ends = sorted({round(values.min()), round(values.max())}) if len(values) else []
-    return " to ".join(f"{end:,}" for end in ends) or "none"
-
-
-default = Spec()
-everywhere = to("05-agreement", "the pages on the experiments")
-results = {
-    "model": f"{to('../measures', 'Measures')} has every equation with an example to check by hand;"
-    f" {to('02-tasks-and-classifiers', 'Tasks and classifiers')} the model; "
-    f"{to('10-deviations', 'Where we depart from the paper')} what was chosen and why.",
-    "code": f"This book is made by its own source: {len(packages)} packages, "
-    f"{int(packages['pinned'].notna().sum())} of them pinned to one version; two commands, in "
-    f"{to('../reproduce', 'Reproduce')}.",
-    "infrastructure": "Published runs: "
-    f"{', '.join(sorted(set(recorded['gpu'].fillna(recorded['processor'])))) or 'none yet'}, one "
-    f"process a run. This build: {hardware['processor']}, {hardware['cores']} cores, "
-    f"{hardware['memory_gb']} GB.",
-    "runtime": f"{span(models['seconds'])} seconds a run, by classifier and task (table above); "
-    f"{recorded['seconds'].sum() / 3600:,.1f} hours in all, and "
-    f"{diverged['seconds'].sum() / 3600:,.1f} for the adversaries, by stage in "
-    f"{to('11-ledger', 'the ledger')}. Energy was not measured.",
-    "parameters": f"{span(models['rest'])} besides the embedding, which has "
-    f"{default.embedding_size} numbers a word: {span(models['embedding'].dropna())} (table above).",
-    "validation": f"In the table above for all {len(scores)} classifiers, and for every single run "
-    f"in {to('11-ledger', 'the ledger')}.",
-    "metrics": f"{to('../measures', 'Measures')}; the code is tested against independent "
-    "implementations of the same measures. Accuracy and ROC-AUC are on whole splits.",
-}
-
-# %% tags=["remove-cell"]
-tried = variants.summaries()
-more = len(set(tried["key"]) - set(recorded["key"]))
-rates = sorted({*recorded["learning_rate"], *tried["learning_rate"]})
-epochs = recorded.groupby("task", sort=False)["epochs"].max().astype(int)
-most = ", ".join(f"{label(task)} {count}" for task, count in epochs.items()) or "none yet"
-searches = {
-    "trials": f"{len(recorded)} published runs, trained once and evaluated once each; "
-    f"{len(diverged)} adversaries of such runs; {more} runs more, with other settings, in "
-    f"{to('10-deviations', 'Where we depart from the paper')}. Before, a few trials by hand on the "
-    "dev split of SST, "
-    "to choose a learning rate and the scale of the word vectors, were not kept.",
-    "bounds": "No search over bounds: tasks, encoders, alignments and projections are the paper's. "
-    "Learning rates on record: "
-    f"{', '.join(f'{rate:g}' for rate in rates) or 'none'}; initial vectors: "
-    f"{', '.join(sorted({*recorded['vectors'], *tried['vectors']})) or 'none'}.",
-    "best": f"One setting for all runs of an encoder: batches of {default.batch_size}, weight "
-    f"decay {default.weight_decay:g}, hidden size {default.hidden_size}, patience "
-    f"{default.patience}; epochs at most, by task: {most}. Every run's own settings are in "
-    f"{to('11-ledger', 'the ledger')}.",
-    "choice": "By hand, by ROC-AUC on the dev split of SST; the paper's values where it states "
-    "them and they could be met. The epoch is the one with the highest ROC-AUC on dev. The test "
-    "split chose nothing.",
-    "summary": "Means with 95 % intervals for new documents and new seeds; the spreads over "
-    f"documents and over seeds apart; numbers of both: on {everywhere}.",
-}
-documents = splits.groupby("task", sort=False)["documents"].sum()
-sources = {
-    "sst": "https://huggingface.co/datasets/" + SOURCES["sst"].hub,
-    "newsgroups": "https://huggingface.co/datasets/" + SOURCES["newsgroups"].hub,
-    "imdb": "https://huggingface.co/datasets/" + SOURCES["imdb"].hub,
-}
-data = {
-    "statistics": "Documents, share of the positive label, tokens and unknown words of each split "
-    f"are in the table above: {', '.join(f'{label(k)} {v:,}' for k, v in documents.items())}.",
-    "splits": "Train, dev and test, the same for every run: a task's fingerprint, a hash of all "
-    "its documents, labels and splits, is part of every run's key.",
-    "preprocessing": "That of Jain and Wallace; each difference is named in "
-    f"{to('10-deviations', 'Where we depart from the paper')}, texts left out are counted there.",
-    "language": "English.",
-    "data": ", ".join(f'<a href="{sources[name]}">{label(name)}</a>' for name in SOURCES)
-    + ". The planted task is generated by the report's own code, from a seed.",
-    "collection": "None were collected. How planted documents are generated is in "
-    f"{to('02-tasks-and-classifiers', 'Tasks and classifiers')}.",
-}
-answers = {**results, **searches, **data}
+# The items are [the conference's](https://2021.aclweb.org/calls/reproducibility-checklist), in our
+# words.
+#
+# ### All experimental results
+#
+# The mathematical setting, the algorithm or the model, described clearly
+# : {doc}`../measures` has every equation with an example to check by hand;
+#   {doc}`02-tasks-and-classifiers` the model; {doc}`10-deviations` what was chosen and why.
+#
+# Source code to download, with all dependencies
+# : This book is made by its own source and pinned packages (tables above); two commands, in
+#   {doc}`../reproduce`.
+#
+# The computing infrastructure used
+# : Of this build, in a table above; of the published runs, in the table below, one process a run.
+#
+# Average run time of each model, or its energy
+# : By classifier and task above, in all below, by stage in {doc}`11-ledger`. Energy was not
+#   measured.
+#
+# Number of parameters of each model
+# : In a table above.
+#
+# Validation performance for each test result
+# : In a table above for all classifiers, for every single run in {doc}`11-ledger`.
+#
+# Each evaluation measure or statistic, defined clearly
+# : {doc}`../measures`; the code is tested against independent implementations of the same measures.
+#   Accuracy and ROC-AUC are on whole splits.
+#
+# ### Several experiments, such as a search of hyperparameters
+#
+# Exact number of training and evaluation runs
+# : In the table below; those with other settings are in {doc}`10-deviations`. Before, a few trials
+#   by hand on the dev split of SST, to choose a learning rate and the scale of the word vectors,
+#   were not kept.
+#
+# Bounds of each hyperparameter
+# : No search over bounds: tasks, encoders, alignments and projections are the paper's. Learning
+#   rates and initial vectors on record are below.
+#
+# Hyperparameters of the best models
+# : One setting for all runs of an encoder, below. Every run's own settings are in {doc}`11-ledger`.
+#
+# How hyperparameters were chosen, and by which criterion
+# : By hand, by ROC-AUC on the dev split of SST; the paper's values where it states them and they
+#   could be met. The epoch is the one with the highest ROC-AUC on dev. The test split chose
+#   nothing.
+#
+# Summary statistics of the results (mean, variance, error bars)
+# : Means with intervals for new documents and new seeds; the spreads over documents and over seeds
+#   apart; numbers of both: on the pages on the experiments, as {doc}`05-agreement`.
+#
+# ### All data sets
+#
+# Number of examples, distribution of labels
+# : Documents, share of the positive label, tokens and unknown words of each split are in the table
+#   above.
+#
+# Training, validation and test splits
+# : Train, dev and test, the same for every run: a task's fingerprint, a hash of all its documents,
+#   labels and splits, is part of every run's key.
+#
+# Data left out, and every step of preprocessing
+# : That of Jain and Wallace; each difference is named in {doc}`10-deviations`, texts left out are
+#   counted there.
+#
+# Languages of the texts
+# : English.
+#
+# A link to the data
+# : Below. The planted task is generated by the report's own code, from a seed.
+#
+# How new data were collected
+# : None were collected. How planted documents are generated is in {doc}`02-tasks-and-classifiers`.
 
 # %% tags=["remove-input"]
-checklist.answered(answers)
+table(
+    checklist.in_numbers(recorded, diverged, packages),
+    "The numbers these answers need.",
+    titles={"of": "what", "is": "here"},
+)
 
 # %% tags=["remove-input"]
-HTML(f'<p>The checklist itself: <a href="{checklist.SOURCE}">{checklist.SOURCE}</a>.</p>')
+Markdown(f"The data: {checklist.where_the_data_are()}.")
 
 # %% [markdown]
 # ## What would change our mind
@@ -350,42 +253,19 @@ HTML(f'<p>The checklist itself: <a href="{checklist.SOURCE}">{checklist.SOURCE}<
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
-loose = packages.loc[packages["pinned"].isna(), "package"].tolist()
-print("packages without a pinned version:", loose)
-print("items of the checklist without an answer:", [name for name in answers if not answers[name]])
+print("packages without a pinned version:", packages["pinned"].isna().sum())
 
 # %% [markdown]
 # ## How to cite
 
 # %% tags=["remove-input"]
-cited = citation.read()
-Markdown(f"{cited.message}\n\n> {cited.text()}\n\n```\n{cited.bibtex()}\n```")
-
-# %% tags=["remove-input"]
-Markdown(
-    "\n".join(
-        f"- {', '.join(author.full for author in work.authors)} ({work.year}). {work.title} "
-        f"<https://doi.org/{work.doi}>"
-        for work in cited.references
-    )
-)
+Markdown(checklist.cited())
 
 # %% [markdown]
 # ## Verdict
 
 # %% tags=["hide-input"]
-differ = int((~packages["agrees"]).sum())
-current = int((recorded["state"] == "current").sum())
-figures = replication.replicate()
-without = len(replication.missing(figures))
-Markdown(
-    f"{len(answers)} of {len(answers)} items of the checklist have an answer. "
-    f"{len(packages) - differ} of {len(packages)} packages are those asked for. "
-    f"{current} of {len(recorded)} published runs were made by the stages as they are now: made "
-    "again, they have the same key, and the same numbers on the same make of processor. Of the "
-    f"paper's {len(figures)} numbers, "
-    f"{len(figures) - without} have a value here."
-)
+Markdown(checklist.verdict(recorded, packages))
 
 # %% tags=["remove-input"]
 from sparseattn.report.provenance import Provenance

@@ -1,76 +1,252 @@
-"""The reproducibility checklist of ACL 2021: what it asks, in our words, and a page's answers.
+"""What a referee asks of the whole: this build, what is behind the numbers, how to cite it.
+
+The checklist itself is ACL 2021's; page 12 answers it, with the numbers of `in_numbers`.
 
 References
 ----------
 https://2021.aclweb.org/calls/reproducibility-checklist; for its history, Dodge et al. (2019),
-Show Your Work: Improved Reporting of Experimental Results (EMNLP).
+Show Your Work: Improved Reporting of Experimental Results (EMNLP). Druskat et al. (2021), Citation
+File Format 1.2.0, doi 10.5281/zenodo.5171937.
 """
 
-from collections.abc import Mapping
-from html import escape
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from sparseattn.charts.tables import Table
-from sparseattn.errors import UserError, nearest
+import pandas as pd
+import yaml
 
-SOURCE = "https://2021.aclweb.org/calls/reproducibility-checklist"
-ASKED: Mapping[str, Mapping[str, str]] = {
-    "All experimental results": {
-        "model": "The mathematical setting, the algorithm or the model, described clearly",
-        "code": "Source code to download, with all dependencies",
-        "infrastructure": "The computing infrastructure used",
-        "runtime": "Average run time of each model, or its energy",
-        "parameters": "Number of parameters of each model",
-        "validation": "Validation performance for each test result",
-        "metrics": "Each evaluation measure or statistic, defined clearly",
-    },
-    "Several experiments, such as a search of hyperparameters": {
-        "trials": "Exact number of training and evaluation runs",
-        "bounds": "Bounds of each hyperparameter",
-        "best": "Hyperparameters of the best models",
-        "choice": "How hyperparameters were chosen, and by which criterion",
-        "summary": "Summary statistics of the results (mean, variance, error bars)",
-    },
-    "All data sets": {
-        "statistics": "Number of examples, distribution of labels",
-        "splits": "Training, validation and test splits",
-        "preprocessing": "Data left out, and every step of preprocessing",
-        "language": "Languages of the texts",
-        "data": "A link to the data",
-        "collection": "How new data were collected",
-    },
-}
-"""Section → item's name → what is asked."""
+from sparseattn import paths
+from sparseattn.data.corpora import SOURCES
+from sparseattn.errors import validate
+from sparseattn.experiments import machine
+from sparseattn.experiments.specs import Spec
+from sparseattn.models.classifier import parameter_counts
+from sparseattn.report.links import NO_ADVERSARY
+from sparseattn.results import published, variants
+from sparseattn.verdicts import replication
+from sparseattn.wording import label
 
 
-def answered(answers: Mapping[str, str]) -> Table:
-    """Return the checklist with a page's answers.
+def parts(ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the published runs of a ledger (`report.ledger.everything`), and the adversaries."""
+    recorded = ledger[ledger["origin"] == "published"]
+    trained = recorded["adversary"] == NO_ADVERSARY
+    return recorded[trained], recorded[~trained]
+
+
+def executed(pages: pd.DataFrame) -> pd.DataFrame:
+    """Return what a build executed (`report.ledger.pages`), as a table shows it.
+
+    Returns
+    -------
+    DataFrame
+        ``notebook``, ``seconds``, ``when``, number of ``runs``, and the parameters ``changed``.
+    """
+    return pages.assign(
+        runs=pages["runs"].map(len),
+        changed=[json.dumps(values) if values else None for values in pages["parameters"]],
+        when=pages["date"].str[:16].str.replace("T", " "),
+        what="execution",
+    )
+
+
+def this_build() -> pd.DataFrame:
+    """Return the machine and the code at hand: ``of`` what, ``is`` what."""
+    hardware, code = machine.hardware(), machine.code()
+    facts = {
+        "Processor": hardware["processor"],
+        "Cores": str(hardware["cores"]),
+        "Memory": f"{hardware['memory_gb']} GB",
+        "GPU": hardware["gpu"] or "not there",
+        "System": hardware["system"],
+        "Python": machine.packages()["python"],
+        "Commit": code["commit"] or "not a repository",
+        "Code": f"{str(code['fingerprint'])[:16]} (fingerprint of the package's modules)",
+    }
+    return pd.DataFrame({"of": facts.keys(), "is": facts.values()})
+
+
+def summary(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Return a ledger in summary.
+
+    Returns
+    -------
+    DataFrame
+        One row an ``origin`` and ``task``: how many ``cells``, ``runs`` and ``seeds``, the
+        ``hours`` of computing, and how many runs are ``outdated``.
+    """
+    named = ledger.assign(
+        cell=ledger["classifier"] + ledger["sparsity"],
+        hours=ledger["seconds"] / 3600,
+        outdated=ledger["state"] == "outdated",
+    )
+    grouped = named.groupby(["origin", "task"], sort=False, as_index=False)
+    return grouped.agg(
+        cells=("cell", "nunique"),
+        runs=("key", "size"),
+        seeds=("seed", "nunique"),
+        hours=("hours", "sum"),
+        outdated=("outdated", "sum"),
+    )
+
+
+def sizes(recorded: pd.DataFrame) -> pd.DataFrame:
+    """Return how many numbers each published classifier learns, and how long a run takes.
+
+    Returns
+    -------
+    DataFrame
+        One row a ``task`` and ``classifier``: ``words`` of the vocabulary, numbers learned in the
+        ``embedding`` and in the ``rest``, number of ``runs``, and their mean ``seconds``, and of
+        the processor ``cpu``.
+    """
+    keys = ["task", "classifier", "encoder", "alignment"]
+    models = recorded.groupby(keys, sort=False, as_index=False).agg(
+        seconds=("seconds", "mean"), cpu=("cpu_seconds", "mean"), runs=("key", "size")
+    )
+    # With a single word; the embedding has a row for each.
+    counts = [
+        parameter_counts(validate(Spec, {"encoder": encoder, "alignment": alignment}), 1)
+        for encoder, alignment in zip(models["encoder"], models["alignment"], strict=True)
+    ]
+    vocabulary = {name: task.get("vocabulary") for name, task in published.tasks().items()}
+    words = models["task"].map(vocabulary).astype("float64")
+    return models.assign(
+        words=words,
+        embedding=words * [count["embedding"] for count in counts],
+        rest=[sum(count.values()) - count["embedding"] for count in counts],
+    )
+
+
+def scores(recorded: pd.DataFrame) -> pd.DataFrame:
+    """Return validation beside test performance, means over seeds, one row a cell."""
+    cells = recorded.groupby(["task", "classifier", "sparsity"], sort=False, as_index=False)
+    return cells.agg(
+        dev=("dev_accuracy", "mean"),
+        test=("accuracy", "mean"),
+        dev_auc=("dev_auc", "mean"),
+        auc=("auc", "mean"),
+        runs=("key", "size"),
+    )
+
+
+def splits(tasks: Sequence[str]) -> pd.DataFrame:
+    """Return the splits of published tasks as classifiers see them, one row each."""
+    columns = ["task", "split", "documents", "positive_share", "tokens_mean", "tokens_max"]
+    rows = [
+        {"task": name, **split}
+        for name, task in published.tasks().items()
+        if name in tasks
+        for split in task["splits"]
+    ]
+    return pd.DataFrame(rows, columns=[*columns, "unknown_share"])
+
+
+def in_numbers(
+    recorded: pd.DataFrame, diverged: pd.DataFrame, packages: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the numbers that answers to the checklist need, and no table gives alone.
 
     Parameters
     ----------
-    answers
-        Item's name → HTML of the answer.
+    recorded, diverged
+        Of `parts`.
+    packages
+        Of `report.provenance.requirements`.
 
-    Raises
-    ------
-    UserError
-        When an item has no answer, or an answer no item.
+    Returns
+    -------
+    DataFrame
+        ``of`` what, ``is`` what.
     """
-    names = [name for items in ASKED.values() for name in items]
-    unknown = [f"{name}.{nearest(name, names)}" for name in answers if name not in names]
-    open_items = [name for name in names if not answers.get(name, "").strip()]
-    if unknown or open_items:
-        raise UserError(
-            f"The checklist has no item {' '.join(unknown)}"
-            if unknown
-            else f"The checklist's items {', '.join(open_items)} have no answer."
-        )
-    sections = "".join(
-        f"<h3>{escape(section)}</h3><dl class='checklist'>"
-        + "".join(
-            f"<dt id='checklist-{name}'>{escape(asked)}</dt><dd>{answers[name]}</dd>"
-            for name, asked in items.items()
-        )
-        + "</dl>"
-        for section, items in ASKED.items()
+    default, tried, models = Spec(), variants.summaries(), sizes(recorded)
+    more = len(set(tried["key"]) - set(recorded["key"]))
+    rates = sorted({*recorded["learning_rate"], *tried["learning_rate"]})
+    epochs = recorded.groupby("task", sort=False)["epochs"].max()
+    hours = [frame["seconds"].sum() / 3600 for frame in (recorded, diverged)]
+    facts = {
+        "Packages, and those pinned to one version": f"{len(packages)}, "
+        f"{packages['pinned'].notna().sum()}",
+        "Processors of the published runs": _each(recorded["gpu"].fillna(recorded["processor"])),
+        "Published runs, trained and evaluated once each": f"{len(recorded):,}",
+        "Adversaries of such runs": f"{len(diverged):,}",
+        "Runs more, with other settings": f"{more:,}",
+        "Seconds a run, by classifier and task": _ends(models["seconds"]),
+        "Hours of the runs, of the adversaries": f"{hours[0]:,.1f}, {hours[1]:,.1f}",
+        "Numbers learned besides the embedding": _ends(models["rest"]),
+        f"Numbers learned in the embedding, {default.embedding_size} a word": _ends(
+            models["embedding"].dropna()
+        ),
+        "Learning rates": ", ".join(f"{rate:g}" for rate in rates) or "none",
+        "Initial vectors": _each([*recorded["vectors"], *tried["vectors"]]),
+        "Epochs at most": ", ".join(f"{label(task)} {count:.0f}" for task, count in epochs.items())
+        or "none",
+        "Batch size, weight decay, hidden size, patience": f"{default.batch_size}, "
+        f"{default.weight_decay:g}, {default.hidden_size}, {default.patience}",
+    }
+    return pd.DataFrame({"of": facts.keys(), "is": facts.values()})
+
+
+def _each(values: Iterable[str]) -> str:
+    return ", ".join(sorted(set(values))) or "none"
+
+
+def _ends(values: pd.Series) -> str:
+    """Name the least and the greatest of some numbers, once where they read alike."""
+    ends = sorted({round(values.min()), round(values.max())}) if len(values) else []
+    return " to ".join(f"{end:,}" for end in ends) or "none"
+
+
+def where_the_data_are() -> str:
+    """Return links to the data sets, as Markdown."""
+    return ", ".join(
+        f"[{label(name)}](https://huggingface.co/datasets/{source.hub})"
+        for name, source in SOURCES.items()
     )
-    return Table(sections, "The reproducibility checklist of ACL 2021, answered.")
+
+
+def verdict(recorded: pd.DataFrame, packages: pd.DataFrame) -> str:
+    """Say how much of what is published would come out again, given `parts` and the packages."""
+    figures = replication.replicate()
+    alike = int((packages["pinned"] == packages["here"]).sum())
+    current = int((recorded["state"] == "current").sum())
+    return (
+        f"{alike} of {len(packages)} packages are those asked for. {current} of {len(recorded)} "
+        "published runs were made by the stages as they are now: made again, they have the same "
+        "key, and the same numbers on the same make of processor. Of the paper's "
+        f"{len(figures)} numbers, {len(figures) - len(replication.missing(figures))} have a value "
+        "here."
+    )
+
+
+def cited() -> str:
+    """Return how to cite the report, and the works it rests on, by ``CITATION.cff``: Markdown."""
+    citation = yaml.safe_load((paths.root() / "CITATION.cff").read_text(encoding="utf-8"))
+    names, year = _names(citation), citation["date-released"].year
+    title, version = citation["title"], citation["version"]
+    fields = {
+        "author": " and ".join(f"{{{name}}}" for name in names),
+        "title": title,
+        "year": str(year),
+        "version": version,
+        "license": citation["license"],
+    }
+    entry = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items())
+    works = "\n".join(
+        f"- {', '.join(_names(work))} ({work['year']}). {work['title']} "
+        f"<https://doi.org/{work['doi']}>"
+        for work in citation["references"]
+    )
+    return (
+        f"{citation['message']}\n\n> {', '.join(names)} ({year}). {title}, version {version}.\n\n"
+        f"```\n@software{{sparseattn,\n{entry}}}\n```\n\n{works}"
+    )
+
+
+def _names(work: Mapping[str, Any]) -> list[str]:
+    """Return the names of a work's authors: of an entity, or of a person, given names first."""
+    return [
+        author.get("name") or f"{author['given-names']} {author['family-names']}"
+        for author in work["authors"]
+    ]
