@@ -33,10 +33,10 @@ from IPython.display import Markdown
 
 from sparseattn import charts
 from sparseattn.charts.tables import table
+from sparseattn.experiments.specs import STAGES
 from sparseattn.report import ledger
 from sparseattn.report.ledger_table import ledger_table
 from sparseattn.results import published
-from sparseattn.results.frames import STAGES
 from sparseattn.wording import label
 
 frame = ledger.everything()

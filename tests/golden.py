@@ -15,7 +15,8 @@ from sparseattn.attribution.influence import INFLUENCE_VERSION, influence, jacob
 from sparseattn.data.tasks import Documents, Task, load_task
 from sparseattn.data.vectors import VECTORS_VERSION, train_vectors
 from sparseattn.data.words import BEGIN, END
-from sparseattn.experiments.observation import OBSERVATION_VERSION, observe, reproducible
+from sparseattn.experiments.making import observe, reproducible
+from sparseattn.experiments.specs import OBSERVATION_VERSION
 from sparseattn.models.adversary import ADVERSARY_VERSIONS, AdversarySettings, diverge, respond
 from sparseattn.models.classifier import Classifier, ModelSettings
 from sparseattn.models.training import TRAINING_VERSION, TrainingSettings, fit, predict

@@ -10,7 +10,7 @@ import tiny
 from sparseattn import __main__ as command
 from sparseattn.errors import UserError
 from sparseattn.experiments import sweeps
-from sparseattn.experiments.runs import Store
+from sparseattn.experiments.store import Store
 from sparseattn.report import book as report
 from sparseattn.report.parameters import load_yaml
 from sparseattn.results import variants

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sparseattn.data.tasks import load_task
 from sparseattn.errors import validate
-from sparseattn.experiments.runs import Spec, Store
+from sparseattn.experiments.specs import Spec
+from sparseattn.experiments.store import Store
 
 OPTIONS = {"length": [6, 12], "cues": 1, "distractors": 1, "documents": [48, 16, 16]}
 SETTINGS = {

@@ -1,8 +1,10 @@
 """The command line."""
 
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,9 +13,9 @@ import typer
 from sparseattn.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sparseattn.experiments.runs import Spec, Store
+    from sparseattn.experiments.runs import Run
+    from sparseattn.experiments.specs import Spec
+    from sparseattn.experiments.store import Store
 
 # Everything else is imported by the commands that need it: --help answers at once.
 
@@ -41,33 +43,63 @@ JobsOption = Annotated[
     typer.Option("--jobs", min=1, help="Processes at once, one thread each [default: cores]."),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-TaskOption = Annotated[
-    str | None, typer.Option("--task", help="planted, sst, newsgroups, imdb, or a file of texts.")
-]
-EncodersOption = Annotated[str | None, typer.Option(help="none,bilstm,transformer")]
-AlignmentsOption = Annotated[str | None, typer.Option(help="additive,dot")]
-ProjectionsOption = Annotated[str | None, typer.Option(help="softmax,sparsemax,sparsegen,entmax")]
-LamsOption = Annotated[str | None, typer.Option(help="λ of each sparsegen, below 1: -10,0,.3")]
-AlphasOption = Annotated[
-    str | None, typer.Option(help="α of each entmax, at least 1, or 'learned'.")
-]
-SeedsOption = Annotated[str | None, typer.Option(help="0,1,2")]
-GridOption = Annotated[
-    Path | None, typer.Option("--grid", "-f", metavar="FILE", help="YAML file of all these.")
-]
+TasksOption = Annotated[list[str] | None, typer.Option("--task", help="sst, newsgroups, imdb.")]
+
+
+def _spanned(
+    task: Annotated[
+        str | None, typer.Option(help="planted, sst, newsgroups, imdb, or a file of texts.")
+    ] = None,
+    encoders: Annotated[str | None, typer.Option(help="none,bilstm,transformer")] = None,
+    alignments: Annotated[str | None, typer.Option(help="additive,dot")] = None,
+    projections: Annotated[
+        str | None, typer.Option(help="softmax,sparsemax,sparsegen,entmax")
+    ] = None,
+    lams: Annotated[str | None, typer.Option(help="λ of each sparsegen, below 1: -10,0,.3")] = None,
+    alphas: Annotated[
+        str | None, typer.Option(help="α of each entmax, at least 1, or 'learned'.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="0,1,2")] = None,
+    parameter: ParameterOption = None,
+    grid: Annotated[
+        Path | None, typer.Option("--grid", "-f", metavar="FILE", help="YAML file of all these.")
+    ] = None,
+) -> "list[Spec]":
+    """Return the specs of a grid: of the file, the options over it, and -p over both."""
+    from sparseattn.experiments import grid as grids
+
+    axes = {
+        "encoders": encoders, "alignments": alignments, "projections": projections,
+        "lams": lams, "alphas": alphas, "seeds": seeds,
+    }  # fmt: skip
+    values = _from_file(grid)
+    values |= {name: _listed(name, text) for name, text in axes.items() if text is not None}
+    values |= {} if task is None else {"task": task}
+    values |= _pairs(parameter)
+    for name, projection in (("lams", "sparsegen"), ("alphas", "entmax")):
+        if values.get(name) and projection not in values.get("projections", ["softmax"]):
+            raise UserError(f"'{name}' belong to {projection}, which 'projections' does not name.")
+    return grids.grid(**values)
+
+
+def _spanning(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `_spanned`, and what they span as its first argument."""
+    options = inspect.signature(_spanned).parameters
+    _, *own = inspect.signature(command).parameters.values()
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        command(_spanned(**{name: given.pop(name) for name in options}), **given)
+
+    called.__annotations__ = {}
+    called.__signature__ = inspect.Signature([*options.values(), *own])  # type: ignore[attr-defined]
+    return called
 
 
 @app.command()
+@_spanning
 def sweep(
-    task: TaskOption = None,
-    encoders: EncodersOption = None,
-    alignments: AlignmentsOption = None,
-    projections: ProjectionsOption = None,
-    lams: LamsOption = None,
-    alphas: AlphasOption = None,
-    seeds: SeedsOption = None,
-    parameter: ParameterOption = None,
-    grid: GridOption = None,
+    specs: "list[Spec]",
     jobs: JobsOption = None,
     quiet: QuietOption = False,
     cluster: Annotated[
@@ -84,32 +116,19 @@ def sweep(
     """
     from sparseattn.experiments.sweeps import ensure
 
-    axes = {
-        "encoders": encoders, "alignments": alignments, "projections": projections,
-        "lams": lams, "alphas": alphas, "seeds": seeds,
-    }  # fmt: skip
-    specs = _spanned(task, axes, parameter, grid)
     if cluster:
         options = {"timeout_min": minutes, "mem_gb": memory, "slurm_partition": partition}
         _submit(specs, cluster, jobs, {k: v for k, v in options.items() if v is not None})
         return
     with _failing_plainly():
-        runs = ensure(specs, _store(), jobs, progress=not quiet)
-    for run in runs:
-        print(f"{run.key}  {run.label}, seed {run.spec.seed}: test {_scores(run.manifest)}")
+        for run in ensure(specs, _store(), jobs, progress=not quiet):
+            print(_in_words(run))
 
 
 @app.command()
+@_spanning
 def adversary(
-    task: TaskOption = None,
-    encoders: EncodersOption = None,
-    alignments: AlignmentsOption = None,
-    projections: ProjectionsOption = None,
-    lams: LamsOption = None,
-    alphas: AlphasOption = None,
-    seeds: SeedsOption = None,
-    parameter: ParameterOption = None,
-    grid: GridOption = None,
+    specs: "list[Spec]",
     variants: Annotated[
         str, typer.Option(help="frozen,unfrozen, and the controls reseeded,uniform")
     ] = "frozen,unfrozen",
@@ -133,44 +152,33 @@ def adversary(
     The grid of base runs is given as for sweep, -p included; those that the store lacks are
     computed first. Interrupted, the same command goes on.
     """
-    from sparseattn.experiments import adversaries
+    from sparseattn.experiments.grid import adversaries_of, bases
     from sparseattn.experiments.sweeps import ensure
-    from sparseattn.models.adversary import PRESSURE
 
-    axes = {
-        "encoders": encoders, "alignments": alignments, "projections": projections,
-        "lams": lams, "alphas": alphas, "seeds": seeds,
-    }  # fmt: skip
-    specs = adversaries.grid(
-        _spanned(task, axes, parameter, grid),
-        _listed("variants", variants),
-        [PRESSURE] if pressures is None else _listed("pressures", pressures),
-        epochs=epochs,
-        patience=patience,
-        learning_rate=learning_rate,
-    )
+    given = {} if pressures is None else {"pressures": _listed("pressures", pressures)}
+    given |= {"epochs": epochs, "patience": patience, "learning_rate": learning_rate}
+    wanted = adversaries_of(specs, _listed("variants", variants), **given)
     with _failing_plainly():
-        ensure(adversaries.bases(specs), _store(), jobs, progress=not quiet)
-        found = ensure(specs, adversaries.Adversaries(_store().root), jobs, progress=not quiet)
-    for one in found:
-        print(
-            f"{one.key}  {one.label}, seed {one.spec.base.seed}: "
-            f"JSD {one.manifest['jsd']:.3f}, test accuracy {one.manifest['accuracy']:.3f} "
-            f"({one.manifest['accuracy_change']:+.3f})"
-        )
+        ensure(bases(wanted), _store(), jobs, progress=not quiet)
+        for one in ensure(wanted, _store(), jobs, progress=not quiet):
+            print(
+                f"{one.key}  {one.label}, seed {one.spec.base.seed}: "
+                f"JSD {one.manifest['jsd']:.3f}, test accuracy {one.manifest['accuracy']:.3f} "
+                f"({one.manifest['accuracy_change']:+.3f})"
+            )
 
 
 @app.command()
 def compute(parameter: ParameterOption = None, file: FileOption = None) -> None:
     """Compute one run, unless the store holds it, and say where it is."""
     from sparseattn.errors import validate
-    from sparseattn.experiments.runs import Spec
+    from sparseattn.experiments.specs import Spec
     from sparseattn.experiments.sweeps import ensure
 
     spec = validate(Spec, _from_file(file) | _pairs(parameter))
     with _failing_plainly():
         (run,) = ensure([spec], _store())
-    print(f"{run.key}  {run.label}, seed {spec.seed}: test {_scores(run.manifest)}\n{run.path}")
+    print(f"{_in_words(run)}\n{run.path}")
 
 
 @app.command()
@@ -196,11 +204,10 @@ def ledger(
 @app.command()
 def verify() -> None:
     """Check every file of every run and adversary; what is damaged is set aside, to be redone."""
-    from sparseattn.experiments.adversaries import Adversaries
     from sparseattn.results.frames import stored_ledger
 
     store = _store()
-    problems = [*store.verify().itertuples(), *Adversaries(store.root).verify().itertuples()]
+    problems = list(store.verify().itertuples())
     for row in problems:
         print(f"{row.key}: {row.problem}")
     states = stored_ledger(store)["state"].value_counts()
@@ -298,19 +305,18 @@ def publish(
     keys: Annotated[
         list[str] | None, typer.Argument(help="Keys of runs, or their first digits.")
     ] = None,
-    task: Annotated[list[str] | None, typer.Option("--task", help="sst, newsgroups, imdb.")] = None,
+    task: TasksOption = None,
     adversaries: Annotated[
         bool, typer.Option("--adversaries", help="The adversaries instead of the runs.")
     ] = False,
 ) -> None:
     """Add the store's current runs of the paper's tasks to book/results."""
-    from sparseattn.experiments.adversaries import Adversaries
     from sparseattn.results import publishing
 
-    store = Adversaries(_store().root) if adversaries else _store()
-    found = publishing.publishable(store, task or [], keys or [])
+    found = publishing.publishable(_store(), task or [], keys or [], adversaries)
     new = sum(path.suffix == ".parquet" for path in publishing.publish(found))
-    print(f"{new} {store.KIND} published, {len(found) - new} were already.")
+    kind = "adversaries" if adversaries else "runs"
+    print(f"{new} {kind} published, {len(found) - new} were already.")
 
 
 @app.command()
@@ -318,7 +324,7 @@ def jacobian(
     keys: Annotated[
         list[str] | None, typer.Argument(help="Keys of published runs, or their first digits.")
     ] = None,
-    task: Annotated[list[str] | None, typer.Option("--task", help="sst, newsgroups, imdb.")] = None,
+    task: TasksOption = None,
     documents: Annotated[
         int, typer.Option(min=1, help="Of each run; some seconds each for long ones.")
     ] = 30,
@@ -359,7 +365,7 @@ def deviations(
     classifier and seed.
     """
     from sparseattn import paths
-    from sparseattn.experiments.runs import Store
+    from sparseattn.experiments.store import Store
     from sparseattn.experiments.sweeps import ensure
     from sparseattn.results import variants
 
@@ -435,25 +441,6 @@ def _pairs(parameters: list[str] | None) -> dict[str, Any]:
     return values
 
 
-def _spanned(
-    task: str | None,
-    axes: dict[str, str | None],
-    parameter: list[str] | None,
-    file: Path | None,
-) -> "list[Spec]":
-    """Return the specs of a grid: of the file, the options over it, and -p over both."""
-    from sparseattn.experiments.sweeps import grid
-
-    values = _from_file(file)
-    values |= {name: _listed(name, text) for name, text in axes.items() if text is not None}
-    values |= {} if task is None else {"task": task}
-    values |= _pairs(parameter)
-    for name, projection in (("lams", "sparsegen"), ("alphas", "entmax")):
-        if values.get(name) and projection not in values.get("projections", ["softmax"]):
-            raise UserError(f"'{name}' belong to {projection}, which 'projections' does not name.")
-    return grid(**values)
-
-
 def _value(name: str, text: str) -> Any:
     import yaml
 
@@ -479,7 +466,7 @@ def _from_file(file: Path | None) -> dict[str, Any]:
 
 def _store() -> "Store":
     from sparseattn import paths
-    from sparseattn.experiments.runs import Store
+    from sparseattn.experiments.store import Store
 
     return Store(paths.store())
 
@@ -499,7 +486,7 @@ def _submit(specs: list[Any], cluster: str, jobs: int | None, options: dict[str,
 
 
 @contextmanager
-def _failing_plainly() -> "Iterator[None]":
+def _failing_plainly() -> Iterator[None]:
     """Turn a failure that explains itself into its message and an exit code."""
     try:
         yield
@@ -513,9 +500,12 @@ def _failing_plainly() -> "Iterator[None]":
         raise typer.Exit(1) from None
 
 
-def _scores(manifest: dict[str, Any]) -> str:
-    auc = "none" if manifest["auc"] is None else f"{manifest['auc']:.3f}"
-    return f"accuracy {manifest['accuracy']:.3f}, AUC {auc}"
+def _in_words(run: "Run") -> str:
+    accuracy, auc = (
+        "none" if run.manifest[name] is None else f"{run.manifest[name]:.3f}"
+        for name in ("accuracy", "auc")
+    )
+    return f"{run.key}  {run.label}, seed {run.spec.seed}: test accuracy {accuracy}, AUC {auc}"
 
 
 def _short(value: object) -> str:

@@ -1,16 +1,26 @@
-"""The files of a run: written down to the disk, and read back only as written."""
+"""Files of results that took long to make: written down to the disk, read back only as written."""
 
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-MANIFEST, CURVE, TRACES, WEIGHTS = (
+from filelock import FileLock, Timeout
+
+from sparseattn.errors import UserError
+
+MANIFEST, CURVE, TRACES, WEIGHTS, DOCUMENTS = (
     "manifest.json", "curve.json", "traces.safetensors", "weights.safetensors",
+    "documents.safetensors",
 )  # fmt: skip
 SUMS = "SHA256SUMS"  # in the form `sha256sum --check` reads
+
+log = logging.getLogger("sparseattn")
 
 
 class DamagedRunError(Exception):
@@ -42,13 +52,7 @@ def write(folder: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any])
 
 
 def read(folder: Path, name: str) -> bytes:
-    """Return a file's content, having checked it.
-
-    Raises
-    ------
-    DamagedRunError
-        When it cannot be read, or does not have the checksum recorded for it.
-    """
+    """Return a file's content; `DamagedRunError` unless it has the checksum recorded for it."""
     try:
         lines = (folder / SUMS).read_text(encoding="ascii").splitlines()
         content = (folder / name).read_bytes()
@@ -64,11 +68,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return dict(json.loads(read(folder, MANIFEST)))
 
 
-def check_size(folder: Path, name: str, size: int) -> None:
-    """Raise `DamagedRunError` unless a file is there with so many bytes."""
-    path = folder / name
-    if not path.is_file() or path.stat().st_size != size:
-        raise DamagedRunError(f"{name} is missing or not of the size written")
+def checked(folder: Path, weights: bool = False) -> dict[str, Any]:
+    """Return a run's manifest once its files are checked; of the large weights, only the size."""
+    manifest = read_manifest(folder)
+    for name, size in manifest["files"].items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != size:
+            raise DamagedRunError(f"{name} is missing or not of the size written")
+        if name != WEIGHTS or weights:
+            read(folder, name)
+    return manifest
 
 
 def synchronise(folder: Path) -> None:
@@ -78,6 +87,64 @@ def synchronise(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def set_aside(path: Path) -> None:
+    """Move a damaged result ``STORE/KIND/KEY`` to ``STORE/damaged``, and say so.
+
+    It stays where it is when it turns out whole: another process may have made it anew.
+    """
+    store, key = path.parents[1], path.name
+    with locked(store, key), writing(store):
+        if not path.is_dir():
+            return
+        try:
+            checked(path, weights=True)
+        except DamagedRunError as damage:
+            aside = store / "damaged" / f"{key}.{time.time_ns()}"
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(path, aside)
+            log.warning("%s is damaged (%s); it was moved to %s.", path, damage, aside)
+
+
+@contextmanager
+def locked(store: Path, key: str, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of a key, which the system releases when its process ends, however it ends.
+
+    Raises
+    ------
+    filelock.Timeout
+        When another process holds it, unless told to ``wait``.
+    """
+    with writing(store):
+        (store / "locks").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(store / "locks" / f"{key}.lock", is_singleton=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if not wait:
+                raise
+            log.info("%s is being computed by another process; waiting for it.", key)
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def writing(store: Path) -> Iterator[None]:
+    """Explain what the system says when the store cannot be written."""
+    try:
+        yield
+    except Timeout:
+        raise
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to the run store '{store}': {error.strerror or error}. Make "
+            "room or get permission there, or let the environment variable SPARSEATTN_STORE "
+            "name another folder. Runs stored before are unharmed."
+        ) from error
 
 
 def _sha256(content: bytes) -> str:

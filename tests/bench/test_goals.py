@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 
 from sparseattn.bench import goals
-from sparseattn.bench.goals import ENCODERS, STAGES, TASKS
+from sparseattn.bench.goals import ENCODERS, TASKS
 from sparseattn.errors import UserError
+from sparseattn.experiments.specs import STAGES
 from sparseattn.results import published
 
 

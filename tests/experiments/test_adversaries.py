@@ -11,10 +11,11 @@ import tiny
 from sparseattn import __main__ as command
 from sparseattn import files
 from sparseattn.errors import UserError
-from sparseattn.experiments import adversaries
+from sparseattn.experiments import adversaries, specs
 from sparseattn.experiments import store as storage
-from sparseattn.experiments.adversaries import Adversaries, AdversarySpec, bases, grid
-from sparseattn.experiments.runs import Store
+from sparseattn.experiments.grid import adversaries_of, bases
+from sparseattn.experiments.specs import AdversarySpec
+from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import ensure
 from sparseattn.models import adversary
 
@@ -27,18 +28,18 @@ def task():
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, task):
     """A store with one adversary of each kind; copied by those who change it."""
-    store = Adversaries(tmp_path_factory.mktemp("store"))
+    store = Store(tmp_path_factory.mktemp("store"))
     return store, ensure(everything(), store, jobs=1, progress=False)
 
 
 def everything():
-    return grid([tiny.spec()], ["frozen", "unfrozen", "reseeded", "uniform"])
+    return adversaries_of([tiny.spec()], ["frozen", "unfrozen", "reseeded", "uniform"])
 
 
 @pytest.fixture
 def store(made, tmp_path):
     shutil.copytree(made[0].root, tmp_path / "store")
-    return Adversaries(tmp_path / "store")
+    return Store(tmp_path / "store")
 
 
 # --- specs ---
@@ -46,44 +47,47 @@ def store(made, tmp_path):
 
 def test_what_is_left_out_follows_the_base():
     base = tiny.spec(seed=3, learning_rate=0.01, patience=2)
-    frozen, unfrozen = grid([base])
+    frozen, unfrozen = adversaries_of([base])
     assert (frozen.variant, unfrozen.variant) == ("frozen", "unfrozen")
     assert (unfrozen.epochs, unfrozen.patience, unfrozen.learning_rate, unfrozen.seed) == (
         base.epochs, 2, 0.01, 3,
     )  # fmt: skip
     assert (frozen.epochs, frozen.learning_rate) == (2 * base.epochs, 0.1)
-    (told,) = grid([base], ["frozen"], epochs=7, learning_rate=None)
+    (told,) = adversaries_of([base], ["frozen"], epochs=7, learning_rate=None)
     assert (told.epochs, told.learning_rate) == (7, 0.1)
 
 
 def test_a_grid_has_each_once_and_controls_no_pressure():
     wanted = [tiny.spec(seed=seed) for seed in (0, 2)]
-    found = grid(wanted, ["frozen", "reseeded", "uniform"], [0.1, 1])
+    found = adversaries_of(wanted, ["frozen", "reseeded", "uniform"], [0.1, 1])
     assert len(found) == len(set(found)) == 2 * (2 + 1 + 1)
     seeds = [one.seed for one in found if one.variant == "reseeded"]
     assert seeds == [2, 0]  # the other one there is
-    (alone,) = grid(wanted[:1], ["reseeded"])
+    (alone,) = adversaries_of(wanted[:1], ["reseeded"])
     assert alone.seed == 1
     assert {spec.seed for spec in bases([alone])} == {0, 1}
     assert bases(found) == [wanted[0], wanted[1]]
 
 
 def test_identity_depends_on_what_the_numbers_depend_on(monkeypatch):
-    (one,) = grid([tiny.spec()], ["unfrozen"])
+    (one,) = adversaries_of([tiny.spec()], ["unfrozen"])
     same = AdversarySpec.model_validate_json(one.model_dump_json())
     assert same == one
     assert same.key("f") == one.key("f")
-    assert adversaries.stored_spec(json.loads(one.model_dump_json())) == one
+    assert specs.stored_spec(json.loads(one.model_dump_json())) == one
     others = [
-        grid([tiny.spec(seed=1)], ["unfrozen"]), grid([tiny.spec()], ["frozen"]),
-        grid([tiny.spec()], ["unfrozen"], [0.5]), grid([tiny.spec()], ["unfrozen"], epochs=9),
-        grid([tiny.spec()], ["uniform"]), grid([tiny.spec(observed=7)], ["unfrozen"]),
-    ]  # fmt: skip
+        adversaries_of([tiny.spec(seed=1)], ["unfrozen"]),
+        adversaries_of([tiny.spec()], ["frozen"]),
+        adversaries_of([tiny.spec()], ["unfrozen"], [0.5]),
+        adversaries_of([tiny.spec()], ["unfrozen"], epochs=9),
+        adversaries_of([tiny.spec()], ["uniform"]),
+        adversaries_of([tiny.spec(observed=7)], ["unfrozen"]),
+    ]
     keys = {one.key("f"), *(other.key("f") for (other,) in others), one.key("g")}
     assert len(keys) == 8
-    (flat,), (again,) = (grid([tiny.spec()], ["uniform"], [p]) for p in (0.1, 2.0))
+    (flat,), (again,) = (adversaries_of([tiny.spec()], ["uniform"], [p]) for p in (0.1, 2.0))
     assert flat.key("f") == again.key("f")  # of λ_adv a control has none
-    monkeypatch.setitem(adversaries.ADVERSARY_VERSIONS, "unfrozen", 99)
+    monkeypatch.setitem(specs.ADVERSARY_VERSIONS, "unfrozen", 99)
     assert one.key("f") not in keys
 
 
@@ -99,7 +103,7 @@ def test_identity_depends_on_what_the_numbers_depend_on(monkeypatch):
 )
 def test_a_wrong_grid_is_explained(variants, more, said):
     with pytest.raises(UserError) as caught:
-        grid([tiny.spec()], variants, **more)
+        adversaries_of([tiny.spec()], variants, **more)
     assert said in str(caught.value)
 
 
@@ -136,8 +140,15 @@ def test_an_adversary_holds_its_numbers(made, task):
     assert by["reseeded"].manifest["accuracy"] == other.manifest["accuracy"]
 
 
+def test_those_of_a_store_are_listed_oldest_first(made):
+    kept = made[0].adversaries()
+    assert [one.spec.variant for one in kept] == ["frozen", "unfrozen", "reseeded", "uniform"]
+    assert {one.state for one in kept} == {"current"}
+    assert all(one.manifest["seconds"]["train"] >= 0 for one in kept)
+
+
 def test_same_spec_same_bits_and_whatever_the_processes(made, tmp_path):
-    again = ensure(everything(), Adversaries(tmp_path), jobs=2, progress=False)
+    again = ensure(everything(), Store(tmp_path), jobs=2, progress=False)
     for one, other in zip(made[1], again, strict=True):
         pd.testing.assert_frame_equal(one.measurements(), other.measurements())
         for name, values in one.traces.items():
@@ -150,7 +161,7 @@ def test_found_without_computing(store, monkeypatch):
 
 
 def test_an_interruption_leaves_nothing(store, task):
-    (spec,) = grid([tiny.spec()], ["frozen"], [0.3])
+    (spec,) = adversaries_of([tiny.spec()], ["frozen"], [0.3])
 
     def stop(*_):
         raise KeyboardInterrupt
@@ -159,11 +170,11 @@ def test_an_interruption_leaves_nothing(store, task):
         store.compute(spec, task, stop)
     assert store.find(spec, task) is None
     assert not list((store.root / "partial").iterdir())
-    assert len(store.stored()) == 4
+    assert len(store.adversaries()) == 4
 
 
 def test_half_written_is_not_there(store, task, monkeypatch):
-    (spec,) = grid([tiny.spec()], ["uniform", "frozen"], [0.3])[1:]
+    (spec,) = adversaries_of([tiny.spec()], ["uniform", "frozen"], [0.3])[1:]
 
     def full(folder, content, manifest):
         if manifest:
@@ -177,14 +188,14 @@ def test_half_written_is_not_there(store, task, monkeypatch):
     assert store.verify().empty
 
 
-@pytest.mark.parametrize("name", [adversaries.DOCUMENTS, files.TRACES, files.MANIFEST])
+@pytest.mark.parametrize("name", [files.DOCUMENTS, files.TRACES, files.MANIFEST])
 def test_a_damaged_one_is_set_aside_and_made_anew(store, made, task, name):
-    (spec,) = grid([tiny.spec()], ["uniform"])
+    (spec,) = adversaries_of([tiny.spec()], ["uniform"])
     one = store.find(spec, task)
     content = bytearray((one.path / name).read_bytes())
     content[len(content) // 2] ^= 1
     (one.path / name).write_bytes(content)
-    if name == adversaries.DOCUMENTS:
+    if name == files.DOCUMENTS:
         with pytest.raises(UserError, match=f"Adversary {one.key} is damaged"):
             one.measurements()
     assert store.find(spec, task) is None
@@ -227,7 +238,7 @@ def test_command_finds_and_computes(run, store, monkeypatch):
     code, told, _ = run(*TINY, "--variants", "frozen", *own)
     assert code == 0
     assert "λ_adv=0.5" in told
-    kept = Adversaries(store.root).get(told.split()[0])
+    kept = Store(store.root).get(told.split()[0])
     assert (kept.spec.epochs, kept.spec.patience, kept.spec.learning_rate) == (1, 7, 0.25)
 
 

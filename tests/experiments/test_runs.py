@@ -1,11 +1,12 @@
 import errno
 import json
 import logging
+import multiprocessing
 import os
 import shutil
 import signal
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,15 @@ from pydantic import ValidationError
 
 from sparseattn import files
 from sparseattn.errors import UserError
-from sparseattn.experiments import runs, specs
+from sparseattn.experiments import specs
 from sparseattn.experiments import store as storage
-from sparseattn.experiments.observation import reproducible
-from sparseattn.experiments.runs import Spec, Store
-from sparseattn.experiments.workers import context as processes
+from sparseattn.experiments.making import reproducible
+from sparseattn.experiments.specs import Spec
+from sparseattn.experiments.store import Store
 from sparseattn.measures import per_document
 from sparseattn.models.training import evaluate
+
+PROCESSES = multiprocessing.get_context("spawn")
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +247,7 @@ def test_known_weights_are_not_trained_again_and_give_the_same_bits(
 
 
 def test_found_without_computing(store, task, monkeypatch):
-    monkeypatch.setattr(runs, "make", None)
+    monkeypatch.setattr(storage, "make_run", None)
     assert store.compute(tiny.spec(), task).key == store.find(tiny.spec(), task).key
     assert store.find(tiny.spec(seed=1), task) is None
 
@@ -252,7 +255,7 @@ def test_found_without_computing(store, task, monkeypatch):
 def test_nothing_is_written_by_looking(tmp_path, task):
     store = Store(tmp_path / "none")
     assert store.find(tiny.spec(), task) is None
-    assert store.current() == []
+    assert store.runs() == store.damaged() == []
     assert store.verify().empty
     assert not store.root.exists()
 
@@ -280,7 +283,8 @@ def test_a_damaged_run_is_reported_set_aside_and_computed_anew(
     assert not run.path.exists()
     (aside,) = (store.root / "damaged").iterdir()
     assert aside.name.startswith(run.key)
-    assert store.current() == []
+    assert store.runs() == []
+    assert store.damaged() == [run.key]
     assert sums(store.compute(tiny.spec(), task)) == sums(made.find(tiny.spec(), task))
 
 
@@ -298,25 +302,25 @@ def test_verify_finds_damage_and_clears_what_a_kill_left(store, task):
     flip(store.find(tiny.spec(), task).path / files.WEIGHTS)
     left = store.root / "partial" / f"{whole.key}.1.2"
     left.mkdir(parents=True)
-    with store._locked(tiny.spec(seed=2).key(task.fingerprint)):
+    with files.locked(store.root, tiny.spec(seed=2).key(task.fingerprint)):
         problems = store.verify()
     assert list(problems["key"]) == [tiny.spec().key(task.fingerprint)]
     assert not left.exists()
     assert store.verify().empty
-    assert [run.key for run in store.current()] == [whole.key]
+    assert [run.state for run in store.runs()] == ["current"]
+    assert store.damaged() == [tiny.spec().key(task.fingerprint)]
 
 
-def test_runs_of_other_stages_are_not_current(store, task, monkeypatch):
-    (run,) = store.current()
-    assert run.spec == tiny.spec()
+def test_what_other_versions_made_is_outdated(store, task, monkeypatch):
+    assert [run.state for run in store.runs()] == ["current"]
     monkeypatch.setattr(specs, "INFLUENCE_VERSION", 99)
     assert store.find(tiny.spec(), task) is None
-    assert store.current() == []
+    assert [run.state for run in store.runs()] == ["outdated"]
 
 
 def test_store_below_a_file_cannot_be_written(tmp_path, task, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setattr(runs, "make", None)  # it shows before training
+    monkeypatch.setattr(storage, "make_run", None)  # it shows before training
     with pytest.raises(UserError, match="SPARSEATTN_STORE") as caught:
         Store(tmp_path / "file" / "store").compute(tiny.spec(), task)
     assert str(tmp_path / "file" / "store") in str(caught.value)
@@ -328,7 +332,7 @@ def test_a_read_only_store_still_gives_what_it_holds(store, task, monkeypatch):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    monkeypatch.setattr(runs, "make", None)
+    monkeypatch.setattr(storage, "make_run", None)
     assert store.compute(tiny.spec(), task).traces
     with pytest.raises(UserError, match="Read-only file system"):
         store.compute(tiny.spec(seed=1), task)
@@ -337,7 +341,7 @@ def test_a_read_only_store_still_gives_what_it_holds(store, task, monkeypatch):
 def test_a_disk_without_room_shows_before_training(store, task, monkeypatch):
     usage = shutil.disk_usage(store.root)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    monkeypatch.setattr(runs, "make", None)
+    monkeypatch.setattr(storage, "make_run", None)
     with pytest.raises(UserError, match=r"No space left.*MB are needed.*SPARSEATTN_STORE"):
         store.compute(tiny.spec(seed=1), task)
     assert not list((store.root / "partial").iterdir())
@@ -364,7 +368,7 @@ def test_a_disk_that_fills_up_meanwhile_costs_only_the_run_in_flight(store, task
 def test_a_killed_process_loses_only_its_run(store, task, tmp_path):
     shutil.rmtree(store.root / "runs")
     sign = tmp_path / "sign"
-    process = processes().Process(
+    process = PROCESSES.Process(
         target=tiny.hang_after_an_epoch, args=(str(store.root), str(sign)), daemon=True
     )
     process.start()
@@ -386,7 +390,7 @@ def test_a_killed_process_loses_only_its_run(store, task, tmp_path):
 def test_two_processes_compute_a_run_once(tmp_path, task, made):
     log = tmp_path / "log"
     both = [
-        processes().Process(target=tiny.compute_and_log, args=(str(tmp_path / "store"), str(log)))
+        PROCESSES.Process(target=tiny.compute_and_log, args=(str(tmp_path / "store"), str(log)))
         for _ in range(2)
     ]
     for process in both:
@@ -402,7 +406,7 @@ def test_two_processes_compute_a_run_once(tmp_path, task, made):
 def test_without_working_locks_the_loser_of_a_race_reads_the_winner_s(
     tmp_path, task, monkeypatch, caplog
 ):
-    monkeypatch.setattr(Store, "_locked", lambda self, key: nullcontext())
+    monkeypatch.setattr(storage, "locked", lambda *_: nullcontext())
     monkeypatch.setattr(Store, "_partial", unshared(Store._partial))
     store, winners = Store(tmp_path), []
 
@@ -421,17 +425,18 @@ def test_without_working_locks_the_loser_of_a_race_reads_the_winner_s(
 def unshared(partial):
     """Keep the winner from clearing the loser's folder away."""
 
+    @contextmanager
     def wrapped(self, key, needed):
         before = self.root / "partial"
         aside = self.root / "aside"
         if before.exists():
             before.rename(aside)
-        made = partial(self, key, needed)
-        if aside.exists():
-            for folder in aside.iterdir():
-                folder.rename(before / folder.name)
-            aside.rmdir()
-        return made
+        with partial(self, key, needed) as made:
+            if aside.exists():
+                for folder in aside.iterdir():
+                    folder.rename(before / folder.name)
+                aside.rmdir()
+            yield made
 
     return wrapped
 

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as arrays
 
 from sparseattn.bench.peers import influence_by_loop
 from sparseattn.errors import UserError
-from sparseattn.experiments.runs import Store
+from sparseattn.experiments.store import Store
 from sparseattn.measures.per_document import normalise
 from sparseattn.report import specimens
 from sparseattn.report.explorer import Explorer, explore

@@ -9,13 +9,13 @@ import tiny
 
 from sparseattn import paths
 from sparseattn.charts.tables import Table
-from sparseattn.experiments import adversaries
-from sparseattn.experiments.runs import Store
+from sparseattn.experiments.grid import adversaries_of
+from sparseattn.experiments.specs import STAGES
+from sparseattn.experiments.store import Store
 from sparseattn.report import execution, ledger, links
 from sparseattn.report.ledger_table import ledger_table
 from sparseattn.report.provenance import METADATA, requirements
 from sparseattn.results import published
-from sparseattn.results.frames import STAGES
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,8 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def adversary(runs):
-    (spec,) = adversaries.grid([runs[0].spec], ["frozen"])
-    return adversaries.Adversaries(runs[0].path.parents[1]).compute(spec, tiny.task())
+    (spec,) = adversaries_of([runs[0].spec], ["frozen"])
+    return Store(runs[0].path.parents[1]).compute(spec, tiny.task())
 
 
 @pytest.fixture(scope="module")

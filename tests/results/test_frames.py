@@ -2,8 +2,9 @@ import pytest
 import tiny
 
 from sparseattn.experiments import specs
-from sparseattn.experiments.adversaries import Adversaries, grid
-from sparseattn.experiments.runs import Spec, Store
+from sparseattn.experiments.grid import adversaries_of
+from sparseattn.experiments.specs import Spec
+from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import ensure
 from sparseattn.report.parameters import validated
 from sparseattn.report.provenance import Provenance
@@ -53,8 +54,8 @@ def test_names_tell_projections_apart():
 
 
 def test_measurements_and_ledger_of_adversaries(tmp_path):
-    wanted = grid([tiny.spec()], ["frozen", "reseeded", "uniform"])
-    found = ensure(wanted, Adversaries(tmp_path), jobs=1, progress=False)
+    wanted = adversaries_of([tiny.spec()], ["frozen", "reseeded", "uniform"])
+    found = ensure(wanted, Store(tmp_path), jobs=1, progress=False)
     frame = measurements(found)
     assert set(frame["adversary"]) == {"frozen", "reseeded", "uniform"}
     change = frame.groupby("adversary")["accuracy_change"].mean()

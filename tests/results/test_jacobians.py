@@ -9,7 +9,7 @@ from scipy.stats import kendalltau
 
 from sparseattn.data.words import BEGIN, END
 from sparseattn.errors import UserError
-from sparseattn.experiments.runs import Store
+from sparseattn.experiments.store import Store
 from sparseattn.models.classifier import Classifier, ModelSettings, collate
 from sparseattn.results import jacobians, published, publishing
 

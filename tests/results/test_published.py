@@ -9,8 +9,10 @@ import pytest
 import tiny
 
 from sparseattn.errors import UserError, validate
-from sparseattn.experiments.adversaries import Adversaries, Adversary, grid, stored_spec
-from sparseattn.experiments.runs import Run, Spec, Store
+from sparseattn.experiments.grid import adversaries_of
+from sparseattn.experiments.runs import Adversary, Run
+from sparseattn.experiments.specs import Spec, stored_spec
+from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import ensure
 from sparseattn.measures.per_document import IMPORTANCES, INFLUENCES, measure
 from sparseattn.results import frames, parquet, published, publishing
@@ -34,8 +36,9 @@ def real(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def kept(real):
-    store = Adversaries(real[0].path.parents[1])
-    return ensure(grid([tiny.spec()], ["frozen", "uniform"]), store, jobs=1, progress=False)
+    store = Store(real[0].path.parents[1])
+    specs = adversaries_of([tiny.spec()], ["frozen", "uniform"])
+    return ensure(specs, store, jobs=1, progress=False)
 
 
 @pytest.fixture
@@ -291,13 +294,13 @@ class TestAdversaries:
             publishing.publish(kept, tmp_path_factory.mktemp("empty"))
 
     def test_named_tasks_of_the_store(self, kept, real):
-        store = Adversaries(real[0].path.parents[1])
-        found = publishing.publishable(store, ["planted"])
+        store = Store(real[0].path.parents[1])
+        found = publishing.publishable(store, ["planted"], adversaries=True)
         assert {one.key for one in found} == {one.key for one in kept}
         with pytest.raises(UserError, match="sparseattn adversary"):
-            publishing.publishable(store)
+            publishing.publishable(store, adversaries=True)
         with pytest.raises(UserError, match="Did you mean 'imdb'"):
-            publishing.publishable(store, ["imbd"])
+            publishing.publishable(store, ["imbd"], adversaries=True)
 
     def test_a_damaged_file_is_named(self, kept, results):
         publishing.publish(kept, results)

@@ -7,7 +7,8 @@ import tiny
 from scipy import stats
 
 from sparseattn.errors import UserError
-from sparseattn.experiments.runs import Run, Store
+from sparseattn.experiments.runs import Run
+from sparseattn.experiments.store import Store
 from sparseattn.models.training import LEARNING_RATES
 from sparseattn.results import paper, published, variants
 from sparseattn.results.frames import measurements

@@ -12,10 +12,12 @@ import torch
 
 from sparseattn import paths
 from sparseattn.errors import UserError
-from sparseattn.experiments.runs import Run, Store
+from sparseattn.experiments.runs import Run
+from sparseattn.experiments.specs import STAGES
+from sparseattn.experiments.store import Store
 from sparseattn.models.training import TrainingSettings, batches
 from sparseattn.results import published
-from sparseattn.results.frames import STAGES, stored_ledger
+from sparseattn.results.frames import stored_ledger
 from sparseattn.results.paper import TASKS
 from sparseattn.results.publishing import merge, read_entries
 from sparseattn.wording import label

@@ -7,9 +7,8 @@ import submitit
 
 from sparseattn.errors import UserError
 from sparseattn.experiments import machine
-from sparseattn.experiments.runs import Spec, Store
-
-CLUSTERS = ("slurm", "local", "debug")
+from sparseattn.experiments.specs import Spec
+from sparseattn.experiments.store import Store
 
 
 class Computation:

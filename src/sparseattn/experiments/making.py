@@ -1,32 +1,47 @@
 """A spec and its task → everything a run holds: trained weights, traces, and their origin."""
 
+import ctypes
 import json
 import math
+import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import torch
 from safetensors import numpy as safetensors_numpy
 from safetensors import torch as safetensors_torch
 
-from sparseattn.data.tasks import Task
+from sparseattn.attribution.importance import (
+    attention,
+    gradient_importance,
+    logits_without_each,
+    output_change,
+)
+from sparseattn.attribution.influence import influence
+from sparseattn.attribution.kernels import flushes_denormals
+from sparseattn.data.tasks import Documents, Task
 from sparseattn.experiments import machine
-from sparseattn.experiments.observation import observe, reproducible
+from sparseattn.experiments.runs import Run
 from sparseattn.experiments.specs import Spec
 from sparseattn.files import CURVE, TRACES, WEIGHTS
-from sparseattn.models.training import Progress, evaluate, fit, resolve_device
+from sparseattn.measures.per_document import INFLUENCES, influence_summary
+from sparseattn.models.classifier import Classifier
+from sparseattn.models.training import Progress, evaluate, fit, predict, resolve_device
 
-if TYPE_CHECKING:
-    from sparseattn.experiments.runs import Run
+# malloc.h of the GNU C library; see mallopt(3).
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 
-def make(
+def make_run(
     spec: Spec,
     task: Task,
-    trained: "Run | None" = None,
+    trained: Run | None = None,
     progress: Progress | None = None,
     vectors: Path | None = None,
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
@@ -106,14 +121,6 @@ def origin(seconds: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def estimated_size(spec: Spec, task: Task) -> int:
-    """Return the bytes a run takes at most: embedding, encoder, some 14 numbers a token."""
-    weights = len(task.vocabulary) * spec.embedding_size
-    encoder = 16 * spec.hidden_size * (spec.embedding_size + 2 * spec.hidden_size)
-    widest = max(len(ids) for ids in task.test.ids)
-    return 4 * (weights + encoder + 14 * min(spec.observed, len(task.test)) * widest) + 2**20
-
-
 def _scores(evaluation: dict[str, float]) -> dict[str, float | None]:
     return {
         name: None if math.isnan(evaluation[name]) else evaluation[name]
@@ -127,3 +134,116 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     seconds[stage] = time.perf_counter() - start
+
+
+def observe(
+    classifier: Classifier, documents: Documents, seconds: MutableMapping[str, float] | None = None
+) -> dict[str, np.ndarray]:
+    """Return the traces of documents.
+
+    Parameters
+    ----------
+    classifier
+        Trained, in evaluation mode.
+    documents
+        N documents, the longest of n tokens.
+    seconds
+        Receives the wall time of ``importance`` and ``influence``.
+
+    Returns
+    -------
+    dict
+        float32 (N, n), zero beyond a document's tokens: ``attention``;
+        ``{inputs,hidden}_gradient`` and ``…_gradient_fixed`` (attention weights held constant);
+        ``{inputs,hidden}_loo`` and ``…_loo_logit`` (change of probability, of the logit);
+        ``influence_{dispersion,self_share,self_rank,window_share}`` of each hidden state.
+        bool (N, n): ``evidence``, where it is known. (N,): ``lengths`` (int64), ``labels`` and
+        ``logit`` (float32).
+    """
+    seconds = {} if seconds is None else seconds
+    ids = list(documents.ids)
+    lengths = documents.lengths
+    start = time.perf_counter()
+    traces: dict[str, np.ndarray] = {
+        "lengths": lengths,
+        "labels": documents.labels.numpy().astype(np.float32),
+        "logit": predict(classifier, documents).numpy(),
+        "attention": attention(classifier, ids),
+    }
+    for of in ("inputs", "hidden"):
+        traces[f"{of}_gradient"] = gradient_importance(classifier, ids, of)
+        traces[f"{of}_gradient_fixed"] = gradient_importance(
+            classifier, ids, of, through_attention=False
+        )
+        logit, without = logits_without_each(classifier, ids, of)  # the costly part, once
+        traces[f"{of}_loo"] = output_change(logit, without, lengths, "probability")
+        traces[f"{of}_loo_logit"] = output_change(logit, without, lengths, "logit")
+    seconds["importance"] = time.perf_counter() - start
+
+    start = time.perf_counter()
+    shape = (len(ids), int(lengths.max(initial=0)))
+    for name in INFLUENCES:
+        traces[name] = np.zeros(shape, dtype=np.float32)
+    for row, one in enumerate(ids):  # one at a time: the matrices are large, their summaries not
+        (matrix,) = influence(classifier, [one])
+        for name, values in influence_summary(matrix.astype(np.float64)).items():
+            traces[name][row, : lengths[row]] = values
+    seconds["influence"] = time.perf_counter() - start
+
+    if documents.evidence is not None:
+        traces["evidence"] = np.zeros(shape, dtype=bool)
+        for row, evidence in enumerate(documents.evidence):
+            traces["evidence"][row, : lengths[row]] = evidence.numpy()
+    return traces
+
+
+@contextmanager
+def reproducible(device: str = "cpu") -> Iterator[None]:
+    """Compute so that the same machine gives the same bits, whatever the caller had set.
+
+    Parameters
+    ----------
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Notes
+    -----
+    One torch thread (sums do not depend on how many cores there are), denormal numbers flushed to
+    zero, and, on CUDA, deterministic algorithms in full float32 precision. Threads, flags and
+    random state are put back afterwards.
+    """
+    cuda = resolve_device(device).type == "cuda"
+    threads, flushed = torch.get_num_threads(), flushes_denormals()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    workspace = "CUBLAS_WORKSPACE_CONFIG"
+    try:
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+        if cuda:
+            os.environ.setdefault(workspace, ":4096:8")  # read when CUDA's library starts
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        with (
+            torch.random.fork_rng(),
+            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+        ):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_flush_denormal(flushed)
+        torch.set_num_threads(threads)
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Have this process keep the memory that it frees, where it has the GNU C library.
+
+    Handing large tensors back to the system and fetching them anew costs up to two thirds of the
+    time.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library, or none to ask
+        return
+    mallopt(M_MMAP_MAX, 0)
+    mallopt(M_TRIM_THRESHOLD, -1)
+    mallopt(M_TOP_PAD, 64 * 2**20)

@@ -1,16 +1,18 @@
-"""How far a sweep is, and when it will end: a bar, lines, or a line of a notebook."""
+"""How far a sweep is, and when it will end: tqdm's bar, lines, or a line of a notebook."""
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
 from tqdm import tqdm
 
-from sparseattn.experiments.store import Kept, Wanted
+from sparseattn.experiments.runs import Result
+from sparseattn.experiments.specs import AnySpec
 
-LINES_EVERY = 10.0  # seconds, where the output is a file
+BAR = "{percentage:3.0f}%|{bar}| {n}/{total} runs{postfix}"
+LINE = "{n}/{total} runs{postfix}"
 
 
 class Progress:
@@ -23,44 +25,43 @@ class Progress:
     jobs
         How many are computed at once.
     earlier
-        Earlier runs, from which the time is estimated until some of these are done.
+        Runs from which the time is estimated until some of these are done.
     show
         False shows nothing.
     """
 
     def __init__(
-        self, specs: Sequence[Wanted], jobs: int, earlier: Sequence[Kept[Any]], show: bool
+        self, specs: Sequence[AnySpec], jobs: int, earlier: Iterable[Result], show: bool
     ) -> None:
-        self.remaining, self.total, self.jobs = list(specs), len(specs), jobs
-        self.start = time.monotonic()
-        self.epochs: dict[Wanted, str] = {}
-        self.known = [
-            (kept.spec.task, kept.spec.encoder, sum(kept.manifest["seconds"].values()))
-            for kept in earlier
-        ]
-        self.display: _Terminal | _Lines | _Notebook | None = None
-        if show:
-            kinds = _Notebook if _in_notebook() else _Terminal if sys.stderr.isatty() else _Lines
-            self.display = kinds(self.total)
-            self._update()
+        self.remaining, self.jobs, self.epochs = list(specs), jobs, dict[AnySpec, str]()
+        self.known = [(run.spec, run.seconds) for run in earlier if run.state == "current"]
+        self.start, self.shown, self.every = time.monotonic(), 0.0, 0.2  # seconds
+        display: dict[str, Any] = {"file": sys.stderr, "bar_format": BAR, "dynamic_ncols": True}
+        if _in_notebook():
+            display = {"file": _Lines(_notebook_line()), "bar_format": LINE, "leave": False}
+        elif not sys.stderr.isatty():
+            display = {"file": _Lines(_print), "bar_format": LINE}
+            self.every = 10.0
+        # Its own display, at first and at each update, knows no estimate: `_show` calls for it.
+        self.bar = tqdm(total=len(specs), disable=not show, delay=1e-9, **display)
+        self._show()
 
-    def epoch(self, spec: Wanted, number: int, of: int) -> None:
-        """Note that a run has finished an epoch."""
-        self.epochs[spec] = f"{number}/{of}"
-        self._update()
+    def epoch(self, spec: AnySpec, text: str) -> None:
+        """Note in which epoch a run is: ``3/20``."""
+        self.epochs[spec] = text
+        self._show()
 
-    def finish(self, spec: Wanted, seconds: float | None) -> None:
+    def finish(self, spec: AnySpec, seconds: float | None) -> None:
         """Note that a run has ended, and how long it took; None when it failed."""
         self.remaining.remove(spec)
         self.epochs.pop(spec, None)
         if seconds is not None:
-            self.known.append((spec.task, spec.encoder, seconds))
-        self._update(ended=True)
+            self.known.append((spec, seconds))
+        self._show()
 
     def close(self) -> None:
-        """End the display."""
-        if self.display:
-            self.display.close()
+        """End the display; of a notebook, it is gone."""
+        self.bar.close()
 
     def seconds_left(self) -> float | None:
         """Estimate the seconds until the end; None when nothing is known yet."""
@@ -69,71 +70,54 @@ class Progress:
         if not known and expected:
             return None
         mean = sum(known) / len(known) if known else 0.0
-        return sum(mean if one is None else one for one in expected) / self.jobs
+        return sum(mean if seconds is None else seconds for seconds in expected) / self.jobs
 
-    def _expected(self, spec: Wanted) -> float | None:
-        for like in ((spec.task, spec.encoder), (spec.task,)):
-            found = [one[-1] for one in self.known if one[: len(like)] == like]
+    def _expected(self, spec: AnySpec) -> float | None:
+        """Return the mean time of the last runs of its task and encoder, or of its task."""
+        for like in (("KIND", "task", "encoder"), ("KIND", "task")):
+            found = [
+                seconds
+                for other, seconds in self.known
+                if all(getattr(other, name) == getattr(spec, name) for name in like)
+            ]
             if found:
                 return sum(found[-20:]) / len(found[-20:])
         return None
 
-    def _update(self, ended: bool = False) -> None:
-        if not self.display:
+    def _show(self) -> None:
+        now = time.monotonic()
+        if self.bar.disable or (self.remaining and now - self.shown < self.every):
             return
-        parts = [f"{_clock(time.monotonic() - self.start)} so far"]
+        self.shown = now
+        parts = [f"{_clock(now - self.start)} so far"]
         left = self.seconds_left()
         if self.remaining and left is not None:
             parts.append(f"about {_clock(left)} left")
         if self.epochs:
             parts.append("in epoch " + ", ".join(self.epochs.values()))
-        self.display.update(self.total - len(self.remaining), "; ".join(parts), ended)
-
-
-class _Terminal:
-    def __init__(self, total: int) -> None:
-        form = "{percentage:3.0f}%|{bar}| {n}/{total} runs{postfix}"
-        self.bar = tqdm(total=total, bar_format=form, file=sys.stderr, dynamic_ncols=True)
-
-    def update(self, done: int, text: str, ended: bool) -> None:
-        self.bar.set_postfix_str(text, refresh=False)
-        self.bar.update(done - self.bar.n)
-        self.bar.refresh()
-
-    def close(self) -> None:
-        self.bar.close()
+        self.bar.n = self.bar.total - len(self.remaining)
+        self.bar.set_postfix_str("; ".join(parts))
 
 
 class _Lines:
-    def __init__(self, total: int) -> None:
-        self.total, self.printed = total, -LINES_EVERY
+    """A file for tqdm that hands on each new line, without what moves the cursor."""
 
-    def update(self, done: int, text: str, ended: bool) -> None:
-        now = time.monotonic()
-        if now - self.printed >= LINES_EVERY or (ended and done == self.total):
-            self.printed = now
-            print(f"{done}/{self.total} runs; {text}", file=sys.stderr, flush=True)
+    def __init__(self, put: Callable[[str], object]) -> None:
+        self.put, self.last = put, ""
 
-    def close(self) -> None:
-        pass
+    def write(self, text: str) -> None:
+        line = text.strip()
+        if line != self.last:
+            self.put(line)
+        self.last = line
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
-class _Notebook:
-    """One line, gone when all is done: a page does not keep it."""
-
-    def __init__(self, total: int) -> None:
-        from IPython import display as ipython
-
-        self.total = total
-        show: Any = ipython.display
-        self.handle = show({"text/plain": ""}, raw=True, display_id=True)
-
-    def update(self, done: int, text: str, ended: bool) -> None:
-        line = f"{done}/{self.total} runs; {text}"
-        self.handle.update({"text/plain": line}, raw=True)
-
-    def close(self) -> None:
-        self.handle.update({"text/plain": ""}, raw=True)
+def _print(line: str) -> None:
+    if line:
+        print(line, file=sys.stderr, flush=True)
 
 
 def _in_notebook() -> bool:
@@ -142,6 +126,14 @@ def _in_notebook() -> bool:
     from IPython import get_ipython
 
     return get_ipython() is not None
+
+
+def _notebook_line() -> Callable[[str], object]:
+    from IPython import display as ipython
+
+    show: Any = ipython.display
+    handle = show({"text/plain": ""}, raw=True, display_id=True)
+    return lambda line: handle.update({"text/plain": line}, raw=True)
 
 
 def _clock(seconds: float) -> str:

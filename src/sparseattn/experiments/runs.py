@@ -1,10 +1,11 @@
-"""`Spec` → `Run`: what was trained and observed, and the store that keeps it."""
+"""`Run` and `Adversary`: what was trained and observed, as stored."""
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -13,21 +14,21 @@ from safetensors import numpy as safetensors_numpy
 from safetensors import torch as safetensors_torch
 
 from sparseattn.data.tasks import Documents, Task
-from sparseattn.errors import validate
-from sparseattn.experiments.making import estimated_size, make
-from sparseattn.experiments.specs import Spec
-from sparseattn.experiments.store import Kept, Storage
-from sparseattn.files import CURVE, TRACES, WEIGHTS, DamagedRunError, read_manifest
+from sparseattn.errors import UserError
+from sparseattn.experiments.specs import AdversarySpec, AnySpec, Spec
+from sparseattn.files import CURVE, DOCUMENTS, TRACES, WEIGHTS, DamagedRunError, read, set_aside
 from sparseattn.measures.per_document import measure
 from sparseattn.models.classifier import Classifier
-from sparseattn.models.training import Progress
 
-__all__ = ["DamagedRunError", "Run", "Spec", "Store"]
+QUANTITIES = (
+    "length", "label", "logit", "base_logit", "jsd", "jsd_disjoint", "jsd_ceiling",
+    "tau_gradient", "tau_attention", "tau_inputs_gradient", "base_tau_inputs_gradient",
+)  # fmt: skip
 
 
 @dataclass(eq=False)
-class Run(Kept[Spec]):
-    """One trained and observed classifier, as stored.
+class Kept:
+    """What is stored of a spec; either kind reads its files when they are first asked for.
 
     Parameters
     ----------
@@ -38,23 +39,81 @@ class Run(Kept[Spec]):
     path
         Its folder.
     manifest
-        ``spec``, ``key``, ``identity``, ``training_identity``, ``trained_in`` (the key of the run
-        whose weights were taken over, or its own), ``versions``, ``packages``, ``code``,
-        ``hardware``, ``device``, ``threads``, ``task`` (``name``, ``fingerprint``, ``splits``,
-        ``deviations``), ``accuracy`` and ``auc`` on the whole test split, the same on ``dev``,
-        ``best_epoch``, ``seconds`` (wall time of each stage), ``cpu_seconds`` (processor time of
-        all, None where the weights were taken over), ``date`` (UTC), ``files`` (bytes of each).
+        What it is, and where it comes from.
     """
+
+    spec: AnySpec
+    key: str
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """What it is in words, without its seed."""
+        return self.spec.label
+
+    @property
+    def state(self) -> str:
+        """``current``, or ``outdated``: made by other versions of the stages, hence not used."""
+        return "current" if self.manifest["versions"] == self.spec.versions() else "outdated"
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all its stages, in seconds."""
+        return float(sum(self.manifest["seconds"].values()))
+
+    @property
+    def seconds_ago(self) -> float:
+        """How long ago it was computed, in seconds."""
+        return (datetime.now(UTC) - datetime.fromisoformat(self.manifest["date"])).total_seconds()
+
+    @property
+    def stored(self) -> bool:
+        """Whether its traces are here, not just its published measurements."""
+        return (self.path / TRACES).is_file()
 
     @cached_property
     def curve(self) -> pd.DataFrame:
-        """The learning curve, one row an epoch; see `models.training.Fitted`."""
+        """The learning curve, one row an epoch; no rows for a control of adversaries.
+
+        See `models.training.Fitted`, `models.adversary.diverge`.
+        """
         return pd.DataFrame(json.loads(self._read(CURVE)))
 
     @cached_property
     def traces(self) -> dict[str, np.ndarray]:
-        """What was observed, by name; see `experiments.observation.observe`."""
+        """What was observed of each token, by name.
+
+        Of a run, see `experiments.making.observe`. Of an adversary, (N, n) float32 over the base's
+        observed documents: its ``attention`` and ``inputs_gradient``, ``base_attention`` and
+        ``base_inputs_gradient``; and ``lengths``.
+        """
         return dict(safetensors_numpy.load(self._read(TRACES)))
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return read(self.path, name)
+        except DamagedRunError as damage:
+            set_aside(self.path)
+            raise UserError(
+                f"{type(self).__name__} {self.key} is damaged ({damage}) and was set aside. "
+                "Run the same command again to compute it anew."
+            ) from None
+
+
+@dataclass(eq=False)
+class Run(Kept):
+    """One trained and observed classifier.
+
+    Its manifest holds ``spec``, ``key``, ``identity``, ``training_identity``, ``trained_in`` (the
+    key of the run whose weights were taken over, or its own), ``versions``, ``packages``, ``code``,
+    ``hardware``, ``device``, ``threads``, ``task`` (``name``, ``fingerprint``, ``splits``,
+    ``deviations``), ``accuracy`` and ``auc`` on the whole test split, the same on ``dev``,
+    ``best_epoch``, ``seconds`` (wall time of each stage), ``cpu_seconds`` (processor time of all,
+    None where the weights were taken over), ``date`` (UTC), ``files`` (bytes of each).
+    """
+
+    spec: Spec
 
     def measurements(self) -> pd.DataFrame:
         """Return one row a document, one column a quantity; see `measures.per_document.measure`."""
@@ -79,43 +138,40 @@ class Run(Kept[Spec]):
         """Return the observed documents, in the order of the traces."""
         return task.test.sample(self.spec.observed)
 
-    @property
-    def stored(self) -> bool:
-        """Whether its traces and weights are here, not just its published measurements."""
-        return (self.path / WEIGHTS).is_file()
 
-    @property
-    def _storage(self) -> "Store":
-        return Store(self.path.parents[1])
+@dataclass(eq=False)
+class Adversary(Kept):
+    """An adversary held against its base: its numbers, not its weights.
+
+    Its manifest is as of a `Run`; besides ``base`` (the base run's key) and, on the whole test
+    split and on ``dev``, ``accuracy``, ``base_accuracy``, ``accuracy_change``, ``jsd`` (mean, nats)
+    and ``agreement`` (share of documents decided as the base does).
+    """
+
+    spec: AdversarySpec
+
+    def measurements(self) -> pd.DataFrame:
+        """Return one row for each document of the whole test split.
+
+        Returns
+        -------
+        DataFrame
+            float64, index ``document``, counted as in the base's measurements, so that those
+            observed come first. ``length``, ``label``; ``logit``, ``base_logit``; ``correct``;
+            those of `models.adversary.hold_against`. For observed documents, else NaN, τ-b:
+            ``tau_gradient`` between the gradient importances of the inputs in adversary and base,
+            ``tau_attention`` between their attentions, ``tau_inputs_gradient`` and
+            ``base_tau_inputs_gradient`` of attention with the importance in each.
+        """
+        return self._measured.copy()
+
+    @cached_property
+    def _measured(self) -> pd.DataFrame:
+        columns = safetensors_numpy.load(self._read(DOCUMENTS))  # in no order
+        frame = pd.DataFrame({name: columns[name] for name in QUANTITIES})
+        frame = frame.astype(np.float64).rename_axis("document")
+        correct = (frame["logit"] > 0) == (frame["label"] > 0.5)
+        return frame.assign(correct=correct.astype(np.float64))
 
 
-class Store(Storage[Spec, Run]):
-    """A folder of runs; ``vectors/`` in it keeps initial word vectors, which runs share."""
-
-    KIND, NOUN = "runs", "Run"
-
-    def parse(self, spec: str) -> Spec:
-        """Return a spec from its JSON."""
-        return Spec.model_validate_json(spec)
-
-    def _kept(self, path: Path, manifest: dict[str, Any]) -> Run:
-        return Run(validate(Spec, manifest["spec"]), path.name, path, manifest)
-
-    def _size(self, spec: Spec, task: Task) -> int:
-        return estimated_size(spec, task)
-
-    def _make(
-        self, spec: Spec, task: Task, progress: Progress | None
-    ) -> tuple[dict[str, bytes], dict[str, Any]]:
-        earlier = self._trained(spec.training_identity(task.fingerprint))
-        return make(spec, task, earlier, progress, self.root / "vectors")
-
-    def _trained(self, training_identity: str) -> Run | None:
-        """Return a run whose weights are those wanted, if there is a whole one."""
-        for folder in self.stored():
-            try:
-                if read_manifest(folder)["training_identity"] == training_identity:
-                    return self._load(folder.name, weights=True)
-            except DamagedRunError:
-                continue
-        return None
+Result: TypeAlias = Run | Adversary

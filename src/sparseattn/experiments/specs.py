@@ -1,9 +1,10 @@
-"""`Spec`: what fully determines a run, and the hash that names it."""
+"""What fully determines a run or an adversary, and the hash that names it."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,10 +13,26 @@ from sparseattn.attribution.influence import INFLUENCE_VERSION
 from sparseattn.data.corpora import SOURCES
 from sparseattn.data.tasks import check_task
 from sparseattn.data.vectors import VECTORS_VERSION, check_vectors
-from sparseattn.experiments.observation import OBSERVATION_VERSION
+from sparseattn.errors import validate
+from sparseattn.models.adversary import ADVERSARY_VERSIONS, OWN_RATE, AdversarySettings
 from sparseattn.models.training import TRAINING_VERSION, TrainingSettings
 
 FORMAT = 1  # of a run's files
+
+OBSERVATION_VERSION = 1
+"""Raise when the same classifier and documents give other traces, though no stage below changed."""
+
+STAGES = {
+    "train": "training",
+    "evaluate": "scoring",
+    "importance": "importance",
+    "influence": "influence",
+}
+"""The stages of a run, as its times are kept, and in words."""
+
+TRAINED = ("frozen", "unfrozen")
+CONTROLS = ("reseeded", "uniform")
+"""The variants of adversaries, see `models.adversary.AdversarySettings`."""
 
 
 class Spec(TrainingSettings):
@@ -36,6 +53,8 @@ class Spec(TrainingSettings):
     The ``device`` is left out: another device, like another machine, gives the same numbers after
     rounding, and the manifest says which it was.
     """
+
+    KIND: ClassVar = "runs"
 
     task: str = "planted"
     task_options: dict[str, Any] = Field(default={})
@@ -113,6 +132,97 @@ class Spec(TrainingSettings):
             content = Path(self.vectors).expanduser().read_bytes()
             values["vectors"] = hashlib.sha256(content).hexdigest()
         return {**values, "task": task_fingerprint}
+
+
+class AdversarySpec(AdversarySettings):
+    """What fully determines an adversary: its base run, and how it is trained against it.
+
+    Left out, ``seed`` and ``patience`` are the base's. A frozen adversary, which has few parameters
+    and costs little, gets twice the base's epochs and ten times its learning rate (the ratio that
+    the paper, too, allows for the attention's own parameters); an unfrozen one gets the base's.
+    """
+
+    KIND: ClassVar = "adversaries"
+
+    base: Spec
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_base(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not isinstance(base := values.get("base"), Spec):
+            return values
+        few = values.get("variant") == "frozen"
+        own = {
+            "epochs": base.epochs * (2 if few else 1),
+            "patience": base.patience,
+            "learning_rate": base.learning_rate * (OWN_RATE if few else 1),
+            "seed": base.seed,
+        }
+        return {**own, **{name: value for name, value in values.items() if value is not None}}
+
+    def __hash__(self) -> int:
+        return hash(canonical(self.model_dump(mode="json")))
+
+    @property
+    def task(self) -> str:
+        """Name or file of the task."""
+        return self.base.task
+
+    @property
+    def task_options(self) -> dict[str, Any]:
+        """Options of the task."""
+        return self.base.task_options
+
+    @property
+    def encoder(self) -> str:
+        """The base's encoder."""
+        return self.base.encoder
+
+    @property
+    def device(self) -> str:
+        """Where it is computed."""
+        return self.base.device
+
+    @property
+    def label(self) -> str:
+        """The adversary in words, without its seed."""
+        pressure = f" λ_adv={self.pressure:g}" if self.variant in TRAINED else ""
+        return f"{self.base.label}, {self.variant}{pressure}"
+
+    @property
+    def runs(self) -> list[Spec]:
+        """The runs it needs: its base; of a reseeded control, also the base with its own seed."""
+        if self.variant != "reseeded":
+            return [self.base]
+        return [self.base, validate(Spec, {**self.base.model_dump(), "seed": self.seed})]
+
+    def key(self, task_fingerprint: str) -> str:
+        """Return its short name: the first 16 digits of its identity."""
+        return self.identity(task_fingerprint)[:16]
+
+    def identity(self, task_fingerprint: str) -> str:
+        """Return the SHA-256 of all that its numbers depend on."""
+        own: dict[str, Any] = {"variant": self.variant}
+        if self.variant in TRAINED:
+            own = self.model_dump(mode="json", exclude={"base"})
+        elif self.variant == "reseeded":
+            own["seed"] = self.seed
+        base = self.base.training_identity(task_fingerprint)
+        content = {**own, "base": base, "observed": self.base.observed, "format": FORMAT}
+        return sha256({**content, "versions": self.versions()})
+
+    def versions(self) -> dict[str, int]:
+        """Return the versions of the stages beyond the base's training."""
+        own = ADVERSARY_VERSIONS.get(self.variant, 1)
+        return {"adversary": own, "importance": IMPORTANCE_VERSION}
+
+
+AnySpec: TypeAlias = Spec | AdversarySpec
+
+
+def stored_spec(values: Mapping[str, Any]) -> AdversarySpec:
+    """Return an adversary's spec from what its manifest holds."""
+    return validate(AdversarySpec, {**values, "base": validate(Spec, values["base"])})
 
 
 def canonical(value: object) -> str:

@@ -1,26 +1,32 @@
-"""Many runs: a grid of specs, computed in parallel processes here or on a cluster."""
+"""Many runs or adversaries, computed one by one here or in parallel processes."""
 
+import multiprocessing
+import os
+import re
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import traceback
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing, contextmanager
-from itertools import product
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias, overload
 
-from pydantic import BaseModel, ConfigDict, Field
+import torch
+from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
 from sparseattn.data.tasks import Task, load_task
-from sparseattn.errors import UserError, nearest, validate
+from sparseattn.errors import UserError
 from sparseattn.experiments import machine
 from sparseattn.experiments.progress import Progress
-from sparseattn.experiments.runs import Spec, Store
-from sparseattn.experiments.specs import canonical
-from sparseattn.experiments.store import Kept, KeptT, SpecT, Storage, Wanted
-from sparseattn.experiments.workers import Failure, in_processes, one_by_one
+from sparseattn.experiments.runs import Adversary, Run
+from sparseattn.experiments.specs import AdversarySpec, AnySpec, Spec, canonical
+from sparseattn.experiments.store import Store
+from sparseattn.models.training import Progress as Tell
 from sparseattn.models.training import resolve_device
-from sparseattn.wording import Alpha, Lam, ProjectionName
-
-SINGLE = {"encoder", "alignment", "projection", "lam", "alpha", "seed"}  # a grid has lists of them
 
 
 class SweepError(RuntimeError):
@@ -31,106 +37,36 @@ class Interrupted(KeyboardInterrupt):
     """A sweep was interrupted; its message says what is done."""
 
 
-class Axes(BaseModel):
-    """The lists that span a grid."""
+@dataclass(frozen=True)
+class Failure:
+    """Why a run could not be computed, and whether the user can mend that."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    encoders: list[Literal["none", "bilstm", "transformer"]] = Field(["bilstm"], min_length=1)
-    alignments: list[Literal["additive", "dot"]] = Field(["additive"], min_length=1)
-    projections: list[ProjectionName] = Field(["softmax"], min_length=1)
-    lams: list[Lam] = []
-    alphas: list[Alpha | Literal["learned"]] = []
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    message: str
+    mendable: bool
 
 
-def grid(
-    task: str = "planted",
-    encoders: Sequence[object] = ("bilstm",),
-    alignments: Sequence[object] = ("additive",),
-    projections: Sequence[object] = ("softmax",),
-    lams: Sequence[object] = (),
-    alphas: Sequence[object] = (),
-    seeds: Sequence[object] = (0,),
-    **fixed: Any,
-) -> list[Spec]:
-    """Return the specs of a grid, each once.
-
-    Parameters
-    ----------
-    task
-        Name or file.
-    encoders, alignments, projections, seeds
-        The axes.
-    lams
-        λ of each ``sparsegen``; the other projections have none.
-    alphas
-        α of each ``entmax``; the other projections have none.
-    fixed
-        Other fields of `Spec`, the same for all.
-
-    Returns
-    -------
-    list of Spec
-        Seeds vary fastest, encoders slowest.
-
-    Raises
-    ------
-    UserError
-        For a value that is not possible, an unknown field, or ``sparsegen`` without a λ.
-    """
-    given: dict[str, Any] = {
-        "encoders": encoders, "alignments": alignments, "projections": projections,
-        "lams": lams, "alphas": alphas, "seeds": seeds,
-    }  # fmt: skip
-    known = sorted({*Spec.model_fields, *given} - SINGLE)
-    for name in fixed:
-        if name not in known:
-            raise UserError(
-                f"Unknown parameter '{name}'.{nearest(name, known)} Known: {', '.join(known)}."
-            )
-    axes = validate(
-        Axes, {name: list(v) if isinstance(v, tuple | range) else v for name, v in given.items()}
-    )
-    if "sparsegen" in axes.projections and not axes.lams:
-        raise UserError("Projection 'sparsegen' needs 'lams', a list of numbers below 1.")
-    sparsities: list[dict[str, Any]] = []
-    for projection in axes.projections:
-        if projection == "sparsegen":
-            sparsities += [{"projection": projection, "lam": lam} for lam in axes.lams]
-        elif projection == "entmax":
-            sparsities += [{"projection": projection, "alpha": a} for a in axes.alphas or [1.5]]
-        else:
-            sparsities.append({"projection": projection})
-    specs = [
-        validate(
-            Spec,
-            {
-                "task": task, "encoder": encoder, "alignment": alignment, **sparsity,
-                "seed": seed, **fixed,
-            },
-        )
-        for encoder, alignment, sparsity, seed in product(
-            axes.encoders, axes.alignments, sparsities, axes.seeds
-        )
-    ]  # fmt: skip
-    return list(dict.fromkeys(specs))
+Outcomes: TypeAlias = Generator[tuple[AnySpec, Failure | None]]
 
 
+@overload
 def ensure(
-    specs: Iterable[SpecT],
-    store: Storage[SpecT, KeptT],
-    jobs: int | None = None,
-    progress: bool = True,
-) -> list[KeptT]:
-    """Return the results of specs (runs, adversaries), computing those the store does not hold.
+    specs: Iterable[Spec], store: Store, jobs: int | None = None, progress: bool = True
+) -> list[Run]: ...
+@overload
+def ensure(
+    specs: Iterable[AdversarySpec], store: Store, jobs: int | None = None, progress: bool = True
+) -> list[Adversary]: ...
+def ensure(
+    specs: Iterable[Any], store: Store, jobs: int | None = None, progress: bool = True
+) -> list[Any]:
+    """Return the runs or adversaries of specs, computing those the store does not hold.
 
     Parameters
     ----------
     specs
-        The results wanted.
+        What is wanted.
     store
-        Where they are kept.
+        Where it is kept.
     jobs
         Processes at once, one torch thread each; by default one a core. With 1, or a single run
         to compute, this process does it. The results do not depend on it.
@@ -139,7 +75,7 @@ def ensure(
 
     Returns
     -------
-    list of Kept
+    list
         In the order of the specs.
 
     Raises
@@ -153,20 +89,19 @@ def ensure(
     specs = list(specs)
     tasks = _tasks(specs)
     found = {spec: store.find(spec, tasks[spec]) for spec in specs}
-    missing = [spec for spec, run in found.items() if run is None]
-    if missing:
-        jobs = min(_default_jobs(missing) if jobs is None else jobs, len(missing))
-        shown = Progress(missing, jobs, store.current(), progress)
-        failures: list[Failure] = []
-        compute = one_by_one if jobs == 1 else in_processes
+    wanted = [spec for spec, result in found.items() if result is None]
+    if wanted:
+        jobs = min(_default_jobs(wanted) if jobs is None else jobs, len(wanted))
+        shown = Progress(wanted, jobs, [*store.runs(), *store.adversaries()], progress)
+        failures: dict[AnySpec, Failure] = {}
+        compute = _one_by_one if jobs == 1 else _in_processes
         try:
-            with _terminable(), closing(compute(missing, tasks, store, jobs, shown)) as outcomes:
-                for spec, outcome in outcomes:
-                    shown.finish(spec, None if isinstance(outcome, Failure) else _seconds(outcome))
-                    if isinstance(outcome, Failure):
-                        failures.append(outcome)
-                    else:
-                        found[spec] = outcome
+            with _terminable(), closing(compute(wanted, tasks, store, jobs, shown)) as outcomes:
+                for spec, failure in outcomes:
+                    found[spec] = result = store.find(spec, tasks[spec])
+                    if failure and result is None:
+                        failures[spec] = failure
+                    shown.finish(spec, result.seconds if result else None)
         except KeyboardInterrupt:
             done = sum(store.find(spec, tasks[spec]) is not None for spec in found)
             raise Interrupted(
@@ -176,9 +111,9 @@ def ensure(
         finally:
             shown.close()
         if failures:
-            kind = UserError if all(failure.mendable for failure in failures) else SweepError
+            kind = UserError if all(one.mendable for one in failures.values()) else SweepError
             raise kind(_report(failures, len(found)))
-    return [run for spec in specs if (run := found[spec]) is not None]
+    return [found[spec] for spec in specs]
 
 
 def missing(specs: Iterable[Spec], store: Store) -> list[Spec]:
@@ -188,10 +123,121 @@ def missing(specs: Iterable[Spec], store: Store) -> list[Spec]:
     return [spec for spec in dict.fromkeys(specs) if store.find(spec, tasks[spec]) is None]
 
 
-def _report(failures: list[Failure], total: int) -> str:
-    causes: dict[str, list[Wanted]] = {}
-    for failure in failures:
-        causes.setdefault(failure.message, []).append(failure.spec)
+def _one_by_one(
+    specs: Sequence[AnySpec], tasks: Mapping[Any, Task], store: Store, jobs: int, shown: Progress
+) -> Outcomes:
+    """Compute runs in this process, yielding each as it ends, and why it failed."""
+    for spec in specs:
+
+        def tell(number: int, of: int, row: object, spec: AnySpec = spec) -> None:
+            shown.epoch(spec, f"{number}/{of}")
+
+        yield spec, _failure(spec, tasks[spec], store, tell)
+
+
+def _in_processes(
+    specs: Sequence[AnySpec], tasks: Mapping[Any, Task], store: Store, jobs: int, shown: Progress
+) -> Outcomes:
+    """Compute runs in parallel processes, yielding each as it ends, and why it failed.
+
+    When closed, the processes are killed. Each is a pool of its own, for with one of its processes
+    a pool loses all its runs.
+    """
+    waiting, pools = list(reversed(specs)), [_pool() for _ in range(jobs)]
+    free = list(pools)
+    running: dict[Future[Failure | None], tuple[AnySpec, ProcessPoolExecutor, Path]] = {}
+    with TemporaryDirectory() as notes, warnings.catch_warnings():
+        # Expected: a process that has grown, as it keeps what it frees, is replaced.
+        warnings.filterwarnings("ignore", message="A worker was restarted")
+        try:
+            while waiting or running:
+                while waiting and free:
+                    spec, pool, note = waiting.pop(), free.pop(), Path(notes, str(len(waiting)))
+                    with _interrupts_held():
+                        job = pool.submit(_work, spec, tasks[spec], store.root, note)
+                    running[job] = spec, pool, note
+                for job in wait(running, timeout=0.5, return_when=FIRST_COMPLETED).done:
+                    spec, pool, _ = running.pop(job)
+                    try:
+                        failure = job.result()
+                    except BrokenProcessPool as error:
+                        failure = Failure(_death(error), mendable=False)
+                        pools.append(pool := _pool())
+                    free.append(pool)
+                    yield spec, failure
+                for spec, _, note in running.values():
+                    if note.is_file():
+                        shown.epoch(spec, note.read_text())
+        finally:
+            for pool in pools:
+                pool.shutdown(kill_workers=True)
+
+
+def _pool() -> ProcessPoolExecutor:
+    """Return a pool of one process, forked from a small server that has torch imported.
+
+    Forking this process itself is unsafe once it has used CUDA or several threads, and starting
+    afresh costs 5 s of imports each time; `torch._dynamo` is the optimiser's, at its first use.
+    """
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["torch._dynamo", "sparseattn.experiments.store"])
+    return ProcessPoolExecutor(
+        1,
+        context=server,
+        # Torch's own way to pickle a tensor takes a millisecond for each document.
+        job_reducers={torch.Tensor: _as_array},
+        initializer=_begin,
+    )
+
+
+def _as_array(tensor: torch.Tensor) -> tuple[Callable[..., torch.Tensor], tuple[object]]:
+    return torch.from_numpy, (tensor.numpy(),)
+
+
+def _begin() -> None:
+    """Prepare a process: Ctrl-C is its parent's to handle, with which it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
+
+
+def _work(spec: AnySpec, task: Task, root: Path, note: Path) -> Failure | None:
+    """Compute a run in a process of its own; which epoch it is in stands in a file."""
+
+    def tell(number: int, of: int, row: object) -> None:
+        note.write_text(f"{number}/{of}")
+
+    return _failure(spec, task, Store(root), tell)
+
+
+def _failure(spec: AnySpec, task: Task, store: Store, tell: Tell) -> Failure | None:
+    """Compute a run and return why it failed, if it did."""
+    try:
+        store.compute(spec, task, tell)
+    except UserError as error:
+        return Failure(str(error), mendable=True)
+    except Exception as error:
+        return Failure("".join(traceback.format_exception(error)).strip(), mendable=False)
+    return None
+
+
+def _death(error: BrokenProcessPool) -> str:
+    code = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
+    cause = f"its process ended with {code[1]}" if code else f"its process was lost: {error}"
+    if "SIGKILL" in cause:
+        cause += "; perhaps there was not enough memory: try fewer jobs"
+    return cause
+
+
+def _report(failures: Mapping[AnySpec, Failure], total: int) -> str:
+    causes: dict[str, list[AnySpec]] = {}
+    for spec, failure in failures.items():
+        causes.setdefault(failure.message, []).append(spec)
     lines = [f"{len(failures)} of {total} runs failed; the others are in the store."]
     for cause, specs in causes.items():
         lines += [f"- {spec.task}: {spec.label}, seed {spec.seed}" for spec in specs]
@@ -199,7 +245,7 @@ def _report(failures: list[Failure], total: int) -> str:
     return "\n".join(lines)
 
 
-def _tasks(specs: Iterable[SpecT]) -> dict[SpecT, Task]:
+def _tasks(specs: Iterable[AnySpec]) -> dict[AnySpec, Task]:
     """Load each task once."""
     loaded: dict[str, Task] = {}
     tasks = {}
@@ -211,14 +257,10 @@ def _tasks(specs: Iterable[SpecT]) -> dict[SpecT, Task]:
     return tasks
 
 
-def _default_jobs(specs: Sequence[Wanted]) -> int:
+def _default_jobs(specs: Sequence[AnySpec]) -> int:
     # A GPU is shared by what its small kernels leave idle, not by its memory.
     gpu = any(resolve_device(spec.device).type == "cuda" for spec in specs)
     return min(machine.cores(), 4) if gpu else machine.cores()
-
-
-def _seconds(run: Kept[Any]) -> float:
-    return float(sum(run.manifest["seconds"].values()))
 
 
 @contextmanager
@@ -232,3 +274,13 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Start processes that Ctrl-C in a terminal, which is sent to all, does not end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from sparseattn import paths
-from sparseattn.experiments.adversaries import Adversaries
-from sparseattn.experiments.runs import Store
+from sparseattn.experiments.runs import Result
+from sparseattn.experiments.specs import STAGES
+from sparseattn.experiments.store import Store
 from sparseattn.report.links import NO_ADVERSARY, PAGE
 from sparseattn.report.provenance import origin_in
 from sparseattn.results import frames, published
-from sparseattn.results.frames import STAGES, Result
 
 _ENTRIES = ("parameters", "runs", "seconds", "date")
 
@@ -95,8 +95,7 @@ def pages_of_runs(executed: pd.DataFrame) -> dict[str, list[str]]:
 
 def stored(keys: Sequence[str]) -> list[Result]:
     """Return those of some runs and adversaries that this machine's store holds, in this order."""
-    runs, adversaries = Store(paths.store()), Adversaries(paths.store())
-    found = (runs.get(key) or adversaries.get(key) for key in keys)
+    found = map(Store(paths.store()).get, keys)
     return [one for one in found if one is not None]
 
 

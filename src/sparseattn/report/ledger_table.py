@@ -13,8 +13,8 @@ import pandas as pd
 
 from sparseattn.charts.figure import inert
 from sparseattn.charts.tables import Table
+from sparseattn.experiments.specs import STAGES
 from sparseattn.report.links import ANY, CHOICES, NO_ADVERSARY, to_run, written
-from sparseattn.results.frames import STAGES
 from sparseattn.wording import TITLES, label, sparsity_rank
 
 _TITLES = {**TITLES, "adversary": "Adversary", "page": "Page"}

@@ -20,8 +20,8 @@ from sparseattn.errors import UserError, nearest, validate
 from sparseattn.wording import Alpha, Lam
 
 if TYPE_CHECKING:
-    from sparseattn.experiments.adversaries import Adversary, AdversarySpec
-    from sparseattn.experiments.runs import Run, Spec
+    from sparseattn.experiments.runs import Adversary, Run
+    from sparseattn.experiments.specs import AdversarySpec, Spec
 
 # What a kernel puts into a fresh namespace.
 _KERNEL_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
@@ -72,7 +72,7 @@ class Parameters(BaseModel):
 
     def specs(self) -> "list[Spec]":
         """Return the specs of the grid, each once."""
-        from sparseattn.experiments.sweeps import grid
+        from sparseattn.experiments.grid import grid
 
         projections = [
             *self.projections,
@@ -100,7 +100,7 @@ class Parameters(BaseModel):
 
     def runs(self) -> "list[Run]":
         """Return the runs of the grid, computing those the store does not hold."""
-        from sparseattn.experiments.runs import Store
+        from sparseattn.experiments.store import Store
         from sparseattn.experiments.sweeps import ensure
 
         return ensure(self.specs(), Store(paths.store()), jobs=self.jobs)
@@ -110,23 +110,24 @@ class Parameters(BaseModel):
 
         Of each variant one at the default λ_adv, and frozen ones at all of `pressures`.
         """
-        from sparseattn.experiments.adversaries import CONTROLS, TRAINED, grid
+        from sparseattn.experiments.grid import adversaries_of
+        from sparseattn.experiments.specs import CONTROLS, TRAINED
         from sparseattn.models.adversary import PRESSURE
 
         runs, most = self.specs(), self.adversary_epochs
-        alike = grid(runs, [*TRAINED, *CONTROLS], epochs=most)
-        pressed = grid(runs, ["frozen"], [PRESSURE, *self.pressures], epochs=most)
+        alike = adversaries_of(runs, [*TRAINED, *CONTROLS], epochs=most)
+        pressed = adversaries_of(runs, ["frozen"], [PRESSURE, *self.pressures], epochs=most)
         return list(dict.fromkeys([*alike, *pressed]))
 
     def adversaries(self) -> "list[Adversary]":
         """Return the adversaries of `adversary_specs`, computing those not in the store."""
-        from sparseattn.experiments.adversaries import Adversaries, bases
-        from sparseattn.experiments.runs import Store
+        from sparseattn.experiments.grid import bases
+        from sparseattn.experiments.store import Store
         from sparseattn.experiments.sweeps import ensure
 
-        specs = self.adversary_specs()
-        ensure(bases(specs), Store(paths.store()), jobs=self.jobs)
-        return ensure(specs, Adversaries(paths.store()), jobs=self.jobs)
+        specs, store = self.adversary_specs(), Store(paths.store())
+        ensure(bases(specs), store, jobs=self.jobs)
+        return ensure(specs, store, jobs=self.jobs)
 
 
 def compute(pages: Mapping[str, Mapping[str, Any]]) -> None:
@@ -149,13 +150,13 @@ def compute(pages: Mapping[str, Mapping[str, Any]]) -> None:
             jobs += [given.jobs] if given.jobs else []
     if not runs:
         return
-    from sparseattn.experiments.adversaries import Adversaries, bases
-    from sparseattn.experiments.runs import Store
+    from sparseattn.experiments.grid import bases
+    from sparseattn.experiments.store import Store
     from sparseattn.experiments.sweeps import ensure
 
-    most = max(jobs, default=None)
-    ensure(dict.fromkeys([*runs, *bases(adversaries)]), Store(paths.store()), most)
-    ensure(dict.fromkeys(adversaries), Adversaries(paths.store()), most)
+    store, most = Store(paths.store()), max(jobs, default=None)
+    ensure(dict.fromkeys([*runs, *bases(adversaries)]), store, most)
+    ensure(dict.fromkeys(adversaries), store, most)
 
 
 def load_yaml(text: str) -> Any:

@@ -19,8 +19,7 @@ from sparseattn.report import links
 from sparseattn.report.parameters import Parameters, declared
 
 if TYPE_CHECKING:
-    from sparseattn.experiments.adversaries import Adversary
-    from sparseattn.experiments.runs import Run
+    from sparseattn.experiments.runs import Adversary, Run
 
 METADATA = "sparseattn"
 """Where an executed notebook keeps its origin."""

@@ -15,7 +15,7 @@ from scipy.special import expit
 from sparseattn.attribution.influence import influence
 from sparseattn.data.tasks import Documents, Task, load_task
 from sparseattn.errors import UserError
-from sparseattn.experiments.observation import reproducible
+from sparseattn.experiments.making import reproducible
 from sparseattn.experiments.runs import Run
 from sparseattn.measures.kendall import tau_ceiling
 from sparseattn.measures.nulls import null_dispersion

@@ -5,30 +5,21 @@ sparsity. Runs of one cell differ in their seed alone.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sparseattn.experiments.adversaries import QUANTITIES, Adversary
-from sparseattn.experiments.runs import Run, Store
-from sparseattn.experiments.specs import Spec
-from sparseattn.files import DamagedRunError
+from sparseattn.experiments.runs import QUANTITIES, Adversary, Result, Run
+from sparseattn.experiments.specs import STAGES, Spec
+from sparseattn.experiments.store import Store
 from sparseattn.results.parquet import known_quantities
 from sparseattn.wording import label, projection_name
 
-Result: TypeAlias = Run | Adversary
 PLACE = ("task", "encoder", "alignment", "projection", "lam", "alpha", "seed")
 CELL = ("key", *PLACE, "sparsity", "classifier")
 AGAINST = ("adversary", "pressure")
 """Of an adversary only: its variant, and λ_adv."""
-STAGES = {
-    "train": "training",
-    "evaluate": "scoring",
-    "importance": "importance",
-    "influence": "influence",
-}
-"""The stages of a run, as its times are kept, and in words."""
 SETTINGS = (
     "vectors", "learning_rate", "epochs", "patience", "batch_size", "weight_decay",
     "embedding_size", "hidden_size",
@@ -71,7 +62,7 @@ def measurements(results: Iterable[Result]) -> pd.DataFrame:
     DataFrame
         The columns of `cell`; ``document``, which counts the observed documents from 0 and means
         the same document in every result of a task; and those of `measures.per_document.measure`,
-        or of `experiments.adversaries.Adversary.measurements` with ``base_correct`` and
+        or of `experiments.runs.Adversary.measurements` with ``base_correct`` and
         ``accuracy_change``, what the adversary gets right beyond its base. Of nothing, no rows,
         but all of these columns.
     """
@@ -123,21 +114,9 @@ def stored_ledger(store: Store) -> pd.DataFrame:
         :data:`STORED`, as in `ledger`, with ``megabytes`` on the disk; ``state`` may also be
         ``damaged``, then little else is known.
     """
-    rows: list[dict[str, Any]] = []
-    for folder in store.stored():
-        try:
-            rows.append(_entry(store.open(folder)))
-        except DamagedRunError:
-            rows.append({"key": folder.name, "state": "damaged"})
-    for folder in sorted((store.root / "damaged").glob("*")):
-        rows.append({"key": folder.name.partition(".")[0], "state": "damaged"})
-    rows.sort(key=lambda row: row.get("date", ""))
+    rows: list[dict[str, Any]] = [{"key": key, "state": "damaged"} for key in store.damaged()]
+    rows += [_entry(run) for run in store.runs()]
     return pd.DataFrame(rows, columns=list(STORED))
-
-
-def is_current(result: Result) -> bool:
-    """Tell whether the stages of today would make it."""
-    return bool(result.manifest["versions"] == result.spec.versions())
 
 
 def _entry(one: Result) -> dict[str, Any]:
@@ -147,7 +126,7 @@ def _entry(one: Result) -> dict[str, Any]:
         **base_of(one).model_dump(),
         **cell(one),
         **manifest["seconds"],
-        "seconds": sum(manifest["seconds"].values()),
+        "seconds": one.seconds,
         "cpu_seconds": manifest.get("cpu_seconds"),
         "megabytes": sum(manifest.get("files", {}).values()) / 1e6,
         **{name: manifest.get(name) for name in ("accuracy", "auc", "best_epoch", "device")},
@@ -159,7 +138,7 @@ def _entry(one: Result) -> dict[str, Any]:
         "python": python,
         "packages": " ".join(f"{name}={packages[name]}" for name in sorted(packages)),
         "fingerprint": manifest["task"]["fingerprint"],
-        "state": "current" if is_current(one) else "outdated",
+        "state": one.state,
         "origin": "this build" if one.stored else "published",
     }
     if isinstance(one, Run):

@@ -19,9 +19,9 @@ from torch import Tensor
 from sparseattn.attribution.influence import influence, jacobian_influence
 from sparseattn.data.tasks import Task, load_task
 from sparseattn.errors import UserError
-from sparseattn.experiments.making import origin
-from sparseattn.experiments.observation import reproducible
-from sparseattn.experiments.runs import Run, Store
+from sparseattn.experiments.making import origin, reproducible
+from sparseattn.experiments.runs import Run
+from sparseattn.experiments.store import Store
 from sparseattn.measures.kendall import kendall_tau
 from sparseattn.measures.per_document import influence_summary
 from sparseattn.models.classifier import Classifier, collate
@@ -145,11 +145,12 @@ def comparable(
         When there is none.
     """
     cell = ["task", "encoder", "alignment", "projection"]
+    here = {run.key for run in store.runs()}
     wanted = set(paper.table1()[cell].itertuples(index=False, name=None))
     found = [
         run.key
         for run in published.runs(tasks)
-        if (store.root / store.KIND / run.key).is_dir()
+        if run.key in here
         and (
             run.key.startswith(tuple(keys))
             if keys

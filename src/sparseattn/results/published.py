@@ -20,9 +20,9 @@ import pandas as pd
 
 from sparseattn import paths
 from sparseattn.errors import UserError, validate
-from sparseattn.experiments.adversaries import Adversary, stored_spec
-from sparseattn.experiments.runs import Run, Spec
-from sparseattn.results.frames import AGAINST, PLACE, Result, cell
+from sparseattn.experiments.runs import Adversary, Result, Run
+from sparseattn.experiments.specs import Spec, stored_spec
+from sparseattn.results.frames import AGAINST, PLACE, cell
 from sparseattn.results.frames import ledger as ledger_of
 from sparseattn.results.parquet import (
     ADVERSARIES,

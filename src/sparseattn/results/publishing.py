@@ -16,9 +16,10 @@ from sparseattn.data.corpora import SOURCES
 from sparseattn.data.preparation import digest
 from sparseattn.data.tasks import NAMES, load_task
 from sparseattn.errors import UserError, nearest
-from sparseattn.experiments.adversaries import Adversaries, AdversarySpec
-from sparseattn.experiments.runs import Spec, Store
-from sparseattn.results.frames import Result, base_of
+from sparseattn.experiments.runs import Result
+from sparseattn.experiments.specs import AdversarySpec, Spec
+from sparseattn.experiments.store import Store
+from sparseattn.results.frames import base_of
 from sparseattn.results.parquet import RUNS, TASK, read_json, write_json, write_result
 from sparseattn.results.published import (
     TOLERANCE,
@@ -35,7 +36,7 @@ log = logging.getLogger("sparseattn")
 
 
 def publishable(
-    store: Store | Adversaries, tasks: Sequence[str] = (), keys: Sequence[str] = ()
+    store: Store, tasks: Sequence[str] = (), keys: Sequence[str] = (), adversaries: bool = False
 ) -> Sequence[Result]:
     """Return the results of a store that can be published.
 
@@ -47,6 +48,8 @@ def publishable(
         Names of the paper's tasks; all of them by default.
     keys
         Those wanted, by their keys or the first digits of them; all by default.
+    adversaries
+        Whether adversaries are wanted, not runs.
 
     Returns
     -------
@@ -66,18 +69,21 @@ def publishable(
                 f"Known: {', '.join(NAMES)}."
             )
     wanted = tasks or (NAMES if keys else SOURCES)
-    known = [one for one in store.current() if one.manifest["task"]["name"] in wanted]
+    kept: Sequence[Result] = store.adversaries() if adversaries else store.runs()
+    known = [
+        one for one in kept if one.state == "current" and one.manifest["task"]["name"] in wanted
+    ]
     for key in keys:
         if not any(one.key.startswith(key) for one in known):
             raise UserError(
-                f"No current {store.NOUN.lower()} in {store.root} has a key that begins with "
-                f"'{key}'."
+                f"No current {'adversary' if adversaries else 'run'} in {store.root} has a key "
+                f"that begins with '{key}'."
             )
     found = [one for one in known if not keys or one.key.startswith(tuple(keys))]
     if not found:
-        command = "sweep" if isinstance(store, Store) else "adversary"
+        kind, command = ("adversaries", "adversary") if adversaries else ("runs", "sweep")
         raise UserError(
-            f"No current {store.KIND} of {', '.join(tasks or SOURCES)} in {store.root}: compute "
+            f"No current {kind} of {', '.join(tasks or SOURCES)} in {store.root}: compute "
             f"them with 'sparseattn {command}' first."
         )
     return found

@@ -15,7 +15,8 @@ import pandas as pd
 
 from sparseattn import paths
 from sparseattn.errors import validate
-from sparseattn.experiments.runs import Run, Spec
+from sparseattn.experiments.runs import Run
+from sparseattn.experiments.specs import Spec
 from sparseattn.measures.statistics import mean_interval
 from sparseattn.results import paper
 from sparseattn.results.published import TOLERANCE

@@ -1,6 +1,6 @@
 """Adversaries of published tasks and of a page, summarised, and what is said of them.
 
-A frame has the columns of :func:`experiments.adversaries.measurements`, ``origin``, and ``where``,
+A frame has the columns of :func:`results.frames.measurements`, ``origin``, and ``where``,
 a task and a classifier.
 """
 
@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from sparseattn.data.tasks import load_task
-from sparseattn.experiments.adversaries import TRAINED, Adversary
+from sparseattn.experiments.runs import Adversary
+from sparseattn.experiments.specs import TRAINED
 from sparseattn.measures.divergence import CEILING, even_ceiling
 from sparseattn.measures.statistics import summarise
 from sparseattn.results import paper, published, side_by_side

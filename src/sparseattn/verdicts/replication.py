@@ -15,7 +15,7 @@ from jaxtyping import Float
 from scipy.stats import t
 
 from sparseattn.charts.tables import Table, table
-from sparseattn.experiments.adversaries import TRAINED
+from sparseattn.experiments.specs import TRAINED
 from sparseattn.measures.statistics import Interval, compare, correlate, estimate, summarise
 from sparseattn.models.adversary import PRESSURE
 from sparseattn.results import frames, paper, published
