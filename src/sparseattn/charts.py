@@ -21,6 +21,7 @@ from .encodings import (
     grouped,
     height_of,
     hollow,
+    ours,
     plot_height,
     scale_over,
     tidy,
@@ -99,7 +100,8 @@ def paper_versus_here(
     Parameters
     ----------
     frame
-        Ours: columns `group`, `colour`, `value`, `low`, `high` and `panel`.
+        Ours: columns `group`, `colour`, `value`, `low`, `high`, `panel`, and ``seeds`` if what
+        rests on one seed is to be drawn hollow.
     paper
         The paper's: the same columns but for the interval.
     low, high
@@ -115,10 +117,11 @@ def paper_versus_here(
     """
     ends = [end for end in (low, high) if end is not None]
     chance = [] if null is None else [null]
-    rows = beside(frame, paper, [group, colour, value, *ends, *chance], panel)
+    seeds = [name for name in ("seeds",) if name in frame]
+    rows = beside(frame, paper, [group, colour, value, *ends, *chance, *seeds], panel)
     scale = scale_over(rows, [value, *ends, *chance], zero=zero, domain=domain)
     base = grouped(rows, group, colour).encode(
-        tooltip=[tip(field) for field in (group, colour, "source", value, *ends, *chance)]
+        tooltip=[tip(field) for field in (group, colour, "source", value, *ends, *chance, *seeds)]
     )
     here = base.transform_filter("datum.source == 'here'")
     layers: list[alt.Chart] = []
@@ -132,7 +135,7 @@ def paper_versus_here(
         )
         layers.append(interval)
     at = alt.X(f"{value}:Q", title=title, scale=scale)
-    layers.append(here.mark_point(filled=True, opacity=1).encode(x=at))
+    layers += [points.encode(x=at) for points in ours(base, rows)]
     if paper is not None:
         layers.append(hollow(base).encode(x=at))
     chart = alt.layer(*layers).properties(height=height_of(rows, group, colour))
@@ -247,7 +250,8 @@ def over_lambda(
     Parameters
     ----------
     frame
-        Ours: columns ``lam`` (below 1), `value`, `low`, `high`, `colour` and `panel`.
+        Ours: columns ``lam`` (below 1), `value`, `low`, `high`, `colour`, `panel`, and ``seeds`` as
+        for `paper_versus_here`.
     paper
         The paper's: the same columns but for the interval.
     low, high
@@ -261,7 +265,8 @@ def over_lambda(
     """
     ends = [end for end in (low, high) if end is not None]
     chance = [] if null is None else [null]
-    rows = beside(frame, paper, ["lam", colour, value, *ends, *chance], panel)
+    seeds = [name for name in ("seeds",) if name in frame]
+    rows = beside(frame, paper, ["lam", colour, value, *ends, *chance, *seeds], panel)
     rows["temperature"] = (1 - rows["lam"].astype(float)).round(6)
     scale = scale_over(rows, [value, *ends, *chance], domain=domain)
     x = alt.X(
@@ -280,7 +285,10 @@ def over_lambda(
     base = alt.Chart(rows).encode(
         x=x,
         color=colour_by(colour, rows),
-        tooltip=[tip("lam"), tip(colour), tip("source"), *map(tip, (value, *ends, *chance))],
+        tooltip=[
+            *(tip("lam"), tip(colour), tip("source")),
+            *map(tip, (value, *ends, *chance, *seeds)),
+        ],
     )
     here = base.transform_filter("datum.source == 'here'")
     y = alt.Y(f"{value}:Q", title=title, scale=scale)
@@ -294,10 +302,8 @@ def over_lambda(
             y=alt.Y(f"{low}:Q", title=title, scale=scale), y2=f"{high}:Q"
         )
         layers.append(band)
-    layers += [
-        here.mark_line(clip=True).encode(y=y),
-        here.mark_point(filled=True, opacity=1, clip=domain is not None).encode(y=y),
-    ]
+    layers.append(here.mark_line(clip=True).encode(y=y))
+    layers += [points.encode(y=y) for points in ours(base, rows, clip=domain is not None)]
     if paper is not None:
         thin = base.transform_filter("datum.source == 'paper'")
         layers.append(
