@@ -42,24 +42,37 @@ p = parameters.check(globals(), "00-front")
 # %% tags=["remove-cell"]
 import pandas as pd
 
-from sparseattn import charts, claims, origins, paper, published, report
+from sparseattn import adversaries, charts, claims, origins, paper, published, report, truth
 from sparseattn.appearance import label
 from sparseattn.cells import measurements
 from sparseattn.headline import headline, shares
+from sparseattn.owntexts import is_own
 from sparseattn.statistics import summarise
 from sparseattn.tables import claims_table, table
 
 runs = p.runs()
-recorded = published.runs()
-known = [task for task in paper.TASKS if task in published.tasks()]
+# Own texts are judged alone.
+known = [] if is_own(p.task) else [task for task in paper.TASKS if task in published.tasks()]
+recorded = published.runs(known)
 frames = {label(task): published.measurements([task]) for task in known}
 live = measurements(runs)
 here = f"{label(live['task'].iloc[0])} {origins.LIVE}"
 frames[here] = live
-adversaries = {label(task): published.adversaries([task]) for task in known}
-verdicts = {
-    source: claims.verdicts(frame, adversaries.get(source)) for source, frame in frames.items()
-}
+# Those of the page that judges claim 6, with what this page was asked for.
+shared = (
+    "task",
+    "task_options",
+    "observed",
+    "epochs",
+    "learning_rate",
+    "vectors",
+    "device",
+    "jobs",
+)
+asked = parameters.validated("06-adversary", {name: getattr(p, name) for name in shared})
+against = {label(task): published.adversaries([task]) for task in known}
+against[here] = adversaries.measurements(asked.adversaries())
+verdicts = {source: claims.verdicts(frame, against[source]) for source, frame in frames.items()}
 
 # %% [markdown]
 # ## The answer
@@ -121,10 +134,23 @@ NO_LAMBDA if spread.empty else charts.show(
 claims_table(verdicts, report.notebooks())
 
 # %% [markdown]
-# Each verdict follows a rule stated on the page that judges the claim; *not measured here* means
-# that this build holds no data on it. *Live* is what this build computed itself, the rest is
-# published with it.
-#
+# Each verdict follows a rule stated on the page that judges the claim, from the counts under it:
+# *supported* or *contradicted* when more than half of the cells (a classifier under one projection)
+# or series (a classifier over λ) are on one side and none on the other, *mixed* when both sides
+# have some, *too few seeds* when most rest on one training, else *unclear*. *Live* is what this
+# build computed itself, the rest is published with it.
+
+# %% tags=["remove-input"]
+Markdown(
+    "\n\n".join(
+        filter(
+            None,
+            [origins.own_texts(live.assign(origin=here)), truth.told(truth.evidence_auc(runs))],
+        )
+    )
+)
+
+# %% [markdown]
 # ## Read on
 #
 # - {doc}`01-scores-to-attention`: what makes attention sparse.

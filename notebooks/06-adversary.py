@@ -483,9 +483,9 @@ shown
 # ## Verdict
 
 # %% tags=["hide-input"]
-OUTCOMES = ["supported", "contradicted", "undecided"]
 claim = next(one for one in claims.CLAIMS if one.number == 6)
-judged = {origin: claim.judge(part) for origin, part in frame.groupby("origin", sort=False)}
+deciding = origins.deciding(frame)
+judged = {origin: claim.judge(part) for origin, part in deciding.groupby("origin", sort=False)}
 by_cell = pd.concat(
     [
         one.cells.assign(
@@ -497,22 +497,25 @@ by_cell = pd.concat(
         if len(one.cells)
     ]
 )
+words = {"unfrozen": ("at no cost", "not so"), "frozen": ("at a cost", "at no cost")}
 of = {
-    kind: f"{(part['verdict'] == 'supported').sum()} of {len(part)}"
+    kind: claims.counted(
+        part["verdict"].value_counts().reindex(claims.CELLS, fill_value=0), words[kind]
+    )
     for kind, part in by_cell.groupby("adversary")
 }
+accuracy = origins.own_texts(frame.assign(correct=frame["base_correct"]))
 Markdown(
-    f"**Attention diverges at no cost in accuracy in {of['unfrozen']} retrained classifiers, and "
-    f"at a cost in {of['frozen']} frozen ones**, as the claim has it. It is judged *cell by cell*: "
-    "a cell is one task, one classifier, one projection and one kind of adversary, frozen or "
-    "retrained."
+    f"**Attention made to diverge, retrained: {of['unfrozen']} cells; frozen: {of['frozen']} "
+    "cells.** The claim has it at no cost in accuracy when retrained, and at a cost when frozen. A "
+    "cell is one task, one classifier, one projection and one kind of adversary. "
+    f"{accuracy}"
 )
 
 # %% tags=["hide-input"]
 table(
     pd.DataFrame(
-        {"origin": origin, "verdict": one.outcome}
-        | {word: (one.cells["verdict"] == word).sum() for word in OUTCOMES}
+        {"origin": origin, "verdict": one.outcome} | one.counts
         for origin, one in judged.items()
         if len(one.cells)
     ),
@@ -522,7 +525,8 @@ table(
         "verdict": "verdict",
         "supported": "cells for",
         "contradicted": "cells against",
-        "undecided": "cells for neither",
+        "unclear": "cells for neither",
+        "too few seeds": "cells with one seed",
     },
 )
 
@@ -557,10 +561,7 @@ table(
 )
 
 # %% tags=["hide-input"]
-Markdown(
-    f"*Rule.* {claim.rule} A cell is against the claim only if wider intervals, which allow for "
-    "the number of cells, still say so; one such cell contradicts it."
-)
+Markdown(f"*Rule.* {claim.rule}")
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT

@@ -391,7 +391,7 @@ Markdown(
     f"{current} of {len(recorded)} published runs were made by the stages as they are now: made "
     "again, they have the same key, and the same numbers on the same make of processor. Of the "
     f"paper's {len(figures)} numbers, "
-    f"{len(figures) - without} have a value here."
+    f"{len(figures) - without} have a value with an interval here."
 )
 
 # %% tags=["remove-input"]

@@ -4,7 +4,7 @@ import pytest
 
 from sparseattn.headline import headline, shares
 
-VERDICTS = pd.DataFrame({"verdict": ["supported", "undecided", "undecided"]})
+VERDICTS = pd.DataFrame({"verdict": ["supported", "unclear", "unclear"]})
 
 
 def measurements(attention, gradient, loo, spread=0.01):
@@ -44,7 +44,7 @@ def of_one(frame):
         ((0.2, 1.0, 1.0), "No."),
         ((0.2, 0.9, 1.0), "Less than it seems."),
         ((0.2, 0.1, 1.0), "Yes, in this respect."),
-        ((1.0, 1.0, 1.0), "Undecided."),
+        ((1.0, 1.0, 1.0), "Unclear."),
     ],
 )
 def test_answer_follows_the_rule(shares, answer):
@@ -60,11 +60,12 @@ def test_tasks_that_answer_alike_are_named_together():
 
 
 def test_a_claim_counts_where_all_tasks_agree():
-    other = pd.DataFrame({"verdict": ["supported", "undecided", "contradicted"]})
+    other = pd.DataFrame({"verdict": ["supported", "unclear", "contradicted"]})
     frames = dict.fromkeys("AB", measurements(0.2, 1.0, 1.0))
     text = headline(frames, {"A": VERDICTS, "B": other})
     assert "Of the paper's 3 claims, 1 is supported throughout, 0 are contradicted" in text
-    assert "; 2 depend on the task" in text
+    assert "the other 2 depend on the task" in text
+    assert "Of 3 claims on 2 tasks: 3 unclear, 2 supported, 1 contradicted." in text
 
 
 def test_factors_are_those_planted():
@@ -86,8 +87,13 @@ def test_a_classifier_under_one_projection_is_left_out():
     pd.testing.assert_frame_equal(shares(pd.concat([frame, alone])), shares(frame))
 
 
+def test_what_is_not_certain_is_said():
+    assert "not certain on SST" in of_one(measurements(0.2, 0.5, 1.0))
+    assert "not certain" not in of_one(measurements(0.2, 0.5, 0.9))
+
+
 def test_wide_intervals_do_not_say_no():
-    assert of_one(measurements(0.2, 1.0, 1.0, spread=8)).startswith("**Undecided.**")
+    assert of_one(measurements(0.2, 1.0, 1.0, spread=8)).startswith("**Unclear.**")
 
 
 def test_without_both_projections_there_is_no_answer():

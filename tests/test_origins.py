@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from sparseattn import origins, paper
+from sparseattn.claims import CELLS
 from sparseattn.statistics import summarise
 
 
@@ -21,9 +22,12 @@ def measured(task, projections=("softmax", "sparsemax"), seeds=2, documents=5):
             "alpha": None,
             "seed": seed,
             "classifier": "BiLSTM, additive",
+            "sparsity": projection,
             "document": document,
             "length": 20.0,
-            "influence_dispersion": rng.uniform(0.8, 0.9),
+            "influence_dispersion": rng.uniform(0.9, 0.95),
+            "label": float(document < 3),
+            "correct": float(document < 4),
             "chance": document / 10,
         }
         for projection in projections
@@ -62,27 +66,54 @@ def test_claims_are_judged_on_each_origin_by_itself():
     first = judged[judged["number"] == 1].set_index("origin")["verdict"]
     assert first.to_dict() == {"SST": "supported", "Planted (live)": "contradicted"}
     assert list(judged["number"]) == [1, 1, 2, 2]
-    assert origins.by_outcome(judged, 1) == "supported on SST; contradicted on Planted (live)"
+    assert origins.by_outcome(judged, 1) == (
+        "supported on SST (2 for, 0 against, 0 unclear of 2); contradicted on Planted (live) "
+        "(0 for, 2 against, 0 unclear of 2)"
+    )
     assert origins.balance(judged, 1) == "mixed"
+    assert origins.counts(judged, 1, ("up", "down")) == "2 up, 2 down, 0 unclear of 4"
+    assert origins.by_outcome(judged, 2) == "not measured here on SST; not measured here on " + (
+        "Planted (live)"
+    )
     told = origins.rules(judged)
-    for number, start in ((1, "The paper's Table 1 has"), (2, "The paper's Figure 2 has")):
+    for number, start in (
+        (1, "The paper's Table 1 has a dispersion of"),
+        (2, "The paper's Figure 2 has"),
+    ):
         assert f"*Claim {number} in the paper.* {start}" in told
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("cells", "expected"),
     [
-        (["supported", "undecided"], "supported"),
-        (["contradicted", "not measured here"], "contradicted"),
-        (["supported", "undecided", "contradicted"], "mixed"),
-        (["undecided", "not measured here"], "undecided"),
+        ([(3, 0, 1, 0), (0, 0, 4, 0), (0, 0, 4, 0), (0, 0, 4, 0)], "unclear"),  # no outvoting
+        ([(6, 1, 1, 0), (2, 4, 2, 0)], "mixed"),
+        ([(4, 0, 0, 0), (3, 0, 1, 0)], "supported"),
+        ([(0, 4, 0, 0), (0, 0, 0, 0)], "contradicted"),
+        ([(0, 1, 0, 0), (0, 0, 0, 8)], "too few seeds"),
+        ([(0, 0, 0, 0)], "not measured here"),
     ],
 )
-def test_balance(found, expected):
-    judged = pd.DataFrame({"number": 5, "verdict": found})
+def test_balance(cells, expected):
+    judged = pd.DataFrame(cells, columns=list(CELLS)).assign(number=5)
     assert origins.balance(judged, 5) == expected
-    others = pd.DataFrame({"number": 4, "verdict": ["supported", "contradicted"]})
+    others = pd.DataFrame([(9, 9, 9, 9)], columns=list(CELLS)).assign(number=4)
     assert origins.balance(pd.concat([others, judged]), 5) == expected
+
+
+def test_own_texts_are_judged_alone():
+    low = measured("mine.csv").assign(influence_dispersion=0.01)
+    frame = origins.joined({"SST": measured("sst")}, low)
+    judged = origins.verdicts(frame, [1])
+    assert list(judged["verdict"]) == ["contradicted"]
+    assert origins.balance(judged, 1) == "contradicted"
+    assert origins.own_texts(frame) == (
+        "Judged on mine.csv (live) alone: its 4 classifiers are right on 80% of 5 test documents, "
+        "where always naming the commoner class would be on 60%."
+    )
+    poor = origins.joined({}, low.assign(correct=0.0))
+    assert "explains nothing" in origins.own_texts(poor)
+    assert origins.own_texts(origins.joined({"SST": measured("sst")}, measured("planted"))) == ""
 
 
 def test_without_lambda_leaves_something_of_each_origin():

@@ -32,11 +32,11 @@ def headline(measurements: Mapping[str, pd.DataFrame], verdicts: Mapping[str, pd
         With c the paired change of log exp(H) from softmax to sparsemax, averaged over
         classifiers, and intervals of 95 %, the answer of a task is
 
-        - "undecided" when it is not certain that attention itself narrows;
+        - "unclear" when it is not certain that attention itself narrows;
         - "yes, in this respect" when an importance narrows by as much as attention, "less than it
           seems" when one narrows, but by less;
         - "no" when none narrows, and narrowing by half as much as attention is ruled out;
-        - else "undecided".
+        - else "unclear".
     """
     found = {task: _changes(frame) for task, frame in measurements.items()}
     known = {task: changes for task, changes in found.items() if changes is not None}
@@ -57,10 +57,15 @@ def headline(measurements: Mapping[str, pd.DataFrame], verdicts: Mapping[str, pd
         span(np.exp([changes.loc[name, "mean"] for changes in known.values()]), ".0%")
         for name in _NAMES
     )
+    even = [
+        task for task, changes in known.items() if changes.loc["effective_inputs_loo", "high"] >= 0
+    ]
+    certain = f"; by leave-one-out the difference is not certain on {listed(even)}" if even else ""
     return (
         f"**{told[0].upper()}{told[1:]}.** On {listed(list(known))}, attention under "
         f"sparsemax spreads over {attention} as many tokens as under softmax; the importance of "
-        f"the inputs over {gradient} (gradient) and {loo} (leave-one-out) as many. {claims}"
+        f"the inputs over {gradient} (gradient) and {loo} (leave-one-out) as many{certain}. "
+        f"{claims}"
     )
 
 
@@ -115,11 +120,11 @@ def _answer(changes: pd.DataFrame) -> str:
     ours = changes.drop(index="attention_effective")
     narrowing = ours[ours["high"] < 0]
     if attention["high"] >= 0:
-        return "undecided"
+        return "unclear"
     if len(narrowing):
         as_much = narrowing["mean"].min() <= attention["mean"]
         return "yes, in this respect" if as_much else "less than it seems"
-    return "no" if (ours["low"] > attention["mean"] / 2).all() else "undecided"
+    return "no" if (ours["low"] > attention["mean"] / 2).all() else "unclear"
 
 
 def _tally(verdicts: Sequence[pd.DataFrame]) -> str:
@@ -132,8 +137,10 @@ def _tally(verdicts: Sequence[pd.DataFrame]) -> str:
         f"{count} {'is' if count == 1 else 'are'} {outcome} throughout"
         for outcome, count in agreed.items()
     )
-    claims = by_task.shape[1]
+    words = by_task.melt()["value"].value_counts()
+    claims, tasks = by_task.shape[1], by_task.shape[0]
+    counted = ", ".join(f"{count} {word}" for word, count in words.items())
     return (
-        f"Of the paper's {claims} claims, {known}; {claims - sum(agreed.values())} depend on the "
-        "task, are undecided or not measured."
+        f"Of the paper's {claims} claims, {known}; the other {claims - sum(agreed.values())} "
+        f"depend on the task, or are not clear. Of {claims} claims on {tasks} tasks: {counted}."
     )

@@ -10,7 +10,8 @@ import pandas as pd
 from . import claims, paper, published
 from .appearance import label
 from .cells import classifier_names, measurements
-from .prose import listed
+from .owntexts import is_own
+from .prose import listed, span
 from .runs import Run
 
 LIVE = "(live)"
@@ -116,7 +117,7 @@ def reported(figures: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def verdicts(frame: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
-    """Judge some claims on each origin's measurements by themselves.
+    """Judge some claims on each origin's measurements by themselves; own texts on them alone.
 
     Parameters
     ----------
@@ -130,6 +131,7 @@ def verdicts(frame: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
     DataFrame
         As from `sparseattn.claims.verdicts`, with ``origin``; ordered by claim.
     """
+    frame = deciding(frame)
     found = pd.concat(
         [
             claims.verdicts(part).assign(origin=origin)
@@ -142,7 +144,7 @@ def verdicts(frame: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
 
 
 def balance(judged: pd.DataFrame, number: int) -> str:
-    """Say on which side the origins' verdicts on one claim lie.
+    """Say what becomes of one claim over all cells of all origins together.
 
     Parameters
     ----------
@@ -154,29 +156,76 @@ def balance(judged: pd.DataFrame, number: int) -> str:
     Returns
     -------
     str
-        ``supported`` where some origin supports the claim and none contradicts it,
-        ``contradicted`` the other way round, ``mixed`` where some do either, else ``undecided``.
+        As from `sparseattn.claims.outcome`.
     """
-    found = set(judged.loc[judged["number"] == number, "verdict"])
-    decided = found & {"supported", "contradicted"}
-    return "mixed" if len(decided) == 2 else decided.pop() if decided else "undecided"
+    return claims.outcome(_together(judged, number))
 
 
-def by_outcome(judged: pd.DataFrame, number: int) -> str:
-    """Say what became of one claim where: ``supported on SST and IMDb; undecided on 20News``.
+def counts(judged: pd.DataFrame, number: int, words: Sequence[str] = ("for", "against")) -> str:
+    """Say how many cells of all origins are for one claim, against it, or neither.
 
     Parameters
     ----------
-    judged
-        From `verdicts`.
-    number
-        That of the claim.
+    judged, number
+        As for `balance`.
+    words
+        For those that support and those that contradict.
     """
-    rows = judged[judged["number"] == number]
+    return claims.counted(_together(judged, number), words) or "nothing was measured"
+
+
+def by_outcome(judged: pd.DataFrame, number: int, words: Sequence[str] = ("for", "against")) -> str:
+    """Say what became of one claim where: ``mixed on SST (5 for, 2 against, 1 unclear of 8)``.
+
+    Parameters
+    ----------
+    judged, number, words
+        As for `counts`.
+    """
+    rows = judged[judged["number"] == number].to_dict("records")
     return "; ".join(
-        f"{outcome} on {listed(list(part['origin']))}"
-        for outcome, part in rows.groupby("verdict", sort=False)
+        f"{one['verdict']} on {one['origin']}"
+        + (f" ({told})" if (told := claims.counted(one, words)) else "")
+        for one in rows
     )
+
+
+def deciding(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that a page is judged by: those on the user's own texts, where it has any."""
+    own = frame["task"].map(is_own).astype(bool)
+    return frame[own] if own.any() else frame
+
+
+def own_texts(frame: pd.DataFrame) -> str:
+    """Say of a page on the user's own texts that these alone decide, and how accurate it is.
+
+    Parameters
+    ----------
+    frame
+        As from `together`, with ``label`` and ``correct``.
+
+    Returns
+    -------
+    str
+        Empty where the page has none.
+    """
+    rows = deciding(frame)
+    if rows.empty or not is_own(rows["task"].iloc[0]):
+        return ""
+    right = rows.groupby(["classifier", "sparsity", "seed"])["correct"].mean()
+    ones = rows["label"].mean()
+    few = right.min() <= max(ones, 1 - ones)
+    return (
+        f"Judged on {listed(list(rows['origin'].unique()))} alone: its {len(right)} classifiers "
+        f"are right on {span(right, '.0%')} of {rows['document'].nunique()} test documents, where "
+        f"always naming the commoner class would be on {max(ones, 1 - ones):.0%}."
+        + (" What a classifier no better than that attends to explains nothing." if few else "")
+    )
+
+
+def _together(judged: pd.DataFrame, number: int) -> dict[str, int]:
+    rows = judged[judged["number"] == number]
+    return {word: int(rows[word].sum()) for word in claims.CELLS}
 
 
 def rules(judged: pd.DataFrame) -> str:
