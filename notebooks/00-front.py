@@ -44,24 +44,37 @@ import pandas as pd
 
 from sparseattn import charts, paths
 from sparseattn.charts.tables import claims_table, table
+from sparseattn.data.owntexts import is_own
 from sparseattn.measures.statistics import summarise
 from sparseattn.results import paper, published, side_by_side
 from sparseattn.results.frames import measurements
-from sparseattn.verdicts import claims
+from sparseattn.verdicts import answers, claims, truth
 from sparseattn.verdicts.answers import headline, shares
 from sparseattn.wording import label
 
 runs = p.runs()
-recorded = published.runs()
-known = [task for task in paper.TASKS if task in published.tasks()]
+# Own texts are judged alone.
+known = [] if is_own(p.task) else [task for task in paper.TASKS if task in published.tasks()]
+recorded = published.runs(known)
 frames = {label(task): measurements(published.runs([task])) for task in known}
 live = measurements(runs)
 here = f"{label(live['task'].iloc[0])} {side_by_side.LIVE}"
 frames[here] = live
-adversaries = {label(task): measurements(published.adversaries([task])) for task in known}
-verdicts = {
-    source: claims.verdicts(frame, adversaries.get(source)) for source, frame in frames.items()
-}
+# Those of the page that judges claim 6, with what this page was asked for.
+shared = (
+    "task",
+    "task_options",
+    "observed",
+    "epochs",
+    "learning_rate",
+    "vectors",
+    "device",
+    "jobs",
+)
+asked = parameters.validated("06-adversary", {name: getattr(p, name) for name in shared})
+against = {label(task): measurements(published.adversaries([task])) for task in known}
+against[here] = measurements(asked.adversaries())
+verdicts = {source: claims.verdicts(frame, against[source]) for source, frame in frames.items()}
 
 # %% [markdown]
 # ## The answer
@@ -123,10 +136,23 @@ NO_LAMBDA if spread.empty else charts.show(
 claims_table(verdicts, paths.notebook_names())
 
 # %% [markdown]
-# Each verdict follows a rule stated on the page that judges the claim; *not measured here* means
-# that this build holds no data on it. *Live* is what this build computed itself, the rest is
-# published with it.
-#
+# Each verdict follows a rule stated on the page that judges the claim, from the counts under it:
+# *supported* or *contradicted* when more than half of the cells (a classifier under one projection)
+# or series (a classifier over λ) are on one side and none on the other, *mixed* when both sides
+# have some, *too few seeds* when most rest on one training, else *unclear*. *Live* is what this
+# build computed itself, the rest is published with it.
+
+# %% tags=["remove-input"]
+Markdown(
+    "\n\n".join(
+        filter(
+            None,
+            [answers.own_texts(live.assign(origin=here)), truth.told(truth.evidence_auc(runs))],
+        )
+    )
+)
+
+# %% [markdown]
 # ## Read on
 #
 # - {doc}`01-scores-to-attention`: what makes attention sparse.

@@ -244,10 +244,10 @@ charts.show(
 # ## Correlation with sparsity
 #
 # The paper's Table 2 correlates λ with dispersion. It does not name the coefficient, nor the number
-# of points. The chart below has Pearson's over runs, with an interval; beside it, the correlation
-# with the sparsity that is realised, one minus the effective share of attention. The folded table
-# adds the number of runs and Spearman's rank correlation, which asks only for the order. The
-# verdict at the end of this page rests on Spearman's with λ.
+# of points. The chart below has Pearson's within seeds, with an interval; beside it, the
+# correlation with the sparsity that is realised, one minus the effective share of attention. The
+# folded table adds the numbers of runs and seeds, and the correlation with the rank of λ, on which
+# the verdict at the end of this page rests. Both are within seeds, and their intervals over seeds.
 
 # %% tags=["hide-input"]
 correlations = effects.correlations(frame)
@@ -262,7 +262,8 @@ charts.show(
     domain=(-1, 1),
     name="correlation",
     caption="Pearson's correlation of sparsity with the dispersion of gradient importance, with "
-    "95 % intervals over runs. Below zero, importance narrows as attention gets sparser.",
+    "95 % intervals over seeds; of one seed there is none. Below zero, importance narrows as "
+    "attention gets sparser.",
     description="Points with intervals, a row for each task and a colour for each classifier, a "
     "panel each for lambda and for realised sparsity, the paper's beside ours for lambda.",
 )
@@ -270,10 +271,10 @@ charts.show(
 # %% tags=["hide-input"]
 charts.table(
     correlations,
-    "Correlation of sparsity with the dispersion of gradient importance, over runs.",
-    columns="origin classifier axis method mean low high points",
+    "Correlation of sparsity with the dispersion of gradient importance, within seeds.",
+    columns="origin classifier axis method mean low high points seeds",
     titles={"axis": "correlation", "method": "coefficient", "points": "runs"},
-    fold="Pearson's and Spearman's, number by number",
+    fold="With λ and with its rank, number by number",
 )
 
 # %% tags=["hide-input"]
@@ -372,17 +373,27 @@ charts.table(
 # ## Verdict
 #
 # Claim 2 is judged in each *cell*: one classifier, one projection, one measure. Claim 3 is judged
-# in each *series*: the runs of one classifier over λ, by Spearman's rank correlation (the chart of
-# correlations above has Pearson's).
+# in each *series*: the runs of one classifier over λ, by the correlation with the rank of λ (the
+# chart of correlations above has Pearson's with λ itself).
 
 # %% tags=["hide-input"]
 judged = answers.judge(frame, [2, 3])
-NARROW = {"supported": "No.", "contradicted": "Yes.", "undecided": "Undecided."}
-NARROW["mixed"] = "It depends on the task."
+SPREAD = {
+    "supported": "Under sparse attention the importance of inputs stays spread out",
+    "contradicted": "Under sparse attention the importance of inputs is on few tokens",
+    "mixed": "Under sparse attention the importance of inputs stays spread out in some cells, not "
+    "in others",
+    "unclear": "Whether the importance of inputs stays spread out is unclear",
+    "too few seeds": "Too few seeds to say whether the importance of inputs stays spread out",
+    "not measured here": "Whether the importance of inputs stays spread out is not measured here",
+}
+WAYS = ("growing", "falling")
 Markdown(
-    f"**{NARROW[answers.balance(judged, 2)]}** Importance stays "
-    f"spread out under sparse attention, says claim 2: {answers.by_outcome(judged, 2)}. It "
-    f"spreads more as attention gets sparser, says claim 3: {answers.by_outcome(judged, 3)}."
+    f"**{SPREAD[answers.balance(judged, 2)]}: {answers.counts(judged, 2)} cells.** Claim 2 says "
+    f"that it does: {answers.by_outcome(judged, 2)}. Claim 3 says that it spreads more as "
+    f"attention gets sparser: {answers.by_outcome(judged, 3, WAYS)}; together "
+    f"{answers.counts(judged, 3, WAYS)} series, *{answers.balance(judged, 3)}*. "
+    f"{answers.own_texts(frame)}"
 )
 
 # %% tags=["hide-input"]

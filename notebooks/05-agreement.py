@@ -72,11 +72,11 @@ from IPython.display import Markdown
 from sparseattn import charts
 from sparseattn.charts.tables import table
 from sparseattn.measures.nulls import null_tau_sd
-from sparseattn.measures.per_document import attended_auc
 from sparseattn.measures.statistics import correlate, summarise
 from sparseattn.results import paper, published, side_by_side, variants
-from sparseattn.results.frames import cell
 from sparseattn.verdicts import answers
+from sparseattn.verdicts.truth import evidence_auc
+from sparseattn.verdicts.truth import told as truth_told
 from sparseattn.wording import classifier_names, label
 
 KINDS = ("gradient", "loo")
@@ -322,12 +322,13 @@ NO_LAMBDA if trend.empty else charts.show(
         group="shown",
         colour="classifier",
         panel="panel",
-        title="Rank correlation with λ",
+        title="Correlation with the rank of λ",
         domain=(-1, 1),
     ),
     name="trends",
-    caption="Rank correlation of λ with four measures of agreement with the importance of inputs, "
-    "over runs, with 95 % intervals. Below zero, agreement falls as attention gets sparser.",
+    caption="Correlation of the rank of λ with four measures of agreement with the importance of "
+    "inputs, within seeds, with 95 % intervals over seeds; of one seed there is none. Below zero, "
+    "agreement falls as attention gets sparser.",
     description="Points with intervals, a panel for each task and measure of importance, a row for "
     "each measure of agreement and a colour for each classifier.",
 )
@@ -544,26 +545,14 @@ if "evidence_share" in frame:
 shown
 
 # %% tags=["hide-input"]
-RANKED = {"attention": "attention", "inputs_gradient": "input gradient", "inputs_loo": "input LOO"}
-known = [run for run in runs if "evidence" in run.traces and run.spec.lam in (None, 0)]
-found = pd.DataFrame(
-    {
-        **cell(run),
-        **{
-            name: attended_auc(
-                run.traces["evidence"].astype(float), run.traces[name], run.traces["lengths"]
-            ).mean()
-            for name in RANKED
-        },
-    }
-    for run in known
-)
+RANKED = {"attention": "attention", "gradient": "input gradient", "loo": "input LOO"}
+found = evidence_auc(runs)
 table(
     found.groupby(["classifier", "sparsity"], sort=False)[list(RANKED)].mean().reset_index(),
     "AUC of the decisive tokens by each ranking, means over documents and seeds; chance is 0.50. "
     "Where the gradient's length is near chance, agreement with it says nothing of truth.",
     columns={"classifier": "classifier", "sparsity": "projection", **RANKED},
-) if known else None
+) if len(found) else None
 
 # %% [markdown]
 # ## Paper vs here
@@ -602,23 +591,52 @@ shown
 
 # %% tags=["hide-input"]
 judged = answers.judge(frame, [4, 5])
-HELPS = {
-    "supported": "Sparsity does not help.",
-    "contradicted": "Sparsity helps.",
-    "undecided": "Whether sparsity helps is undecided.",
-    "mixed": "Whether sparsity helps depends on the task.",
+FALLS = {
+    "supported": "The sparser attention is, the less it agrees with the importance of inputs",
+    "contradicted": "The sparser attention is, the more it agrees with the importance of inputs",
+    "mixed": "Sparser attention agrees more with the importance of inputs in some classifiers, "
+    "less in others",
+    "unclear": "Whether sparser attention agrees more or less with inputs is unclear",
+    "too few seeds": "Too few seeds to say whether sparser attention agrees more or less",
+    "not measured here": "Whether sparser attention agrees more or less is not measured here",
 }
+WAYS = ("falling", "rising")
+own = trend[trend["origin"].isin(judged["origin"])] if len(trend) else trend.assign(shown=None)
+tau, relative = (own[own["shown"] == name] for name in ("τ-b", "τ-b ÷ its ceiling"))
+both = tau.merge(relative, on=[*WHERE, "measure"], suffixes=("", "_relative"))
+falls = both[both["high"] < 0]
+single = both[(both["seeds"] < 2) & (both["mean"] < 0)]
+ceiling = (
+    f"Of the {len(falls)} falls of τ-b, {(falls['high_relative'] < 0).sum()} remain when it is "
+    f"divided by its ceiling under ties; there, {(falls['low_relative'] > 0).sum()} are rises, and "
+    "the others not certain. "
+    if len(falls)
+    else ""
+)
+if len(single):
+    ceiling += (
+        f"Of one seed, without an interval, τ-b goes down in {len(single)} series, and τ-b over "
+        f"its ceiling in {(single['mean_relative'] < 0).sum()} of these. "
+    )
 Markdown(
-    f"**{HELPS[answers.balance(judged, 5)]}** Attention agrees more with hidden states than "
-    f"with inputs, says claim 4: {answers.by_outcome(judged, 4)}. The sparser it is, "
-    f"the less it agrees with inputs, says claim 5: {answers.by_outcome(judged, 5)}."
+    f"**{FALLS[answers.balance(judged, 5)]}: {answers.counts(judged, 5, WAYS)} series.** "
+    f"Claim 5 says that it falls: {answers.by_outcome(judged, 5, WAYS)}. {ceiling}"
+    "\n\nClaim 4 says that attention agrees more with hidden states than with inputs: "
+    f"{answers.by_outcome(judged, 4)}; together {answers.counts(judged, 4)} cells, "
+    f"*{answers.balance(judged, 4)}*.\n\n{answers.own_texts(frame)}\n\n{truth_told(found)}"
 )
 
 # %% tags=["hide-input"]
 table(
     judged,
     "The two claims, task by task.",
-    columns={"number": "claim", "origin": "task", "verdict": "verdict", "sentence": "numbers"},
+    columns={
+        "number": "claim",
+        "origin": "task",
+        "verdict": "verdict",
+        "counts": "cells",
+        "sentence": "numbers",
+    },
 )
 
 # %% tags=["hide-input"]

@@ -157,8 +157,8 @@ replication.table_of(replicated, "Figure 2")
 # ## Claim 3: dispersion as λ grows
 #
 # The paper does not name its correlation coefficient. Several of its values are none that
-# Spearman's can take for as many points as its Figure 3 has; we compare Pearson's, over runs. The
-# claim itself is judged on ranks.
+# Spearman's can take for as many points as its Figure 3 has; we compare Pearson's, within seeds.
+# The claim itself is judged on ranks.
 
 # %% tags=["hide-input"]
 Markdown(answers.in_full(verdicts, 3))
@@ -171,7 +171,8 @@ charts.show(
     title="Correlation of λ with dispersion",
     name="correlation",
     caption="Correlation of λ (larger is sparser) with the dispersion of gradient importance, with "
-    "95 % intervals over runs. Below zero, dispersion falls with sparsity.",
+    "95 % intervals over seeds; of one seed there is none. Below zero, dispersion falls with "
+    "sparsity.",
     description="Points with intervals, a row for each task: the correlation for the BiLSTM and "
     "for the Transformer, the paper's and ours.",
 )

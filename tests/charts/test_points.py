@@ -147,6 +147,26 @@ def test_paper_is_hollow_and_named_in_the_caption() -> None:
     ]
 
 
+@pytest.mark.parametrize("chart", [charts.paper_versus_here, charts.over_lambda])
+def test_a_single_seed_is_drawn_hollow_and_called_so(chart) -> None:  # type: ignore[no-untyped-def]
+    frame, colour = (
+        (OURS, "projection") if chart is charts.paper_versus_here else (LAMBDAS, "encoder")
+    )
+    several = figure(chart(frame.assign(seeds=3), colour=colour))._repr_html_()
+    assert "○" not in several
+    mixed = figure(chart(frame.assign(seeds=[1, *[3] * (len(frame) - 1)]), colour=colour))
+    assert "○ one seed, its interval over documents alone" in mixed._repr_html_()
+    drawn = [
+        (layer["mark"]["filled"], layer["transform"][-1]["filter"])
+        for layer in mixed.spec["layer"]  # type: ignore[union-attr]
+        if layer["mark"]["type"] == "point"
+    ]
+    assert drawn == [(True, "(datum.seeds !== 1)"), (False, "(datum.seeds === 1)")] or drawn == [
+        (True, "datum.seeds != 1"),
+        (False, "datum.seeds == 1"),
+    ]
+
+
 def test_chance_is_a_grey_mark_and_named_in_the_caption() -> None:
     groups = charts.paper_versus_here(OURS.assign(null=0.7), PAPER, null="null")
     lines = charts.over_lambda(LAMBDAS.assign(null=0.1), null="null")

@@ -1,10 +1,13 @@
 import re
+from typing import get_args
 
 import pandas as pd
 import pytest
 
 from sparseattn.charts.tables import badge, claims_table, departures_table, table
 from sparseattn.errors import UserError
+from sparseattn.measures.statistics import Comparison
+from sparseattn.verdicts.claims import CELLS, Outcome
 
 
 def test_text_is_escaped_and_codes_are_spelled():
@@ -51,6 +54,7 @@ def test_claims_link_only_to_pages_there_are():
             "number": [1, 2],
             "claim": ["one", "two"],
             "verdict": ["supported", "not measured here"],
+            "counts": ["3 for, 0 against, 1 unclear of 4", ""],
             "sentence": ["s", "t"],
             "paper": ["p", ""],
             "page": ["agreement", "adversary"],
@@ -59,7 +63,14 @@ def test_claims_link_only_to_pages_there_are():
     markup = claims_table({"here": verdicts}, ["05-agreement"]).markup
     assert '<a href="05-agreement.html">one</a>' in markup
     assert '<td class="sentence">two<details>' in markup
-    assert badge("supported") in markup
+    assert f"{badge('supported')}<br><small>3 for, 0 against, 1 unclear of 4</small>" in markup
+
+
+@pytest.mark.parametrize("word", [*get_args(Outcome), *CELLS, *get_args(Comparison)])
+def test_every_verdict_has_a_badge(word):
+    assert f">{word}</span>" in badge(word)
+    shown = table(pd.DataFrame({"task": ["sst"], "verdict": [word]}), "c")
+    assert badge(word) in shown.markup
 
 
 def test_values_lead_where_they_should():
@@ -108,3 +119,8 @@ def test_departures_stand_under_their_part():
         "Measures",
         "Loss",
     ]
+
+
+def test_an_interval_has_one_number_of_decimals():
+    frame = pd.DataFrame({"low": [-1.0, -1.0], "high": [-0.25, 0.5]})
+    assert "[−1.00, −0.25]" in table(frame, "c").markup

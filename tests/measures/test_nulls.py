@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sparseattn.measures.kendall import kendall_tau
-from sparseattn.measures.nulls import null_dispersion, null_influence, null_tau_sd
+from sparseattn.measures.nulls import GRADIENTS, null_dispersion, null_influence, null_tau_sd
 from sparseattn.measures.per_document import dispersion, influence_summary
 
 
@@ -17,6 +17,13 @@ class TestNullDispersion:
         noise = abs(np.random.default_rng(n).normal(size=(20_000, n)))
         simulated = dispersion(noise, np.full(len(noise), n)).mean()
         assert null_dispersion(np.array(n)) == pytest.approx(simulated, abs=error)
+
+    @pytest.mark.parametrize("n", [5, 19, 179])
+    def test_lengths_of_vectors(self, n):
+        noise = np.linalg.norm(np.random.default_rng(n).normal(size=(400, n, GRADIENTS)), axis=2)
+        simulated = dispersion(noise, np.full(len(noise), n)).mean()
+        assert null_dispersion(np.array(n), GRADIENTS) == pytest.approx(simulated, abs=5e-5)
+        assert simulated > 0.999
 
     def test_shape_and_limits(self):
         values = null_dispersion(np.array([[0, 1, 2], [10, 100, 10**9]]))

@@ -8,12 +8,12 @@ from scipy import stats
 from sparseattn.measures.statistics import (
     compare,
     correlate,
-    correlation_interval,
     differences,
     direction,
     estimate,
     mean_interval,
     summarise,
+    trend,
 )
 
 
@@ -231,56 +231,74 @@ class TestDifferences:
             differences(frame, "projection", ("softmax", "sparsegen"), [], ["tau"])
 
 
-class TestCorrelation:
-    def test_pearson_agrees_with_scipy(self):
-        rng = np.random.default_rng(0)
-        x = rng.random(20)
-        y = x + rng.random(20)
-        expected = stats.pearsonr(x, y)
-        got = correlation_interval(x, y, "pearson", 0.9)
-        assert got.value == pytest.approx(expected.statistic)
-        interval = expected.confidence_interval(0.9)
-        assert (got.low, got.high) == pytest.approx((interval.low, interval.high))
+LAMS = np.array([-50, -35, -25, -15, -10, 0, 0.3, 0.6])
 
-    def test_spearman_agrees_with_scipy(self):
-        rng = np.random.default_rng(0)
-        x, y = rng.integers(0, 5, 30).astype(float), rng.random(30)
-        assert correlation_interval(x, y).value == pytest.approx(stats.spearmanr(x, y).statistic)
 
-    @pytest.mark.parametrize("points", [8, 24])
-    def test_spearman_covers_as_often_as_it_says(self, points):
-        rng = np.random.default_rng(points)
-        truth = 6 / np.pi * np.arcsin(0.6 / 2)  # of a normal pair with correlation .6
-        covered = []
-        for _ in range(1_500):
-            x, rest = rng.normal(size=(2, points))
-            got = correlation_interval(x, 0.6 * x + 0.8 * rest)
-            covered.append(got.low <= truth <= got.high)
-        assert 0.92 <= np.mean(covered) <= 0.99
+def no_trend(world, rng, lams, seeds):
+    """Runs (seeds, λ) of a quantity that no trend is in, however dependent within a seed."""
+    noise = rng.normal(size=(seeds, len(lams)))
+    if world == "walk":
+        return noise.cumsum(axis=1)
+    level = 3 * rng.normal(size=(seeds, 1))
+    if world == "own slope":  # a seed's runs go its own way
+        return level + 0.3 * noise + rng.normal(size=(seeds, 1)) * np.arange(len(lams))
+    return level + noise if world == "level" else noise
 
-    def test_spearman_under_ties_finds_nothing_in_noise(self):
-        # Five settings of λ, three seeds each, as in a sweep.
+
+class TestTrend:
+    def test_of_one_seed_it_is_the_correlation_without_an_interval(self):
         rng = np.random.default_rng(0)
-        x = np.repeat([-50, -10, 0, 0.3, 0.6], 3)
+        x, y = rng.random((2, 20))
+        found = trend(x, y, np.zeros(20), "pearson")
+        assert found.value == pytest.approx(stats.pearsonr(x, y).statistic)
+        ranked = trend(x, y, np.zeros(20)).value
+        assert ranked == pytest.approx(stats.pearsonr(stats.rankdata(x), y).statistic)
+        assert np.isnan(found.low)
+        assert found.seeds == 1
+        assert found.points == 20
+
+    def test_agrees_with_a_regression_that_gives_each_seed_its_level(self):
+        rng = np.random.default_rng(1)
+        seed = np.repeat([0, 1, 2], 8)
+        x, y = np.tile(LAMS, 3), rng.normal(size=24) + 5 * seed
+        rest = [v - np.array([v[seed == s].mean() for s in range(3)])[seed] for v in (x, y)]
+        assert trend(x, y, seed, "pearson").value == pytest.approx(np.corrcoef(*rest)[0, 1])
+
+    def test_the_interval_is_students_over_seeds(self):
+        rng = np.random.default_rng(2)
+        y = np.arange(8) * 0.2 + rng.normal(size=(3, 8))
+        found = trend(np.tile(LAMS, 3), y.ravel(), np.repeat([0, 1, 2], 8))
+        slopes = [np.polyfit(np.arange(8), one, 1)[0] for one in y]
+        expected = stats.ttest_1samp(slopes, 0).confidence_interval(0.95)
+        scale = found.value / np.mean(slopes)
+        assert found.low == pytest.approx(max(-1, expected.low * scale))
+        assert found.high == pytest.approx(min(1, expected.high * scale))
+
+    @pytest.mark.parametrize("world", ["independent", "level", "walk", "own slope"])
+    @pytest.mark.parametrize("lams", [LAMS, LAMS[[4, 5, 7]]])
+    def test_without_a_trend_it_excludes_zero_as_often_as_it_says(self, world, lams):
+        rng = np.random.default_rng(3)
+        seed = np.repeat([0, 1, 2], len(lams))
         found = [
-            direction(*correlation_interval(x, rng.normal(size=15))[1:3], "above")
-            for _ in range(1_500)
+            trend(np.tile(lams, 3), no_trend(world, rng, lams, 3).ravel(), seed)
+            for _ in range(2_000)
         ]
-        assert 0.02 < 1 - found.count("undecided") / len(found) < 0.06
+        wrong = np.mean([one.low > 0 or one.high < 0 for one in found])
+        assert 0.035 <= wrong <= 0.065  # .05 within three standard errors
 
-    def test_few_points_in_perfect_order_are_no_certainty(self):
-        four, eight = (correlation_interval(np.arange(n) * 1.0, np.arange(n) * 1.0) for n in (4, 8))
-        assert four.value == eight.value == 1
-        assert four.low < 0 < eight.low < 1
+    def test_a_seed_of_one_setting_has_no_say(self):
+        x, y = np.array([-10, 0, 0.5, 0.0, 0.0]), np.array([0.1, 0.2, 0.4, 9, -9])
+        found = trend(x, y, np.array([0, 0, 0, 1, 2]))
+        assert found.seeds == 1
+        assert found.points == 3
+        assert found.value > 0.9
 
     def test_undefined(self):
-        three = correlation_interval(np.array([1.0, 2, 3]), np.array([1.0, 3, 2]))
-        assert three.value == pytest.approx(0.5)
-        assert np.isnan(three.low)
-        assert three.points == 3
-        assert np.isnan(correlation_interval(np.ones(9), np.arange(9.0)).value)
-        missing = correlation_interval(np.r_[np.nan, np.arange(5.0)], np.arange(6.0))
-        assert missing.points == 5
+        seed = np.repeat([0, 1], 5)
+        assert np.isnan(trend(np.ones(10), np.arange(10.0), seed).value)
+        assert np.isnan(trend(np.arange(10.0), np.ones(10), seed).value)
+        missing = trend(np.r_[np.nan, np.arange(9.0)], np.arange(10.0), seed)
+        assert missing.points == 9
 
     def test_correlate_takes_a_run_as_a_point(self, frame):
         got = correlate(frame, ["projection"], "lam", ["tau"])
@@ -310,8 +328,8 @@ class TestVerdicts:
         [
             (0.1, 0.2, "supported", "contradicted"),
             (-0.2, -0.1, "contradicted", "supported"),
-            (-0.1, 0.1, "undecided", "undecided"),
-            (np.nan, np.nan, "undecided", "undecided"),
+            (-0.1, 0.1, "unclear", "unclear"),
+            (np.nan, np.nan, "unclear", "unclear"),
         ],
     )
     def test_direction(self, low, high, above, below):

@@ -21,9 +21,12 @@ def measured(task, projections=("softmax", "sparsemax"), seeds=2, documents=5):
             "alpha": None,
             "seed": seed,
             "classifier": "BiLSTM, additive",
+            "sparsity": projection,
             "document": document,
             "length": 20.0,
-            "influence_dispersion": rng.uniform(0.8, 0.9),
+            "influence_dispersion": rng.uniform(0.9, 0.95),
+            "label": float(document < 3),
+            "correct": float(document < 4),
             "chance": document / 10,
         }
         for projection in projections

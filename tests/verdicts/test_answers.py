@@ -2,10 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sparseattn.results import side_by_side
 from sparseattn.verdicts import answers
 from sparseattn.verdicts.answers import headline, shares
+from sparseattn.verdicts.claims import CELLS
 
-VERDICTS = pd.DataFrame({"verdict": ["supported", "undecided", "undecided"]})
+VERDICTS = pd.DataFrame({"verdict": ["supported", "unclear", "unclear"]})
 
 
 def measurements(attention, gradient, loo, spread=0.01):
@@ -45,7 +47,7 @@ def of_one(frame):
         ((0.2, 1.0, 1.0), "No."),
         ((0.2, 0.9, 1.0), "Less than it seems."),
         ((0.2, 0.1, 1.0), "Yes, in this respect."),
-        ((1.0, 1.0, 1.0), "Undecided."),
+        ((1.0, 1.0, 1.0), "Unclear."),
     ],
 )
 def test_answer_follows_the_rule(shares, answer):
@@ -61,11 +63,12 @@ def test_tasks_that_answer_alike_are_named_together():
 
 
 def test_a_claim_counts_where_all_tasks_agree():
-    other = pd.DataFrame({"verdict": ["supported", "undecided", "contradicted"]})
+    other = pd.DataFrame({"verdict": ["supported", "unclear", "contradicted"]})
     frames = dict.fromkeys("AB", measurements(0.2, 1.0, 1.0))
     text = headline(frames, {"A": VERDICTS, "B": other})
     assert "Of the paper's 3 claims, 1 is supported throughout, 0 are contradicted" in text
-    assert "; 2 depend on the task" in text
+    assert "the other 2 depend on the task" in text
+    assert "Of 3 claims on 2 tasks: 3 unclear, 2 supported, 1 contradicted." in text
 
 
 def test_factors_are_those_planted():
@@ -87,8 +90,13 @@ def test_a_classifier_under_one_projection_is_left_out():
     pd.testing.assert_frame_equal(shares(pd.concat([frame, alone])), shares(frame))
 
 
+def test_what_is_not_certain_is_said():
+    assert "not certain on SST" in of_one(measurements(0.2, 0.5, 1.0))
+    assert "not certain" not in of_one(measurements(0.2, 0.5, 0.9))
+
+
 def test_wide_intervals_do_not_say_no():
-    assert of_one(measurements(0.2, 1.0, 1.0, spread=8)).startswith("**Undecided.**")
+    assert of_one(measurements(0.2, 1.0, 1.0, spread=8)).startswith("**Unclear.**")
 
 
 def test_without_both_projections_there_is_no_answer():
@@ -97,34 +105,88 @@ def test_without_both_projections_there_is_no_answer():
     assert shares(frame).empty
 
 
+def measured(task, projections=("softmax", "sparsemax"), seeds=2, documents=5):
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "key": f"{task}{projection}{seed}",
+            "task": task,
+            "encoder": "bilstm",
+            "alignment": "additive",
+            "projection": projection,
+            "lam": 0.0 if projection == "sparsemax" else np.nan,
+            "alpha": None,
+            "seed": seed,
+            "classifier": "BiLSTM, additive",
+            "sparsity": projection,
+            "document": document,
+            "length": 20.0,
+            "influence_dispersion": rng.uniform(0.9, 0.95),
+            "label": float(document < 3),
+            "correct": float(document < 4),
+            "chance": document / 10,
+        }
+        for projection in projections
+        for seed in range(seeds)
+        for document in range(documents)
+    ]
+    return pd.DataFrame(rows)
+
+
 def test_claims_are_judged_on_each_origin_by_itself():
-    sst = measurements(1, 1, 1).assign(
-        classifier="BiLSTM, additive", key="a", lam=np.nan, alpha=None, length=20.0
-    )
-    high = sst.assign(origin="SST", influence_dispersion=0.8 + sst["document"] / 400)
-    low = sst.assign(origin="Planted (live)", task="planted", influence_dispersion=0.01)
-    judged = answers.judge(pd.concat([high, low]), [1, 2])
+    low = measured("planted").assign(influence_dispersion=0.01)
+    frame = side_by_side.joined({"SST": measured("sst")}, low)
+    judged = answers.judge(frame, [1, 2])
     first = judged[judged["number"] == 1].set_index("origin")["verdict"]
     assert first.to_dict() == {"SST": "supported", "Planted (live)": "contradicted"}
     assert list(judged["number"]) == [1, 1, 2, 2]
-    assert answers.by_outcome(judged, 1) == "supported on SST; contradicted on Planted (live)"
+    assert answers.by_outcome(judged, 1) == (
+        "supported on SST (2 for, 0 against, 0 unclear of 2); contradicted on Planted (live) "
+        "(0 for, 2 against, 0 unclear of 2)"
+    )
     assert answers.balance(judged, 1) == "mixed"
+    assert answers.counts(judged, 1, ("up", "down")) == "2 up, 2 down, 0 unclear of 4"
+    assert answers.by_outcome(judged, 2) == "not measured here on SST; not measured here on " + (
+        "Planted (live)"
+    )
     told = answers.rules(judged)
-    for number, start in ((1, "The paper's Table 1 has"), (2, "The paper's Figure 2 has")):
+    for number, start in (
+        (1, "The paper's Table 1 has a dispersion of"),
+        (2, "The paper's Figure 2 has"),
+    ):
         assert f"*Claim {number} in the paper.* {start}" in told
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("cells", "expected"),
     [
-        (["supported", "undecided"], "supported"),
-        (["contradicted", "not measured here"], "contradicted"),
-        (["supported", "undecided", "contradicted"], "mixed"),
-        (["undecided", "not measured here"], "undecided"),
+        ([(3, 0, 1, 0), (0, 0, 4, 0), (0, 0, 4, 0), (0, 0, 4, 0)], "unclear"),  # no outvoting
+        ([(6, 1, 1, 0), (2, 4, 2, 0)], "mixed"),
+        ([(4, 0, 0, 0), (3, 0, 1, 0)], "supported"),
+        ([(0, 4, 0, 0), (0, 0, 0, 0)], "contradicted"),
+        ([(0, 1, 0, 0), (0, 0, 0, 8)], "too few seeds"),
+        ([(0, 0, 0, 0)], "not measured here"),
     ],
 )
-def test_balance(found, expected):
-    judged = pd.DataFrame({"number": 5, "verdict": found})
+def test_balance(cells, expected):
+    judged = pd.DataFrame(cells, columns=list(CELLS)).assign(number=5)
     assert answers.balance(judged, 5) == expected
-    others = pd.DataFrame({"number": 4, "verdict": ["supported", "contradicted"]})
+    others = pd.DataFrame([(9, 9, 9, 9)], columns=list(CELLS)).assign(number=4)
     assert answers.balance(pd.concat([others, judged]), 5) == expected
+
+
+def test_own_texts_are_judged_alone():
+    low = measured("mine.csv").assign(influence_dispersion=0.01)
+    frame = side_by_side.joined({"SST": measured("sst")}, low)
+    judged = answers.judge(frame, [1])
+    assert list(judged["verdict"]) == ["contradicted"]
+    assert answers.balance(judged, 1) == "contradicted"
+    assert answers.own_texts(frame) == (
+        "Judged on mine.csv (live) alone: its 4 classifiers are right on 80% of 5 test documents, "
+        "where always naming the commoner class would be on 60%."
+    )
+    poor = side_by_side.joined({}, low.assign(correct=0.0))
+    assert "explains nothing" in answers.own_texts(poor)
+    assert (
+        answers.own_texts(side_by_side.joined({"SST": measured("sst")}, measured("planted"))) == ""
+    )

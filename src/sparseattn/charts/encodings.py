@@ -104,6 +104,23 @@ def hollow(base: alt.Chart) -> alt.Chart:
     )
 
 
+def ours(base: alt.Chart, rows: pd.DataFrame, clip: bool = False) -> list[alt.Chart]:
+    """Draw our numbers filled, but hollow those of a single seed."""
+    here = base.transform_filter("datum.source == 'here'")
+    filled = here.mark_point(filled=True, opacity=1, clip=clip)
+    if not _single(rows):
+        return [filled]
+    ring = here.mark_point(filled=False, strokeWidth=1.6, opacity=1, clip=clip)
+    return [
+        filled.transform_filter("datum.seeds != 1"),
+        ring.transform_filter("datum.seeds == 1"),
+    ]
+
+
+def _single(rows: pd.DataFrame) -> bool:
+    return "seeds" in rows and bool(((rows["seeds"] == 1) & (rows["source"] == "here")).any())
+
+
 def scale_over(
     rows: pd.DataFrame,
     fields: Sequence[str],
@@ -165,6 +182,7 @@ def finish(
     usermeta = {
         "paper": paper,
         "null": null,
+        "single": _single(rows),
         "legend": {"title": TITLES.get(colour, colour), "items": items},
     }
     keep = f"length(chosen) == 0 || indexof(chosen, datum['{colour}']) >= 0"

@@ -29,7 +29,12 @@ VEGA_LITE = "6.4"  # of the versions vl-convert carries, the one Altair writes f
 _MAX_ROWS = 5000
 _STATIC_WIDTH = 640
 _CLIP = re.compile(r"\bclip\d+\b")
-_KEYS = {"paper": "◇ the paper", "stroke": "┃ by chance", "dots": "┈ by chance"}
+_KEYS = {
+    "single": "○ one seed, its interval over documents alone",
+    "paper": "◇ the paper",
+    "stroke": "┃ by chance",
+    "dots": "┈ by chance",
+}
 
 
 class EmptyChartError(UserError):
@@ -98,7 +103,7 @@ class Figure:
 
 def _key(usermeta: dict[str, object]) -> str:
     """Return what the marks mean that are not ours."""
-    marks = ("paper" if usermeta.get("paper") else None, usermeta.get("null"))
+    marks = {name for name in ("paper", "single") if usermeta.get(name)} | {usermeta.get("null")}
     named = [words for name, words in _KEYS.items() if name in marks]
     return f" <span class='chart-key'>● {', '.join(['here', *named])}.</span>" if named else ""
 

@@ -12,6 +12,7 @@ from sparseattn.charts.encodings import (
     colour_by,
     finish,
     hollow,
+    ours,
     plot_height,
     scale_over,
     tidy,
@@ -76,7 +77,8 @@ def over_lambda(
     Parameters
     ----------
     frame
-        Ours: columns ``lam`` (below 1), `value`, `low`, `high`, `colour` and `panel`.
+        Ours: columns ``lam`` (below 1), `value`, `low`, `high`, `colour`, `panel`, and ``seeds`` as
+        for `paper_versus_here`.
     paper
         The paper's: the same columns but for the interval.
     low, high
@@ -92,7 +94,8 @@ def over_lambda(
         raise EmptyChartError("None of these classifiers has a λ: there is nothing to draw.")
     ends = [end for end in (low, high) if end is not None]
     chance = [] if null is None else [null]
-    rows = beside(frame, paper, ["lam", colour, value, *ends, *chance], panel)
+    seeds = [name for name in ("seeds",) if name in frame]
+    rows = beside(frame, paper, ["lam", colour, value, *ends, *chance, *seeds], panel)
     rows["temperature"] = (1 - rows["lam"].astype(float)).round(6)
     scale = scale_over(rows, [value, *ends, *chance], domain=domain)
     x = alt.X(
@@ -111,7 +114,10 @@ def over_lambda(
     base = alt.Chart(rows).encode(
         x=x,
         color=colour_by(colour, rows),
-        tooltip=[tip("lam"), tip(colour), tip("source"), *map(tip, (value, *ends, *chance))],
+        tooltip=[
+            *(tip("lam"), tip(colour), tip("source")),
+            *map(tip, (value, *ends, *chance, *seeds)),
+        ],
     )
     here = base.transform_filter("datum.source == 'here'")
     y = alt.Y(f"{value}:Q", title=title, scale=scale)
@@ -125,10 +131,8 @@ def over_lambda(
             y=alt.Y(f"{low}:Q", title=title, scale=scale), y2=f"{high}:Q"
         )
         layers.append(band)
-    layers += [
-        here.mark_line(clip=True).encode(y=y),
-        here.mark_point(filled=True, opacity=1, clip=domain is not None).encode(y=y),
-    ]
+    layers.append(here.mark_line(clip=True).encode(y=y))
+    layers += [points.encode(y=y) for points in ours(base, rows, clip=domain is not None)]
     if paper is not None:
         thin = base.transform_filter("datum.source == 'paper'")
         layers.append(

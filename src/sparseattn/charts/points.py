@@ -15,6 +15,7 @@ from sparseattn.charts.encodings import (
     grouped,
     height_of,
     hollow,
+    ours,
     scale_over,
     tidy,
     tip,
@@ -44,7 +45,8 @@ def paper_versus_here(
     Parameters
     ----------
     frame
-        Ours: columns `group`, `colour`, `value`, `low`, `high` and `panel`.
+        Ours: columns `group`, `colour`, `value`, `low`, `high`, `panel`, and ``seeds`` if what
+        rests on one seed is to be drawn hollow.
     paper
         The paper's: the same columns but for the interval.
     low, high
@@ -60,10 +62,11 @@ def paper_versus_here(
     """
     ends = [end for end in (low, high) if end is not None]
     chance = [] if null is None else [null]
-    rows = beside(frame, paper, [group, colour, value, *ends, *chance], panel)
+    seeds = [name for name in ("seeds",) if name in frame]
+    rows = beside(frame, paper, [group, colour, value, *ends, *chance, *seeds], panel)
     scale = scale_over(rows, [value, *ends, *chance], zero=zero, domain=domain)
     base = grouped(rows, group, colour).encode(
-        tooltip=[tip(field) for field in (group, colour, "source", value, *ends, *chance)]
+        tooltip=[tip(field) for field in (group, colour, "source", value, *ends, *chance, *seeds)]
     )
     here = base.transform_filter("datum.source == 'here'")
     layers: list[alt.Chart] = []
@@ -77,7 +80,7 @@ def paper_versus_here(
         )
         layers.append(interval)
     at = alt.X(f"{value}:Q", title=title, scale=scale)
-    layers.append(here.mark_point(filled=True, opacity=1).encode(x=at))
+    layers += [points.encode(x=at) for points in ours(base, rows)]
     if paper is not None:
         layers.append(hollow(base).encode(x=at))
     chart = alt.layer(*layers).properties(height=height_of(rows, group, colour))

@@ -19,7 +19,10 @@ _BADGES = {
     "same": "holds",
     "contradicted": "fails",
     "different": "fails",
+    "mixed": "mixed",
+    "unclear": "mixed",
     "undecided": "mixed",
+    "too few seeds": "open",
     "not measured here": "open",
 }
 
@@ -126,6 +129,8 @@ def table(
     numeric = {name: pd.api.types.is_numeric_dtype(frame[name]) for name in shown}
     given = formats or {}
     places = {name: given.get(name) or _decimals(frame[name]) for name in shown}
+    if pair and not given.get("low"):  # an end that is whole everywhere is not a count
+        places["low"] = _decimals(pd.concat([frame["low"], frame["high"]]))
     head = "".join(
         f'<th scope="col"{_right(numeric[name])}>{escape(title)}</th>'
         for name, title in drawn.items()
@@ -165,7 +170,8 @@ def claims_table(verdicts: Mapping[str, pd.DataFrame], pages: Sequence[str]) -> 
     Parameters
     ----------
     verdicts
-        Where from (``SST, published``) → verdicts (:func:`verdicts.claims.verdicts`). The
+        Where from (``SST, published``) → verdicts (:func:`verdicts.claims.verdicts`), each shown
+        with its counts. The
         numbers shown are those of the first.
     pages
         Names of the notebooks there are; a claim whose page is not among them is not linked.
@@ -177,7 +183,8 @@ def claims_table(verdicts: Mapping[str, pd.DataFrame], pages: Sequence[str]) -> 
         claim = escape(str(row["claim"]))
         linked = f'<a href="{page}.html">{claim}</a>' if page else claim
         badges = "".join(
-            f'<td data-title="{escape(source)}">{badge(str(frame["verdict"].iloc[place]))}</td>'
+            f'<td data-title="{escape(source)}">{badge(str(frame["verdict"].iloc[place]))}'
+            f"<br><small>{escape(str(frame['counts'].iloc[place]))}</small></td>"
             for source, frame in verdicts.items()
         )
         numbers = (

@@ -16,7 +16,9 @@ from sparseattn.measures.divergence import CEILING, even_ceiling
 from sparseattn.measures.statistics import summarise
 from sparseattn.results import paper, published, side_by_side
 from sparseattn.results.frames import measurements
-from sparseattn.verdicts.claims import CLAIMS
+from sparseattn.verdicts.answers import deciding
+from sparseattn.verdicts.claims import CELLS, CLAIMS
+from sparseattn.verdicts.claims import counted as counted_in_words
 from sparseattn.verdicts.contradictions import contradictions
 from sparseattn.verdicts.replication import ACCURACY_TOLERANCE, replicate
 from sparseattn.wording import classifier_names, label, listed, projection_name, span
@@ -256,7 +258,7 @@ def beside_paper(replicated: pd.DataFrame) -> pd.DataFrame:
 def cells(frame: pd.DataFrame) -> pd.DataFrame:
     """Judge claim 6 on each origin by itself: a row a cell, with its ``outcome`` of the origin."""
     parts = []
-    for origin, part in frame.groupby("origin", sort=False):
+    for origin, part in deciding(frame).groupby("origin", sort=False):
         verdict = CLAIMS[5].judge(part)
         if verdict.cells.empty:
             continue
@@ -268,7 +270,7 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
 
 def counted(cells: pd.DataFrame) -> pd.DataFrame:
     """Return, a row an origin, its verdict and how many `cells` say what."""
-    outcomes = ["supported", "contradicted", "undecided"]
+    outcomes = list(CELLS)
     by = ["origin", "outcome"]
     rows = pd.get_dummies(cells.set_index(by)["verdict"]).reindex(columns=outcomes, fill_value=0)
     rows = rows.groupby(level=by, sort=False).sum().reset_index()
@@ -276,9 +278,10 @@ def counted(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def as_claimed(cells: pd.DataFrame, kind: str) -> str:
-    """Say in how many cells adversaries of a kind do as claim 6 has it: ``6 of 11``."""
+    """Count the cells of a kind of adversary: ``6 at no cost, 2 not so, 3 unclear of 11``."""
+    words = ("at no cost", "not so") if kind == "unfrozen" else ("at a cost", "at no cost")
     verdict = cells.loc[cells["adversary"] == kind, "verdict"]
-    return f"{(verdict == 'supported').sum()} of {len(verdict)}"
+    return counted_in_words({word: int((verdict == word).sum()) for word in CELLS}, words)
 
 
 def papers_cost(kind: str) -> str:

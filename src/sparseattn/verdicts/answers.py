@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sparseattn.charts.tables import badge
+from sparseattn.data.owntexts import is_own
 from sparseattn.measures.statistics import differences
 from sparseattn.results import side_by_side
 from sparseattn.verdicts import claims, effects
@@ -36,11 +37,11 @@ def headline(measurements: Mapping[str, pd.DataFrame], verdicts: Mapping[str, pd
         With c the paired change of log exp(H) from softmax to sparsemax, averaged over
         classifiers, and intervals of 95 %, the answer of a task is
 
-        - "undecided" when it is not certain that attention itself narrows;
+        - "unclear" when it is not certain that attention itself narrows;
         - "yes, in this respect" when an importance narrows by as much as attention, "less than it
           seems" when one narrows, but by less;
         - "no" when none narrows, and narrowing by half as much as attention is ruled out;
-        - else "undecided".
+        - else "unclear".
     """
     found = {task: _changes(frame) for task, frame in measurements.items()}
     known = {task: changes for task, changes in found.items() if changes is not None}
@@ -61,10 +62,15 @@ def headline(measurements: Mapping[str, pd.DataFrame], verdicts: Mapping[str, pd
         span(np.exp([changes.loc[name, "mean"] for changes in known.values()]), ".0%")
         for name in _NAMES
     )
+    even = [
+        task for task, changes in known.items() if changes.loc["effective_inputs_loo", "high"] >= 0
+    ]
+    certain = f"; by leave-one-out the difference is not certain on {listed(even)}" if even else ""
     return (
         f"**{told[0].upper()}{told[1:]}.** On {listed(list(known))}, attention under "
         f"sparsemax spreads over {attention} as many tokens as under softmax; the importance of "
-        f"the inputs over {gradient} (gradient) and {loo} (leave-one-out) as many. {tally}"
+        f"the inputs over {gradient} (gradient) and {loo} (leave-one-out) as many{certain}. "
+        f"{tally}"
     )
 
 
@@ -95,7 +101,7 @@ def shares(measurements: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge(frame: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
-    """Judge some claims on each origin's measurements by themselves.
+    """Judge some claims on each origin's measurements by themselves; own texts on them alone.
 
     Parameters
     ----------
@@ -109,6 +115,7 @@ def judge(frame: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
     DataFrame
         As from `verdicts.claims.verdicts`, with ``origin``; ordered by claim.
     """
+    frame = deciding(frame)
     found = pd.concat(
         [
             claims.verdicts(part).assign(origin=origin)
@@ -121,7 +128,7 @@ def judge(frame: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
 
 
 def balance(judged: pd.DataFrame, number: int) -> str:
-    """Say on which side the origins' verdicts on one claim lie.
+    """Say what becomes of one claim over all cells of all origins together.
 
     Parameters
     ----------
@@ -133,29 +140,76 @@ def balance(judged: pd.DataFrame, number: int) -> str:
     Returns
     -------
     str
-        ``supported`` where some origin supports the claim and none contradicts it,
-        ``contradicted`` the other way round, ``mixed`` where some do either, else ``undecided``.
+        As from `verdicts.claims.outcome`.
     """
-    found = set(judged.loc[judged["number"] == number, "verdict"])
-    decided = found & {"supported", "contradicted"}
-    return "mixed" if len(decided) == 2 else decided.pop() if decided else "undecided"
+    return claims.outcome(_together(judged, number))
 
 
-def by_outcome(judged: pd.DataFrame, number: int) -> str:
-    """Say what became of one claim where: ``supported on SST and IMDb; undecided on 20News``.
+def counts(judged: pd.DataFrame, number: int, words: Sequence[str] = ("for", "against")) -> str:
+    """Say how many cells of all origins are for one claim, against it, or neither.
 
     Parameters
     ----------
-    judged
-        From `judge`.
-    number
-        That of the claim.
+    judged, number
+        As for `balance`.
+    words
+        For those that support and those that contradict.
     """
-    rows = judged[judged["number"] == number]
+    return claims.counted(_together(judged, number), words) or "nothing was measured"
+
+
+def by_outcome(judged: pd.DataFrame, number: int, words: Sequence[str] = ("for", "against")) -> str:
+    """Say what became of one claim where: ``mixed on SST (5 for, 2 against, 1 unclear of 8)``.
+
+    Parameters
+    ----------
+    judged, number, words
+        As for `counts`.
+    """
+    rows = judged[judged["number"] == number].to_dict("records")
     return "; ".join(
-        f"{outcome} on {listed(list(part['origin']))}"
-        for outcome, part in rows.groupby("verdict", sort=False)
+        f"{one['verdict']} on {one['origin']}"
+        + (f" ({told})" if (told := claims.counted(one, words)) else "")
+        for one in rows
     )
+
+
+def deciding(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that a page is judged by: those on the user's own texts, where it has any."""
+    own = frame["task"].map(is_own).astype(bool)
+    return frame[own] if own.any() else frame
+
+
+def own_texts(frame: pd.DataFrame) -> str:
+    """Say of a page on the user's own texts that these alone decide, and how accurate it is.
+
+    Parameters
+    ----------
+    frame
+        As from `results.side_by_side.together`, with ``label`` and ``correct``.
+
+    Returns
+    -------
+    str
+        Empty where the page has none.
+    """
+    rows = deciding(frame)
+    if rows.empty or not is_own(rows["task"].iloc[0]):
+        return ""
+    right = rows.groupby(["classifier", "sparsity", "seed"])["correct"].mean()
+    ones = rows["label"].mean()
+    few = right.min() <= max(ones, 1 - ones)
+    return (
+        f"Judged on {listed(list(rows['origin'].unique()))} alone: its {len(right)} classifiers "
+        f"are right on {span(right, '.0%')} of {rows['document'].nunique()} test documents, where "
+        f"always naming the commoner class would be on {max(ones, 1 - ones):.0%}."
+        + (" What a classifier no better than that attends to explains nothing." if few else "")
+    )
+
+
+def _together(judged: pd.DataFrame, number: int) -> dict[str, int]:
+    rows = judged[judged["number"] == number]
+    return {word: int(rows[word].sum()) for word in claims.CELLS}
 
 
 def rules(judged: pd.DataFrame) -> str:
@@ -197,11 +251,11 @@ def _answer(changes: pd.DataFrame) -> str:
     ours = changes.drop(index="attention_effective")
     narrowing = ours[ours["high"] < 0]
     if attention["high"] >= 0:
-        return "undecided"
+        return "unclear"
     if len(narrowing):
         as_much = narrowing["mean"].min() <= attention["mean"]
         return "yes, in this respect" if as_much else "less than it seems"
-    return "no" if (ours["low"] > attention["mean"] / 2).all() else "undecided"
+    return "no" if (ours["low"] > attention["mean"] / 2).all() else "unclear"
 
 
 def _tally(verdicts: Sequence[pd.DataFrame]) -> str:
@@ -214,10 +268,12 @@ def _tally(verdicts: Sequence[pd.DataFrame]) -> str:
         f"{count} {'is' if count == 1 else 'are'} {outcome} throughout"
         for outcome, count in agreed.items()
     )
-    claims = by_task.shape[1]
+    words = by_task.melt()["value"].value_counts()
+    claims, tasks = by_task.shape[1], by_task.shape[0]
+    counted = ", ".join(f"{count} {word}" for word, count in words.items())
     return (
-        f"Of the paper's {claims} claims, {known}; {claims - sum(agreed.values())} depend on the "
-        "task, are undecided or not measured."
+        f"Of the paper's {claims} claims, {known}; the other {claims - sum(agreed.values())} "
+        f"depend on the task, or are not clear. Of {claims} claims on {tasks} tasks: {counted}."
     )
 
 

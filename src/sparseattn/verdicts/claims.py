@@ -1,35 +1,31 @@
 """The paper's claims, in our words, each with the rule by which it is judged.
 
-- A claim about *every* model is judged cell by cell on an interval over documents and seeds
-  (:func:`measures.statistics.estimate`). It is supported when each cell supports it at 95 %
-  (an intersection–union test needs no correction), contradicted when at least one of the k cells
-  contradicts it at the level 1 − .05/k (Bonferroni), else undecided.
-- A claim about a *trend* in λ is judged series by series on the rank correlation over runs, at the
-  level 1 − .05/k. It is supported when it is somewhere and contradicted nowhere, contradicted when
-  it is contradicted somewhere and supported nowhere, else undecided.
-- The claim about *adversaries* is judged cell by cell like the first kind, each cell on two
-  intervals: of the divergence, and of the change of accuracy.
-
-References
-----------
-Berger (1982), Multiparameter hypothesis testing and acceptance sampling, Technometrics 24(4).
+Each claim is judged cell by cell (a classifier under one projection) or series by series (a
+classifier over λ), on 95 % intervals over documents and seeds (`measures.statistics.estimate`),
+or over seeds (`measures.statistics.trend`). Each one is *for* the claim, *against* it, *unclear*,
+or has *too few seeds*: of a single training, no interval says what another would give. The outcome
+follows from the counts, the same way on both sides (`outcome`).
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
 
-from sparseattn.measures.nulls import null_dispersion
-from sparseattn.measures.statistics import correlate, correlation_interval, direction, summarise
+from sparseattn.measures.nulls import GRADIENTS, null_dispersion
+from sparseattn.measures.statistics import correlate, direction, summarise, trend
 from sparseattn.models.adversary import PRESSURE
 from sparseattn.results import paper
 from sparseattn.wording import span
 
-Outcome = Literal["supported", "contradicted", "undecided", "not measured here"]
+Outcome = Literal[
+    "supported", "mixed", "contradicted", "unclear", "too few seeds", "not measured here"
+]
+CELLS = ("supported", "contradicted", "unclear", "too few seeds")
+"""What one cell may say of a claim."""
 KINDS = ("gradient", "loo")
 SERIES = ["task", "encoder", "alignment"]
 COST = 0.025
@@ -43,7 +39,7 @@ class Verdict:
     Attributes
     ----------
     outcome
-        ``supported``, ``contradicted``, ``undecided`` or ``not measured here``.
+        See :func:`outcome`.
     sentence
         The numbers behind it, in one or two sentences.
     cells
@@ -57,6 +53,12 @@ class Verdict:
     sentence: str
     cells: pd.DataFrame
     paper: str = ""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many cells say each of `CELLS`; all 0 where nothing was judged."""
+        found = self.cells["verdict"] if len(self.cells) else pd.Series(dtype=str)
+        return {word: int((found == word).sum()) for word in CELLS}
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,60 @@ class Claim:
     evidence: Literal["runs", "adversaries"] = "runs"
 
 
+def outcome(counts: Mapping[str, int]) -> Outcome:
+    """Return what cells say of a claim together.
+
+    Parameters
+    ----------
+    counts
+        How many say each of `CELLS`.
+
+    Returns
+    -------
+    str
+        ``too few seeds`` where more than half of the cells have too few. Of the others,
+        ``supported`` where more than half are for the claim and none is against, ``contradicted``
+        where more than half are against and none is for; ``mixed`` where some are for, some
+        against, together more than half; else ``unclear``. Without any cell, ``not measured here``.
+    """
+    pro, contra, neither, few = (counts[word] for word in CELLS)
+    judged = pro + contra + neither
+    if not judged + few:
+        return "not measured here"
+    if few > judged:
+        return "too few seeds"
+    if pro + contra <= judged / 2:
+        return "unclear"
+    if pro and contra:
+        return "mixed"
+    return "supported" if pro else "contradicted"
+
+
+def counted(counts: Mapping[str, int], words: Sequence[str] = ("for", "against")) -> str:
+    """Return counts in words: ``18 for, 9 against, 9 unclear of 36``; empty without any.
+
+    Parameters
+    ----------
+    counts
+        As for `outcome`.
+    words
+        For those that support and those that contradict.
+    """
+    known = {word: counts[word] for word in CELLS}
+    if not sum(known.values()):
+        return ""
+    told = [f"{known['supported']} {words[0]}", f"{known['contradicted']} {words[1]}"]
+    told.append(f"{known['unclear']} unclear")
+    if known["too few seeds"]:
+        told.append(f"{known['too few seeds']} with one seed")
+    return f"{', '.join(told)} of {sum(known.values())}"
+
+
 def verdicts(measurements: pd.DataFrame, adversaries: pd.DataFrame | None = None) -> pd.DataFrame:
     """Judge all claims: one row each.
 
-    Its columns are ``number, claim, verdict, sentence, paper, rule, page``.
+    Its columns are ``number, claim, verdict, counts, sentence, paper, rule, page``, and `CELLS`
+    with the number of cells that say each; ``counts`` has the same in words.
 
     Parameters
     ----------
@@ -118,46 +170,59 @@ def verdicts(measurements: pd.DataFrame, adversaries: pd.DataFrame | None = None
                 "number": claim.number,
                 "claim": claim.statement,
                 "verdict": verdict.outcome,
+                "counts": counted(verdict.counts),
                 "sentence": verdict.sentence,
                 "paper": verdict.paper,
                 "rule": claim.rule,
                 "page": claim.page,
+                **verdict.counts,
             }
         )
     return pd.DataFrame(rows)
 
 
 def _influence_is_dispersed(measurements: pd.DataFrame) -> Verdict:
-    theirs = f"The paper's Table 1 has {span(paper.table1()['value'])}."
-    return _dispersed(measurements, ["influence_dispersion"], theirs)
+    theirs = f"The paper's Table 1 has a dispersion of {span(paper.table1()['value'])}."
+    return _dispersed(measurements, {"influence_dispersion": GRADIENTS}, theirs)
 
 
 def _importance_is_dispersed(measurements: pd.DataFrame) -> Verdict:
-    theirs = f"The paper's Figure 2 has medians of {span(paper.figure2()['value'])}."
+    theirs = f"The paper's Figure 2 has medians of dispersion of {span(paper.figure2()['value'])}."
     if "projection" in measurements:
         measurements = measurements[measurements["projection"] != "softmax"]
-    return _dispersed(measurements, _names("dispersion_inputs"), theirs)
+    quantities = dict(zip(_names("dispersion_inputs"), (GRADIENTS, 1), strict=True))
+    return _dispersed(measurements, quantities, theirs)
 
 
-def _dispersed(measurements: pd.DataFrame, quantities: list[str], theirs: str) -> Verdict:
-    """Judge whether dispersion is nearer to noise than to a single input, in every cell."""
+def _dispersed(measurements: pd.DataFrame, quantities: dict[str, int], theirs: str) -> Verdict:
+    """Judge effective tokens, n to the power of dispersion, against half of noise's.
+
+    `quantities` names each dispersion, with the entries of what its importances are lengths of.
+    """
     frame = _usable(measurements, [*quantities, "length"])
     if frame is None:
         return _not_measured(theirs)
-    noise = null_dispersion(frame["length"].to_numpy())
-    above = frame.assign(**{name: frame[name] - noise / 2 for name in quantities})
-    cells = _judge_cells(above, quantities, "above")
+    length = frame["length"].to_numpy()
+    effective = {name: length ** frame[name] for name in quantities}
+    noise = {name: length ** null_dispersion(length, d) for name, d in quantities.items()}
+    above = {name: effective[name] - noise[name] / 2 for name in quantities}
+    cells = _judge_cells(frame.assign(**above), list(quantities), "above")
     # Shown as measured, judged as the excess over half of noise's.
-    shown = summarise(frame, _cell(frame), quantities)
     cells = cells.rename(columns={name: f"excess_{name}" for name in ("value", "low", "high")})
-    cells.insert(len(_cell(frame)) + 1, "value", shown["mean"])
-    of_noise = pd.Series(noise).groupby(frame["task"].to_numpy()).mean()
-    sentence = (
-        f"Mean dispersion {span(cells['value'])} in {_extent(cells)}, where one input alone gives "
-        f"0 and noise {span(of_noise)}: "
-        f"{_tally(cells, 'nearer to noise', 'nearer to one input')}."
+    cells.insert(
+        len(_cell(frame)) + 1,
+        "value",
+        summarise(frame.assign(**effective), _cell(frame), list(quantities))["mean"],
     )
-    return Verdict(_everywhere(cells), sentence, cells, theirs)
+    cells["of_noise"] = (
+        cells["value"] / summarise(frame.assign(**noise), _cell(frame), list(quantities))["mean"]
+    )
+    sentence = (
+        f"Effective tokens {span(cells['value'], '.0f')}, {span(cells['of_noise'], '.0%')} of what "
+        f"noise gives, in {_extent(cells)}: "
+        f"{_tally(cells, 'above half of noise', 'below it')}."
+    )
+    return _verdict(sentence, cells, theirs)
 
 
 def _dispersion_grows(measurements: pd.DataFrame) -> Verdict:
@@ -172,7 +237,7 @@ def _agreement_falls(measurements: pd.DataFrame) -> Verdict:
     series = paper.figure3().groupby(["encoder", "alignment", "quantity"])
     theirs = pd.Series(
         [
-            correlation_interval(one["lam"].to_numpy(), one["value"].to_numpy()).value
+            trend(one["lam"].to_numpy(), one["value"].to_numpy(), np.zeros(len(one))).value
             for _, one in series
         ]
     )
@@ -195,15 +260,14 @@ def _trend(
         return _not_measured(theirs)
     # A series is one model, so entmax's α and softmax, which have no λ, are no part of it.
     frame = frame[frame["lam"].notna()]
-    many = len(frame[SERIES].drop_duplicates()) * len(quantities)
-    cells = correlate(frame, SERIES, "lam", quantities, level=1 - 0.05 / many)
+    cells = correlate(frame, SERIES, "lam", quantities)
     cells = _with_verdict(cells.rename(columns={"correlation": "value"}), claimed)
     rise_or_fall = ("growing", "falling") if claimed == "above" else ("falling", "growing")
     sentence = (
-        f"Rank correlation with λ {span(cells['value'])} in {len(cells)} series of "
+        f"Correlation with the rank of λ {span(cells['value'])} in {len(cells)} series of "
         f"{span(cells['points'], '.0f')} runs: {_tally(cells, *rise_or_fall)}."
     )
-    return Verdict(_on_balance(cells), sentence, cells, theirs)
+    return _verdict(sentence, cells, theirs)
 
 
 def _hidden_above_inputs(measurements: pd.DataFrame) -> Verdict:
@@ -223,11 +287,11 @@ def _hidden_above_inputs(measurements: pd.DataFrame) -> Verdict:
     }
     cells = _judge_cells(frame.assign(**gap), list(gap), "above")
     sentence = (
-        f"τ-b with hidden states less τ-b with inputs, paired by document, is "
+        f"The difference of τ-b, hidden states minus inputs, paired by document, is "
         f"{span(cells['value'])} in {_extent(cells)}: "
         f"{_tally(cells, 'higher with hidden states', 'higher with inputs')}."
     )
-    return Verdict(_everywhere(cells), sentence, cells, theirs)
+    return _verdict(sentence, cells, theirs)
 
 
 def _diverges_at_no_cost(adversaries: pd.DataFrame) -> Verdict:
@@ -255,35 +319,29 @@ def _diverges_at_no_cost(adversaries: pd.DataFrame) -> Verdict:
             f"{math.log(2):.2f}) and accuracy changes by {span(part['value'], '.3f')} in "
             f"{_extent(part)}: {_tally(part, *words)}."
         )
-    return Verdict(_everywhere(cells), " ".join(told), cells, theirs)
+    return _verdict(" ".join(told), cells, theirs)
 
 
 def _judge_adversaries(frame: pd.DataFrame) -> pd.DataFrame:
     by = [*_cell(frame), "adversary", "pressure"]
-    many = len(frame[by].drop_duplicates())
     quantities = ["accuracy_change", "jsd"]
-    sides = []
-    for level in (0.95, 1 - 0.05 / many):
-        summary = summarise(frame, by, quantities, level=level)
-        change, jsd = (
-            summary[summary["quantity"] == name].reset_index(drop=True) for name in quantities
-        )
-        diverges = jsd["low"] > math.log(2) / 2
-        free = change["low"] > -COST
-        retrained = change["adversary"] == "unfrozen"
-        holds = diverges & free.where(retrained, (change["high"] < 0) & ~free)
-        fails = (jsd["high"] < math.log(2) / 2) | (change["high"] < -COST)
-        fails = fails.where(retrained, diverges & free)
-        sides.append((change, jsd, holds, fails))
-    (change, jsd, holds, _), (_, _, _, fails) = sides
+    summary = summarise(frame, by, quantities)
+    change, jsd = (
+        summary[summary["quantity"] == name].reset_index(drop=True) for name in quantities
+    )
+    diverges, same = jsd["low"] > math.log(2) / 2, jsd["high"] < math.log(2) / 2
+    free, costly = change["low"] > -COST, change["high"] < -COST
+    retrained = change["adversary"] == "unfrozen"
+    holds = diverges & free.where(retrained, (change["high"] < 0) & ~free)
+    fails = (same | costly).where(retrained, diverges & free)
     cells = change.rename(columns={"mean": "value"}).assign(
         jsd=jsd["mean"],
         jsd_low=jsd["low"],
         jsd_high=jsd["high"],
-        verdict=np.select([holds, fails], ["supported", "contradicted"], "undecided"),
+        alone=np.select([holds, fails], ["supported", "contradicted"], "unclear"),
     )
     keep = ["quantity", "value", "low", "high", "jsd", "jsd_low", "jsd_high"]
-    return cells[[*by, *keep, "documents", "seeds", "verdict"]]
+    return _seeded(cells)[[*by, *keep, "documents", "seeds", "alone", "verdict"]]
 
 
 def _no_more_plausible(measurements: pd.DataFrame) -> Verdict:
@@ -293,26 +351,37 @@ def _no_more_plausible(measurements: pd.DataFrame) -> Verdict:
         if claim.number in (2, 5)
     }
     outcomes = set(parts.values())
-    sentence = "; ".join(f"claim {number} is {outcome}" for number, outcome in parts.items()) + "."
-    outcome: Outcome = "undecided"
-    if "not measured here" in outcomes:
-        outcome = "not measured here"
-    elif "contradicted" in outcomes:
-        outcome = "contradicted"
-    elif outcomes == {"supported"}:
-        outcome = "supported"
-    return Verdict(outcome, sentence[0].upper() + sentence[1:], pd.DataFrame())
+    sentence = "; ".join(f"claim {number}: {one}" for number, one in parts.items()) + "."
+    both: Outcome = "unclear"
+    for word in ("not measured here", "too few seeds"):
+        if word in outcomes:
+            both = cast(Outcome, word)
+            break
+    else:
+        if len(outcomes) == 1:
+            both = outcomes.pop()
+        elif "mixed" in outcomes or {"supported", "contradicted"} <= outcomes:
+            both = "mixed"
+    return Verdict(both, sentence[0].upper() + sentence[1:], pd.DataFrame())
 
 
-NEARER = (
-    "In every cell the interval of the mean lies above half of what noise of the same lengths "
-    "gives, that is, dispersion is nearer to noise than to a single input."
+HALF = (
+    "A cell is for the claim when the interval of its effective number of tokens, exp of the "
+    "entropy, lies above half of what noise gives on documents of the same lengths, and against it "
+    "when below. Noise for a gradient is the length of random Gaussian vectors of "
+    f"{GRADIENTS} entries, "
 )
 TREND = (
-    "A series (a task, encoder and alignment, over λ) is for the claim when the interval of its "
-    "rank correlation over runs lies {side} zero, and against it when on the other side. "
-    "Supported: some are for, none against; contradicted: some against, none for; else undecided."
+    "A series (a task, encoder and alignment, over λ) is for the claim when the interval over "
+    "seeds of the quantity's correlation with the rank of λ lies {side} zero, and against it when "
+    "on the other side. "
 )
+SIDES = (
+    "Too few seeds: more than half of the {cells} rest on one. Of the others, supported: more than "
+    "half are for, none against; contradicted: more than half against, none for; mixed: some for, "
+    "some against, together more than half; else unclear."
+)
+CELLWISE, SERIESWISE = SIDES.format(cells="cells"), SIDES.format(cells="series")
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         1,
@@ -321,7 +390,7 @@ CLAIMS: tuple[Claim, ...] = (
         "hidden-states",
         ("Table 1",),
         ("influence_dispersion",),
-        NEARER,
+        HALF + "which is nearly all tokens. " + CELLWISE,
         _influence_is_dispersed,
     ),
     Claim(
@@ -331,7 +400,7 @@ CLAIMS: tuple[Claim, ...] = (
         "dispersion",
         ("Figure 2",),
         ("dispersion_inputs_gradient", "dispersion_inputs_loo"),
-        NEARER + " Sparse projections only.",
+        HALF + "for leave-one-out single random numbers. Sparse projections only. " + CELLWISE,
         _importance_is_dispersed,
     ),
     Claim(
@@ -340,7 +409,7 @@ CLAIMS: tuple[Claim, ...] = (
         "dispersion",
         ("Table 2",),
         ("dispersion_inputs_gradient",),
-        TREND.format(side="above"),
+        TREND.format(side="above") + SERIESWISE,
         _dispersion_grows,
     ),
     Claim(
@@ -350,8 +419,8 @@ CLAIMS: tuple[Claim, ...] = (
         "agreement",
         ("Table 6", "Figure 1", "Figure 4"),
         ("tau_hidden_gradient", "tau_inputs_gradient", "tau_hidden_loo", "tau_inputs_loo"),
-        "In every cell the interval of the paired difference of τ-b lies above zero, for gradient "
-        "and for leave-one-out.",
+        "A cell is for the claim when the interval of the paired difference of τ-b lies above "
+        "zero, and against it when below, for gradient and leave-one-out apart. " + CELLWISE,
         _hidden_above_inputs,
     ),
     Claim(
@@ -360,7 +429,7 @@ CLAIMS: tuple[Claim, ...] = (
         "agreement",
         ("Figure 3",),
         ("tau_inputs_gradient", "tau_inputs_loo"),
-        TREND.format(side="below"),
+        TREND.format(side="below") + SERIESWISE,
         _agreement_falls,
     ),
     Claim(
@@ -370,10 +439,11 @@ CLAIMS: tuple[Claim, ...] = (
         "adversary",
         ("Table 5",),
         ("jsd", "accuracy_change"),
-        "Retrained, in every cell the interval of the divergence lies above half of its maximum, "
-        f"ln 2, and that of the change of accuracy above −{COST:g}; frozen, the divergence "
-        "likewise, and the interval of the change below zero, not wholly within "
-        f"{COST:g} of it.",
+        "Retrained, a cell is for the claim when the interval of the divergence lies above half of "
+        f"its maximum, ln 2, and that of the change of accuracy above −{COST:g}; against it when "
+        "either lies wholly below. Frozen, it is for the claim when the divergence is as large and "
+        f"the interval of the change below zero, not wholly within {COST:g} of it; against it when "
+        f"it diverges and the change lies above −{COST:g}. " + CELLWISE,
         _diverges_at_no_cost,
         "adversaries",
     ),
@@ -383,7 +453,8 @@ CLAIMS: tuple[Claim, ...] = (
         "paper",
         (),
         (),
-        "Supported when claims 2 and 5 are, contradicted when either is contradicted.",
+        "What claims 2 and 5 are, where they are the same; mixed where one is mixed, or supported "
+        "and the other contradicted; too few seeds where either has; else unclear.",
         _no_more_plausible,
     ),
 )
@@ -408,34 +479,24 @@ def _judge_cells(
     frame: pd.DataFrame, quantities: list[str], claimed: Literal["above", "below"]
 ) -> pd.DataFrame:
     by = _cell(frame)
-    many = len(frame[by].drop_duplicates()) * len(quantities)
     cells = _with_verdict(summarise(frame, by, quantities), claimed)
-    strict = _with_verdict(summarise(frame, by, quantities, level=1 - 0.05 / many), claimed)
-    cells["verdict"] = cells["verdict"].where(cells["verdict"] == "supported", strict["verdict"])
-    keep = [*by, "quantity", "value", "low", "high", "documents", "seeds", "verdict"]
+    keep = [*by, "quantity", "value", "low", "high", "documents", "seeds", "alone", "verdict"]
     return cells.rename(columns={"mean": "value"})[keep]
 
 
 def _with_verdict(cells: pd.DataFrame, claimed: Literal["above", "below"]) -> pd.DataFrame:
-    return cells.assign(
-        verdict=[
-            direction(low, high, claimed)
-            for low, high in zip(cells["low"], cells["high"], strict=True)
-        ]
-    )
+    ends = zip(cells["low"], cells["high"], strict=True)
+    return _seeded(cells.assign(alone=[direction(low, high, claimed) for low, high in ends]))
 
 
-def _everywhere(cells: pd.DataFrame) -> Outcome:
-    if (cells["verdict"] == "contradicted").any():
-        return "contradicted"
-    return "supported" if (cells["verdict"] == "supported").all() else "undecided"
+def _seeded(cells: pd.DataFrame) -> pd.DataFrame:
+    """Judge only cells of several seeds; ``alone`` keeps what documents alone would say."""
+    return cells.assign(verdict=cells["alone"].where(cells["seeds"] > 1, "too few seeds"))
 
 
-def _on_balance(cells: pd.DataFrame) -> Outcome:
-    found = set(cells["verdict"]) - {"undecided"}
-    if found == {"supported"}:
-        return "supported"
-    return "contradicted" if found == {"contradicted"} else "undecided"
+def _verdict(sentence: str, cells: pd.DataFrame, theirs: str) -> Verdict:
+    found = Verdict("unclear", sentence, cells, theirs)
+    return replace(found, outcome=outcome(found.counts))
 
 
 def _not_measured(theirs: str) -> Verdict:
@@ -444,13 +505,23 @@ def _not_measured(theirs: str) -> Verdict:
 
 def _extent(cells: pd.DataFrame) -> str:
     seeds = cells["seeds"].max()
-    over = "one seed, so not over trainings" if seeds == 1 else f"up to {seeds} seeds"
+    over = "one seed" if seeds == 1 else f"up to {seeds} seeds"
     return f"{len(cells)} cell{'s' if len(cells) > 1 else ''} ({over})"
 
 
 def _tally(cells: pd.DataFrame, supported: str, contradicted: str) -> str:
     count = cells["verdict"].value_counts()
-    return (
+    told = (
         f"{supported} in {count.get('supported', 0)}, {contradicted} in "
-        f"{count.get('contradicted', 0)}, undecided in {count.get('undecided', 0)}"
+        f"{count.get('contradicted', 0)}, unclear in {count.get('unclear', 0)}"
+    )
+    single = cells[cells["verdict"] == "too few seeds"]
+    if single.empty:
+        return told
+    if "documents" not in single:
+        return f"{told}; {len(single)} with one seed and so no interval"
+    alone = single["alone"].value_counts()
+    return (
+        f"{told}; not judged, {len(single)} with one seed (over documents alone, "
+        f"{alone.get('supported', 0)} for the claim and {alone.get('contradicted', 0)} against)"
     )

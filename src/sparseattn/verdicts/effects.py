@@ -262,7 +262,7 @@ def correlations(frame: pd.DataFrame) -> pd.DataFrame:
             frame[frame[x].notna()], WHERE, x, ["dispersion_inputs_gradient"], method=method
         ).assign(axis=axis, method=method)
         for x, axis in {"lam": "with λ", "realised": "with realised sparsity"}.items()
-        for method in ("pearson", "spearman")
+        for method in ("pearson", "rank")
     ]
     found = pd.concat(rows).rename(columns={"correlation": "mean"})
     return found.dropna(subset=["mean"])

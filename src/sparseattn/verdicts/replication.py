@@ -66,7 +66,7 @@ def replicate(
     -----
     - Means (Tables 1 and 6, Figure 3): over documents and seeds, as everywhere.
     - Figure 2: the median over the documents under all projections, with `median_interval`.
-    - Table 2: Pearson's correlation over runs, of λ with the mean over documents. The paper does
+    - Table 2: Pearson's correlation within seeds, of λ with the mean over documents. The paper does
       not name its coefficient; several of its values are none that Spearman's can take for eight
       points.
     - Table 3: accuracy under softmax, with `accuracy_interval`; and sizes, which are exact.
