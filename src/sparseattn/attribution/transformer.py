@@ -98,8 +98,8 @@ def _attention(merged: Merged, states: Tensor) -> Tensor:
         weights = torch.softmax(query @ states.transpose(1, 2), dim=-1)
         return (weights @ values).add_(merged.value_bias)
     out = torch.empty_like(values)
-    for one, asked, read, value in zip(out, query, states, values, strict=True):
-        one.copy_(product(torch.softmax(product(asked, read.t()), dim=-1), value))
+    for into, asked, read, value in zip(out, query, states, values, strict=True):
+        into.copy_(product(torch.softmax(product(asked, read.t()), dim=-1), value))
     return out.add_(merged.value_bias)
 
 

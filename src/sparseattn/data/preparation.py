@@ -184,7 +184,7 @@ def _prepared(
     final: Array,
     deviations: Iterable[str],
 ) -> Prepared:
-    finished = {k: replace(one, ids=[final[ids] for ids in one.ids]) for k, one in splits.items()}
+    finished = {k: replace(some, ids=[final[i] for i in some.ids]) for k, some in splits.items()}
     return Prepared(finished, vocabulary, tuple(deviations))
 
 

@@ -127,7 +127,7 @@ def fit(
         )
     classifier = initial(settings, task, vectors).to(device)
     optimiser, rows = optimisers(classifier, settings)
-    ids = [one.to(device) for one in task.train.ids]
+    ids = [document.to(device) for document in task.train.ids]
     labels = task.train.labels.to(device)
     lengths = [*map(len, ids)]
     entropy = _entropy(float(labels.mean()))
@@ -180,7 +180,7 @@ def predict(
     classifier: Classifier, documents: Documents, batch_size: int = 64
 ) -> Float[Tensor, " documents"]:
     """Return the logit of each document, in the documents' order, on the CPU."""
-    ids = [one.to(classifier.device) for one in documents.ids]
+    ids = [document.to(classifier.device) for document in documents.ids]
     logits = torch.zeros(len(ids))
     with torch.no_grad():
         for index in batches([*map(len, ids)], batch_size):
