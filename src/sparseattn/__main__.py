@@ -49,7 +49,7 @@ AlignmentsOption = Annotated[str | None, typer.Option(help="additive,dot")]
 ProjectionsOption = Annotated[str | None, typer.Option(help="softmax,sparsemax,sparsegen,entmax")]
 LamsOption = Annotated[str | None, typer.Option(help="λ of each sparsegen, below 1: -10,0,.3")]
 AlphasOption = Annotated[
-    str | None, typer.Option(help="α of each entmax, at least 1, or 'learned'.")
+    str | None, typer.Option(help="α of each entmax, from 1 to 3, or 'learned'.")
 ]
 SeedsOption = Annotated[str | None, typer.Option(help="0,1,2")]
 GridOption = Annotated[
