@@ -57,7 +57,7 @@ def _spanned(
     ] = None,
     lams: Annotated[str | None, typer.Option(help="λ of each sparsegen, below 1: -10,0,.3")] = None,
     alphas: Annotated[
-        str | None, typer.Option(help="α of each entmax, at least 1, or 'learned'.")
+        str | None, typer.Option(help="α of each entmax, from 1 to 3, or 'learned'.")
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="0,1,2")] = None,
     parameter: ParameterOption = None,

@@ -11,8 +11,10 @@ ProjectionName = Literal["softmax", "sparsemax", "sparsegen", "entmax"]
 PROJECTIONS: tuple[str, ...] = get_args(ProjectionName)
 Lam = Annotated[float, Field(lt=1)]
 """λ of sparsegen: larger is sparser, 0 is sparsemax."""
-Alpha = Annotated[float, Field(ge=1)]
-"""α of entmax: larger is sparser, 1 is softmax, 2 is sparsemax."""
+ALPHAS = (1.0, 3.0)
+Alpha = Annotated[float, Field(ge=ALPHAS[0], le=ALPHAS[1])]
+"""α of entmax: larger is sparser, 1 is softmax, 2 is sparsemax. Beyond 3 its weights lose digits in
+float32: they are right to 4e-6 at α = 3, to 3e-3 at 4, on 20 scores."""
 
 LABELS = {
     "softmax": "softmax",

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import Saliency
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from sparseattn.attribution.importance import (
     attention,
@@ -17,6 +20,7 @@ from sparseattn.attribution.lstm import BLOCK
 from sparseattn.attribution.transformer import LONG
 from sparseattn.data.words import BEGIN, END
 from sparseattn.errors import UserError
+from sparseattn.measures.kendall import kendall_tau
 from sparseattn.models.classifier import Classifier, ModelSettings, collate
 
 ENCODERS = ("none", "bilstm", "transformer")
@@ -317,3 +321,33 @@ def test_unknown_names_are_answered():
         leave_one_out(classifier, ids, of="state")
     with pytest.raises(UserError, match=r"'scale' was 'logits'.*Did you mean 'logit'"):
         leave_one_out(classifier, ids, scale="logits")
+
+
+@examples(max_examples=30, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(4, 8), st.integers(1, 4)), min_size=1, max_size=12),
+    st.sampled_from(ENCODERS),
+    st.sampled_from(["softmax", "sparsemax"]),
+    st.sampled_from([None, 1, 5000]),
+)
+def test_equal_texts_get_equal_logits(runs, encoder, projection, memory):
+    classifier = make(encoder, dtype=torch.float32, projection=projection)
+    tokens = [token for token, times in runs for _ in range(times)]
+    ids = torch.tensor([BEGIN, *tokens, END])
+    _, without = logits_without_each(classifier, [ids], memory=memory)
+    kept = {}
+    for place, logit in enumerate(without[0].tolist()):
+        text = tuple(tokens[:place] + tokens[place + 1 :])
+        text = tuple(sorted(text)) if encoder == "none" else text
+        assert kept.setdefault(text, logit) == logit
+    np.testing.assert_allclose(without[0], without_each_input(classifier, ids), atol=1e-4)
+
+
+@pytest.mark.parametrize("tokens", [2, 30])
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_one_word_repeated_is_ranked_by_nothing(encoder, tokens):
+    classifier = make(encoder, dtype=torch.float32)
+    ids = [torch.tensor([BEGIN, *[7] * tokens, END])]
+    change, lengths = leave_one_out(classifier, ids), np.array([tokens])
+    assert np.unique(change).size == 1
+    assert np.isnan(kendall_tau(attention(classifier, ids), change, lengths)).all()

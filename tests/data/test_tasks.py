@@ -4,10 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sparseattn.data import corpora
 from sparseattn.data.preparation import digest, prepare_paper
@@ -146,10 +149,30 @@ def test_summary_counts_by_hand(tmp_path):
         (newsgroups_words, "  ", ""),
         (imdb_words, "Don't!<br />So-so, 10/10.", "don't br so so 10 10"),
         (plain_words, "Don't pay 5€ – ok?", "don't pay qqq € – ok ?"),
+        (plain_words, "Don’t ‘x’", "don't ‘ x ’"),
+        (plain_words, "यह फ़िल्म अच्छी है।", "यह फ़िल्म अच्छी है ।"),
+        (plain_words, "תּוֹרָה நன்றி مَدْرَسَة می‌روم", "תּוֹרָה நன்றி مَدْرَسَة می‌روم"),
+        (plain_words, "Cafe\u0301 ❤\ufe0f!", "café ❤\ufe0f !"),
     ],
 )  # fmt: skip
 def test_texts_are_split_as_told(split, text, words):
     assert split(text) == words.split()
+
+
+@given(st.text())
+def test_no_letter_or_mark_is_lost_and_forms_of_a_text_are_one(text):
+    words = plain_words(text)
+    assert words == plain_words(unicodedata.normalize("NFD", text))
+    if not any(map(str.isdigit, text)):
+        whole = unicodedata.normalize("NFC", text.lower())
+        assert "".join(words).replace("’", "'") == "".join(whole.split()).replace("’", "'")
+
+
+def test_scripts_without_spaces_are_told_of(tmp_path):
+    for kind, count in (("หนังดี", 60), ("अच्छी", 0)):
+        texts = [{"text": f"{kind} {code(i)}", "label": i % 2} for i in range(60)]
+        said = " ".join(load_task(write(tmp_path / f"{count}.jsonl", texts)).deviations)
+        assert ("60 texts hold letters of a script without spaces" in said) == (count > 0)
 
 
 # ------------------------------------------------------------------ the user's file

@@ -177,6 +177,7 @@ def test_one_function_has_one_name():
         ({"projection": "softmax", "lam": 0.5}, "'lam' belongs to sparsegen"),
         ({"projection": "softmax", "alpha": 1.5}, "'alpha' belongs to entmax"),
         ({"projection": "entmax", "alpha": 0.5}, "'alpha' of entmax is at least 1; got 0.5"),
+        ({"projection": "entmax", "alpha": 1e30}, "'alpha' of entmax is at most 3; got 1e\\+30"),
         ({"projection": "entmax", "alpha": "learnt"}, "'alpha' was 'learnt'.*learned"),
         ({"hidden_size": 7}, "'hidden_size' was 7.*multiple of 2"),
         ({"hidden_size": 0}, "'hidden_size' was 0"),

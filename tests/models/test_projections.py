@@ -212,8 +212,9 @@ def test_alpha_is_learned():
         ({"projection": "sparsegen"}, "λ below 1.*got None"),
         ({"projection": "sparsegen", "lam": 1.0}, "λ below 1.*got 1.0"),
         ({"projection": "sparsegen", "lam": float("nan")}, "λ below 1.*got nan"),
-        ({"projection": "entmax"}, "α of at least 1.*got None"),
-        ({"projection": "entmax", "alpha": 0.9}, "α of at least 1.*got 0.9"),
+        ({"projection": "entmax"}, "α from 1 to 3.*got None"),
+        ({"projection": "entmax", "alpha": 0.9}, "α from 1 to 3.*got 0.9"),
+        ({"projection": "entmax", "alpha": 3.1}, "α from 1 to 3.*got 3.1"),
     ],
 )
 def test_mistakes_are_answered(given, message):
@@ -238,3 +239,27 @@ def test_shown_weights_are_solved_both_ways():
     twice = scaled(scores, [-1.0], [1.0, 2.0]).set_index("scale")["nonzero"]
     assert twice["scores × 2"] == scaled(scores, [0.0], [1.0])["nonzero"].iloc[0]
     assert twice["scores × 1"] >= twice["scores × 2"]
+
+
+def exact(scores, alpha):
+    """The same by bisection in float64, of scores less the largest: no digits cancel."""
+    scores = scores * (alpha - 1)
+    scores -= scores.max()
+    low, high = -1.0, -((1 / len(scores)) ** (alpha - 1))
+    for _ in range(200):
+        middle = (low + high) / 2
+        total = (np.maximum(scores - middle, 0) ** (1 / (alpha - 1))).sum()
+        low, high = (middle, high) if total > 1 else (low, middle)
+    return np.maximum(scores - low, 0) ** (1 / (alpha - 1))
+
+
+@pytest.mark.parametrize("alpha", [1.2, 1.7, 2.5, 3.0])
+@pytest.mark.parametrize("spread", [1e-4, 1e-2, 1.0])
+def test_weights_are_right_in_single_precision_up_to_the_largest_alpha(alpha, spread):
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        scores = (generator.standard_normal(20) * spread).astype(np.float32)
+        weights = project(
+            torch.tensor(scores), torch.ones(20, dtype=torch.bool), "entmax", alpha=alpha
+        )
+        np.testing.assert_allclose(weights, exact(scores.astype(np.float64), alpha), atol=1e-5)

@@ -24,7 +24,7 @@ from sparseattn.attribution.lstm import bilstm_logits
 from sparseattn.attribution.transformer import transformer_logits
 from sparseattn.models.classifier import BiLSTM, Classifier, NoEncoder, collate
 
-IMPORTANCE_VERSION = 1
+IMPORTANCE_VERSION = 2  # 2: equal texts have equal logits, to the bit
 
 OF = ("inputs", "hidden")
 
@@ -96,7 +96,8 @@ def logits_without_each(
     Removing a hidden state changes neither the other scores nor the values w·h_i: only the
     projection is solved again. Deleting a token runs the encoder again, for a BiLSTM only as far
     as the states differ (`bilstm_logits`). Deleting the only token leaves nothing to attend to,
-    and the logit is the decoder's bias.
+    and the logit is the decoder's bias. Deletions that leave the same text all have the logit of
+    the first: rounding would tell apart what is one number, and break the ties of its ranking.
     """
     check_choice("of", of, OF)
     device, dtype = classifier.device, classifier.embedding.weight.dtype
@@ -123,7 +124,22 @@ def logits_without_each(
                 logits = masked_logits(classifier, scores[:, None], values[:, None], tokens).cpu()
                 full[rows] = logits[:, 0]
                 without[rows, : tokens.shape[1]] = logits[:, 1:] * tokens.cpu()
+    ordered = not isinstance(classifier.encoder, NoEncoder)
+    if of == "inputs" or not ordered:
+        for row, document in enumerate(ids):
+            first = _first_alike(document[1:-1].cpu().numpy(), ordered)
+            without[row, : len(first)] = without[row, first]
     return full.numpy(), without.numpy()
+
+
+def _first_alike(tokens: Int[np.ndarray, " n"], ordered: bool) -> Int[np.ndarray, " n"]:
+    """Return of each token the place of the first one whose deletion leaves the same text.
+
+    Deleting i or j does where all tokens from i to j are equal; without order, where these two are.
+    """
+    groups = np.cumsum(np.diff(tokens, prepend=tokens[:1]) != 0) if ordered else tokens
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    return np.asarray(first[group])
 
 
 def output_change(

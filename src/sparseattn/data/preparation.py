@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sparseattn.data.corpora import Corpus, Rows
 from sparseattn.data.owntexts import read_own
-from sparseattn.data.words import MARKERS, UNKNOWN, splitter
+from sparseattn.data.words import MARKERS, UNKNOWN, splitter, unspaced
 from sparseattn.errors import UserError
 
 Array = NDArray[np.integer]
@@ -244,6 +244,12 @@ def prepare_own(path: Path, options: FileOptions) -> Prepared:
     notes = [f"{path.name}: label 0 is '{own.classes[0]}', label 1 is '{own.classes[1]}'."]
     if len(every) > len(texts):
         notes.append(f"{path.name}: {len(every) - len(texts):,} empty texts are left out.")
+    if runs := sum(unspaced(text) for text, _ in own.rows):
+        notes.append(
+            f"{path.name}: {runs:,} texts hold letters of a script without spaces between words "
+            "(Thai, Chinese, Japanese …): a whole run of them is one token here. Put spaces "
+            "between the words first."
+        )
     long = sum(length > options.max_length for length in lengths)
     if long:
         notes.append(

@@ -7,6 +7,7 @@ Jain and Wallace (2019), *Attention is not Explanation*, NAACL; the notebooks in
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 
 NUMBER = "qqq"  # stands for every word with a digit in it
@@ -30,7 +31,17 @@ _INFIX = re.compile(
 _EDGES = re.compile(r"^\W+|\W+$")
 _CONTRACTION = re.compile(r"(.+?)(n't|'s|'m|'re|'ve|'ll|'d)")
 
-_PLAIN = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
+# Vowel signs, accents and joiners, which Python's \w leaves out, belong to the letter before them.
+_MARKS = "".join(
+    character
+    for character in map(chr, (*range(0x300, 0x1F000), *range(0xE0100, 0xE01F0)))
+    if unicodedata.category(character).startswith("M") or character in "\u200c\u200d"
+)
+_PLAIN = re.compile(rf"[\w{_MARKS}]+(?:['’][\w{_MARKS}]+)*|[^\w\s][{_MARKS}]*")
+# Thai and Lao, Burmese, Khmer, Japanese and Chinese.
+_UNSPACED = re.compile(
+    "[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 
 
 def sst_words(text: str) -> list[str]:
@@ -76,12 +87,20 @@ def imdb_words(text: str) -> list[str]:
 def plain_words(text: str) -> list[str]:
     """Split any text: lower case, words (inner apostrophes kept) and single punctuation marks.
 
-    `NUMBER` stands for words with a digit.
+    `NUMBER` stands for words with a digit. Letters are composed (Unicode's form NFC), marks stay
+    with their letter, and an apostrophe is one, straight or curly. Of a script without spaces
+    between words, each run of letters is one word, see `unspaced`.
     """
+    found = _PLAIN.findall(unicodedata.normalize("NFC", text.lower()))
     return [
-        NUMBER if any(character.isdigit() for character in word) else word
-        for word in _PLAIN.findall(text.lower())
+        NUMBER if any(map(str.isdigit, word)) else word.replace("’", "'") if len(word) > 1 else word
+        for word in found
     ]
+
+
+def unspaced(text: str) -> bool:
+    """Return whether a text holds letters of a script that puts no spaces between words."""
+    return _UNSPACED.search(text) is not None
 
 
 SPLITTERS: Mapping[str, Callable[[str], list[str]]] = {

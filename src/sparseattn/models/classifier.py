@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sparseattn.data.words import PAD
 from sparseattn.models.projections import Projection
-from sparseattn.wording import Lam, ProjectionName, is_sparsemax
+from sparseattn.wording import ALPHAS, Lam, ProjectionName, is_sparsemax
 
 PARTS = ("embedding", "encoder", "alignment", "projection", "decoder")
 
@@ -62,8 +62,11 @@ class ModelSettings(BaseModel):
              f"'lam' belongs to sparsegen; projection is '{name}'."),
             (name != "entmax" and alpha is not None,
              f"'alpha' belongs to entmax; projection is '{name}'."),
-            (isinstance(alpha, float) and alpha < 1,
+            (isinstance(alpha, float) and alpha < ALPHAS[0],
              f"'alpha' of entmax is at least 1; got {alpha}."),
+            (isinstance(alpha, float) and alpha > ALPHAS[1],
+             f"'alpha' of entmax is at most 3; got {alpha}: beyond, its weights lose digits "
+             "(2 is sparsemax, and as sparse as other projections get)."),
         ):  # fmt: skip
             if fault:
                 raise ValueError(message)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sparseattn.errors import UserError, nearest
 from sparseattn.measures.kendall import kendall_tau
-from sparseattn.wording import PROJECTIONS
+from sparseattn.wording import ALPHAS, PROJECTIONS
 
 
 def project(
@@ -49,7 +49,7 @@ def project(
     Raises
     ------
     UserError
-        For an unknown projection, λ ≥ 1 or α < 1, or a λ or α that is missing.
+        For an unknown projection, λ or α beyond their limits, or one that is missing.
 
     Notes
     -----
@@ -89,8 +89,8 @@ def project(
 def _entmax(
     scores: Float[Tensor, "*batch n"], alpha: float | Float[Tensor, ""] | None
 ) -> Float[Tensor, "*batch n"]:
-    if alpha is None or not alpha >= 1:
-        raise UserError(f"entmax needs α of at least 1 (parameter 'alpha'); got {alpha}.")
+    if alpha is None or not ALPHAS[0] <= alpha <= ALPHAS[1]:
+        raise UserError(f"entmax needs α from 1 to 3 (parameter 'alpha'); got {alpha}.")
     if isinstance(alpha, Tensor):
         return entmax_bisect(scores, alpha, dim=-1)
     # The closed forms are exact and faster; bisection is undefined at α = 1.
