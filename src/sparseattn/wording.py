@@ -33,6 +33,8 @@ LABELS = {
     "gradient_fixed": "gradient, attention fixed",
     "loo": "leave-one-out",
     "loo_logit": "leave-one-out (logit)",
+    "product": "gradient · embedding",
+    "product_fixed": "gradient · embedding, attention fixed",
     "inputs": "inputs",
     "hidden": "hidden states",
     "unfrozen": "retrained",

@@ -24,7 +24,7 @@ from sparseattn.attribution.lstm import bilstm_logits
 from sparseattn.attribution.transformer import transformer_logits
 from sparseattn.models.classifier import BiLSTM, Classifier, NoEncoder, collate
 
-IMPORTANCE_VERSION = 2  # 2: equal texts have equal logits, to the bit
+IMPORTANCE_VERSION = 2  # 2: equal texts have equal logits; the same on any processor with AVX2
 
 OF = ("inputs", "hidden")
 
@@ -49,19 +49,22 @@ def gradient_importance(
     ids: Ids,
     of: str = "inputs",
     through_attention: bool = True,
+    times_embedding: bool = False,
     memory: int | None = None,
 ) -> PerToken:
     r"""Return the length of the logit's gradient at each embedding or hidden state.
 
     It is :math:`\|\partial f/\partial X_i\|_2` or :math:`\|\partial f/\partial h_i\|_2`, f the
-    logit; without `through_attention` the attention weights are held constant.
+    logit; without `through_attention` the attention weights are held constant. `times_embedding`
+    gives :math:`|X_i^\top \partial f/\partial X_i|` instead (of a state, with h in place of X).
 
     Notes
     -----
     One backward pass of the summed logits serves a whole chunk of documents. The probability's
     gradient is σ′(f) times the logit's, so the shares of the tokens are the same. With constant
     attention and the linear decoder, ∂f/∂h_i = α_i w: the hidden states' importance is then
-    proportional to attention by construction.
+    proportional to attention by construction. Jain and Wallace (2019) multiply by the embedding and
+    hold attention constant: in their code, not in their text.
     """
     check_choice("of", of, OF)
     result = _table(classifier, ids)
@@ -78,8 +81,11 @@ def gradient_importance(
                 fixed = classifier.from_hidden(hidden, batch)[1].detach()
             logit = classifier.from_hidden(hidden, batch, fixed)[2]
             (slopes,) = torch.autograd.grad(logit.sum(), source)
-        norms = torch.linalg.vector_norm(slopes, dim=-1) * batch.tokens
-        result[rows, : norms.shape[1] - 2] = norms[:, 1:-1].cpu()
+        with torch.no_grad():
+            products = (slopes * source).sum(dim=-1).abs()
+            length = products if times_embedding else torch.linalg.vector_norm(slopes, dim=-1)
+            length *= batch.tokens
+        result[rows, : length.shape[1] - 2] = length[:, 1:-1].cpu()
     return result.numpy()
 
 

@@ -20,7 +20,7 @@ from sparseattn.attribution.lstm import bilstm_norms
 from sparseattn.attribution.transformer import transformer_norms
 from sparseattn.models.classifier import BiLSTM, Classifier, Transformer
 
-INFLUENCE_VERSION = 1
+INFLUENCE_VERSION = 2  # 2: the same on any processor with AVX2
 
 Ids = Sequence[Int[Tensor, " _"]]
 Influence = Float[np.ndarray, "states inputs"]

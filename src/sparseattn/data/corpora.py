@@ -3,6 +3,7 @@
 Everything is read through ``datasets``; this module turns what can go wrong into advice.
 """
 
+import hashlib
 import os
 import tempfile
 import urllib.error
@@ -10,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,6 +79,15 @@ class Corpus:
     rows: Mapping[str, Rows]
     prepared: bool = False
     notes: tuple[str, ...] = ()
+
+
+@cache
+def training_texts(name: str) -> str:
+    """Return the SHA-256 of a corpus' training texts, in their order."""
+    digest = hashlib.sha256()
+    for text, _ in read_corpus(name).rows["train"]:
+        digest.update(f"{len(text)} {text}".encode(errors="surrogatepass"))
+    return digest.hexdigest()
 
 
 def read_corpus(name: str) -> Corpus:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from safetensors import numpy as safetensors_numpy
 
+from sparseattn import arithmetic
 from sparseattn.attribution.importance import gradient_importance
 from sparseattn.data.tasks import Documents, Task
 from sparseattn.experiments.making import origin, reproducible, timed
@@ -81,7 +82,7 @@ def make_adversary(
         "dev": dev,
         "best_epoch": best_epoch,
         "cpu_seconds": round(time.process_time() - start, 3),
-        "device": base.device.type,
+        "device": arithmetic.device(base.device.type),
         "versions": spec.versions(),
         **origin(seconds),
         "identity": spec.identity(task.fingerprint),

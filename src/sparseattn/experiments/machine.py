@@ -12,7 +12,16 @@ from pathlib import Path
 import sparseattn
 
 PACKAGE = Path(sparseattn.__file__).parent
-PACKAGES = ("torch", "entmax", "numpy", "scipy", "pandas", "safetensors", "sparseattn")
+PACKAGES = (
+    "torch",
+    "entmax",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "safetensors",
+    "sparseattn",
+)
 
 
 def cores() -> int:

@@ -17,6 +17,7 @@ import torch
 from safetensors import numpy as safetensors_numpy
 from safetensors import torch as safetensors_torch
 
+from sparseattn import arithmetic
 from sparseattn.attribution.importance import (
     attention,
     gradient_importance,
@@ -100,7 +101,7 @@ def make_run(
         "best_epoch": best_epoch,
         # Unlike the wall time, the same however busy the machine was.
         "cpu_seconds": None if trained else round(time.process_time() - start, 3),
-        "device": classifier.device.type,
+        "device": arithmetic.device(classifier.device.type),
         "versions": spec.versions(),
         **origin(seconds),
         "identity": spec.identity(task.fingerprint),
@@ -155,6 +156,7 @@ def observe(
     dict
         float32 (N, n), zero beyond a document's tokens: ``attention``;
         ``{inputs,hidden}_gradient`` and ``…_gradient_fixed`` (attention weights held constant);
+        ``inputs_product`` and ``…_product_fixed`` (the gradient times the embedding);
         ``{inputs,hidden}_loo`` and ``…_loo_logit`` (change of probability, of the logit);
         ``influence_{dispersion,self_share,self_rank,window_share}`` of each hidden state.
         bool (N, n): ``evidence``, where it is known. (N,): ``lengths`` (int64), ``labels`` and
@@ -170,6 +172,10 @@ def observe(
         "logit": predict(classifier, documents).numpy(),
         "attention": attention(classifier, ids),
     }
+    for name, through in (("inputs_product", True), ("inputs_product_fixed", False)):
+        traces[name] = gradient_importance(
+            classifier, ids, through_attention=through, times_embedding=True
+        )
     for of in ("inputs", "hidden"):
         traces[f"{of}_gradient"] = gradient_importance(classifier, ids, of)
         traces[f"{of}_gradient_fixed"] = gradient_importance(
@@ -199,7 +205,7 @@ def observe(
 
 @contextmanager
 def reproducible(device: str = "cpu") -> Iterator[None]:
-    """Compute so that the same machine gives the same bits, whatever the caller had set.
+    """Compute so that any processor gives the same bits, whatever the caller had set.
 
     Parameters
     ----------
@@ -209,8 +215,9 @@ def reproducible(device: str = "cpu") -> Iterator[None]:
     Notes
     -----
     One torch thread (sums do not depend on how many cores there are), denormal numbers flushed to
-    zero, and, on CUDA, deterministic algorithms in full float32 precision. Threads, flags and
-    random state are put back afterwards.
+    zero, the processor's make kept out of products and roots (:func:`arithmetic.portable`), and, on
+    CUDA, deterministic algorithms in full float32 precision. Threads, flags and random state are
+    put back afterwards.
     """
     cuda = resolve_device(device).type == "cuda"
     threads, flushed = torch.get_num_threads(), flushes_denormals()
@@ -225,6 +232,7 @@ def reproducible(device: str = "cpu") -> Iterator[None]:
         with (
             torch.random.fork_rng(),
             torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+            arithmetic.portable(),
         ):
             yield
     finally:

@@ -8,18 +8,19 @@ from typing import Any, ClassVar, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
+from sparseattn import arithmetic
 from sparseattn.attribution.importance import IMPORTANCE_VERSION
 from sparseattn.attribution.influence import INFLUENCE_VERSION
-from sparseattn.data.corpora import SOURCES
+from sparseattn.data.corpora import SOURCES, training_texts
 from sparseattn.data.tasks import check_task
 from sparseattn.data.vectors import VECTORS_VERSION, check_vectors
 from sparseattn.errors import validate
 from sparseattn.models.adversary import ADVERSARY_VERSIONS, OWN_RATE, AdversarySettings
-from sparseattn.models.training import TRAINING_VERSION, TrainingSettings
+from sparseattn.models.training import TRAINING_VERSION, TrainingSettings, resolve_device
 
 FORMAT = 1  # of a run's files
 
-OBSERVATION_VERSION = 1
+OBSERVATION_VERSION = 2
 """Raise when the same classifier and documents give other traces, though no stage below changed."""
 
 STAGES = {
@@ -49,9 +50,9 @@ class Spec(TrainingSettings):
     Notes
     -----
     The identity of a run holds the task's fingerprint in place of its name and options, so one
-    file of texts is one task wherever it lies; likewise a file of vectors stands for its content.
-    The ``device`` is left out: another device, like another machine, gives the same numbers after
-    rounding, and the manifest says which it was.
+    file of texts is one task wherever it lies; likewise vectors stand for the content of their file
+    or texts. Processors with AVX2 are one device; on another, the same spec is another run
+    (:func:`arithmetic.device`).
     """
 
     KIND: ClassVar = "runs"
@@ -125,8 +126,11 @@ class Spec(TrainingSettings):
         values = self.model_dump(
             mode="json", exclude={"task", "task_options", "device", "observed"}
         )
+        if (device := arithmetic.device(resolve_device(self.device).type)) != "cpu":
+            values["device"] = device
         if self.vectors == "imdb":  # its texts are split into words as the task's are
-            values["vectors"] = f"imdb, split as {self.task if self.task in SOURCES else 'plain'}"
+            split = self.task if self.task in SOURCES else "plain"
+            values["vectors"] = f"{training_texts('imdb')}, split as {split}"
         elif self.vectors not in ("random", "task"):
             check_vectors(self.vectors)
             content = Path(self.vectors).expanduser().read_bytes()

@@ -27,6 +27,7 @@ Selection = Bool[np.ndarray, "documents tokens"]
 
 KINDS = ("gradient", "gradient_fixed", "loo", "loo_logit")
 IMPORTANCES = tuple(f"{of}_{kind}" for of in ("inputs", "hidden") for kind in KINDS)
+IMPORTANCES += ("inputs_product", "inputs_product_fixed")  # Jain and Wallace (2019)
 INFLUENCES = (
     "influence_dispersion",
     "influence_self_share",

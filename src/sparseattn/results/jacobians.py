@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sparseattn import arithmetic
 from sparseattn.attribution.influence import influence, jacobian_influence
 from sparseattn.data.tasks import Task, load_task
 from sparseattn.errors import UserError
@@ -206,7 +207,7 @@ def _compared(run: Run, task: Task, documents: int) -> Compared:
     made = {
         **run.manifest,
         "versions": {**run.manifest["versions"], "jacobian": JACOBIAN_VERSION},
-        "device": "cpu",
+        "device": arithmetic.device("cpu"),
         **origin({"jacobian": time.perf_counter() - start}),
         "cpu_seconds": round(time.process_time() - busy, 3),
     }
