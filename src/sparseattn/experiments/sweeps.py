@@ -19,7 +19,7 @@ import torch
 from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
 from sparseattn.data.tasks import Task, load_task
-from sparseattn.errors import UserError
+from sparseattn.errors import ExplainedError, UserError
 from sparseattn.experiments import machine
 from sparseattn.experiments.progress import Progress
 from sparseattn.experiments.runs import Adversary, Run
@@ -29,7 +29,7 @@ from sparseattn.models.training import Progress as Tell
 from sparseattn.models.training import resolve_device
 
 
-class SweepError(RuntimeError):
+class SweepError(ExplainedError):
     """Some runs of a sweep failed; the others are in the store."""
 
 

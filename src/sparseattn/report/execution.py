@@ -19,7 +19,7 @@ from typing import Any
 
 import sparseattn
 from sparseattn import paths
-from sparseattn.errors import UserError
+from sparseattn.errors import ExplainedError, UserError
 from sparseattn.report.parameters import validated
 from sparseattn.report.provenance import METADATA, origin_in
 
@@ -49,7 +49,7 @@ def execute(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
     UserError
         For a bad parameter or an output that cannot be written (before anything starts), or with
         the message of the cell that failed.
-    RuntimeError
+    ExplainedError
         When a cell fails otherwise.
     """
     import jupytext
@@ -77,7 +77,7 @@ def execute(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
         where = f"Notebook '{notebook}' failed in cell {error.cell_index}"
         if error.ename == "UserError":
             raise UserError(f"{where}: {error.evalue}") from None
-        raise RuntimeError(f"{where}.\n{error}") from None
+        raise ExplainedError(f"{where}.\n{error}") from None
     _record_origin(executed, notebook, values, time.monotonic() - begun)
     write_aside(output, nbformat.writes(executed).encode()).replace(output)
     return output

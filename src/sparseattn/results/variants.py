@@ -15,8 +15,10 @@ import pandas as pd
 
 from sparseattn import paths
 from sparseattn.errors import validate
+from sparseattn.experiments import sweeps
 from sparseattn.experiments.runs import Run
 from sparseattn.experiments.specs import Spec
+from sparseattn.experiments.store import Store
 from sparseattn.measures.statistics import mean_interval
 from sparseattn.results import paper
 from sparseattn.results.published import TOLERANCE
@@ -71,6 +73,24 @@ def specs(task: str = "sst", seeds: Sequence[int] = (0, 1, 2)) -> list[tuple[str
         for ours in [{"task": task, "alignment": paper.ALIGNMENT[encoder], "vectors": "imdb"}]
         for seed in seeds
     ]
+
+
+def compute(
+    store: Store, task: str, seeds: Sequence[int], jobs: int | None = None, progress: bool = True
+) -> list[tuple[str, Run]]:
+    """Return each variant's name and run, as `specs` has them, computing those not in the store.
+
+    All but ours are kept in a folder of the store, ``variants``, as publishing takes one run of a
+    classifier and seed.
+    """
+    made: list[tuple[str, Run]] = []
+    wanted = specs(task, seeds)
+    for ours in (True, False):
+        part = [(name, spec) for name, spec in wanted if (name == OURS) == ours]
+        where = store if ours else Store(store.root / "variants")
+        found = sweeps.ensure([spec for _, spec in part], where, jobs, progress)
+        made += [(name, run) for (name, _), run in zip(part, found, strict=True)]
+    return made
 
 
 def record(made: Iterable[tuple[str, Run]], file: Path | None = None) -> int:
