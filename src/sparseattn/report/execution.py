@@ -28,21 +28,9 @@ _PAGES = "sparseattn.report.ledger"
 
 
 def execute(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
-    """Execute one notebook with parameters.
+    """Execute one notebook with parameters that differ from its defaults.
 
-    Parameters
-    ----------
-    notebook
-        Name without ending, such as ``05-agreement``.
-    values
-        Parameters that differ from the notebook's defaults.
-    output
-        Where the executed ``.ipynb`` goes; its folder is made.
-
-    Returns
-    -------
-    Path
-        `output`, written only when every cell succeeded.
+    Returns `output`, the executed ``.ipynb``, written only when every cell succeeded.
 
     Raises
     ------

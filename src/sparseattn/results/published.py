@@ -91,14 +91,7 @@ def kind_of(result: Result) -> Kind:
 
 
 def runs(tasks: Sequence[str] | None = None, folder: Path | None = None) -> list[Published]:
-    """Return the published runs, ordered by task, encoder, alignment, sparsity and seed.
-
-    Parameters
-    ----------
-    tasks
-        Their names; all by default.
-    folder
-        ``book/results`` by default; it need not exist.
+    """Return the published runs of some tasks, or all, by task, encoder, alignment, sparsity, seed.
 
     Raises
     ------
