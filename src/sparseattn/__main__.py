@@ -277,7 +277,7 @@ def changes(
     here = comparison.of_files(paths.executed_notebook(name) for name in names)
     if not here:
         raise UserError("There is no book here to compare: run 'sparseattn book' first.")
-    print(comparison.as_markdown(comparison.compare(comparison.of_book(before, names), here)))
+    print(comparison.as_markdown(comparison.between(comparison.of_book(before, names), here)))
 
 
 @app.command()

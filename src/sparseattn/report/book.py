@@ -183,7 +183,7 @@ def _execute(pages: Pages, told: Path) -> None:
             else:
                 start(notebook)
                 finish()
-    changed = changes.compare(before, changes.of_files(targets.values()))
+    changed = changes.between(before, changes.of_files(targets.values()))
     if len(changed):  # else what the last change was stays to be read
         told.write_text(changes.as_markdown(changed), encoding="utf-8")
         print(f"{changes.as_text(changed)}\nAll of it: {told}", flush=True)

@@ -88,9 +88,9 @@ def write_aside(output: Path, content: bytes) -> Path:
         if not content:
             aside.unlink()
     except OSError as error:
-        raise UserError(
-            f"Cannot write '{output}': {error.strerror or error}. Name another file with -o."
-        ) from None
+        inside = isinstance(error, FileExistsError | NotADirectoryError)
+        why = "part of its path is a file" if inside else error.strerror or error
+        raise UserError(f"Cannot write '{output}': {why}. Name another file with -o.") from None
     return aside
 
 

@@ -37,7 +37,7 @@ from sparseattn.results.parquet import (
 from sparseattn.wording import label, sparsity_rank
 
 TOLERANCE = 0.01
-"""Largest difference between two makings of one run, see `compare`."""
+"""Largest difference between two makings of one run, see `against_published`."""
 
 
 class _Measured:
@@ -139,7 +139,7 @@ def tasks(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     return {file.parent.name: read_json(file, entries) for file in files}
 
 
-def compare(given: Iterable[Result], folder: Path | None = None) -> pd.DataFrame:
+def against_published(given: Iterable[Result], folder: Path | None = None) -> pd.DataFrame:
     """Hold results of one kind against their published selves.
 
     Returns
@@ -190,7 +190,7 @@ def of_kind(kind: Kind, folder: Path | None = None) -> Sequence[Result]:
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
-    """Return how far two makings of one quantity are apart, from 0 to 1; see `compare`."""
+    """Return how far two makings of one quantity are apart, from 0 to 1; see `against_published`."""
     both = min(len(one), len(other))
     one, other = np.nan_to_num(one[:both]), np.nan_to_num(other[:both])
     whole = np.maximum(abs(one), abs(other)).sum()

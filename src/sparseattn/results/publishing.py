@@ -23,7 +23,7 @@ from sparseattn.results.frames import base_of
 from sparseattn.results.parquet import RUNS, TASK, read_json, write_json, write_result
 from sparseattn.results.published import (
     TOLERANCE,
-    compare,
+    against_published,
     in_words,
     kind_of,
     of_kind,
@@ -103,7 +103,7 @@ def publish(given: Iterable[Result], folder: Path | None = None) -> list[Path]:
     described = _described(new, folder) if kind is RUNS else _same_data(new, folder)
     before = {one.key: one for one in of_kind(kind, folder)}
     replaced = _replaced(new, before)
-    differing = compare(new, folder).query("not agrees")
+    differing = against_published(new, folder).query("not agrees")
     if len(differing):
         raise UserError(_differing(differing))
 
@@ -168,7 +168,7 @@ def read_entries(file: Path, name: str) -> list[dict[str, Any]]:
 
 
 def recompute(key: str, store: Path, folder: Path | None = None) -> pd.DataFrame:
-    """Train and observe a published run anew, and `compare`.
+    """Train and observe a published run anew, and hold it `against_published`.
 
     Parameters
     ----------
@@ -198,7 +198,7 @@ def recompute(key: str, store: Path, folder: Path | None = None) -> pd.DataFrame
             f"same settings are run {spec.key(task.fingerprint)}. Check out the commit it was made "
             f"with, {found[0].manifest['code']['commit']}."
         )
-    return compare([Store(store).compute(spec, task)], folder)
+    return against_published([Store(store).compute(spec, task)], folder)
 
 
 def _check_origin(kept: Result) -> None:
