@@ -46,8 +46,11 @@ class _Measured:
     key: str
     path: Path
     manifest: dict[str, Any]
-    again: str
-    """The command that makes it again."""
+
+    @property
+    def again(self) -> str:
+        """The command that makes it again."""
+        return f"recompute {self.key}"
 
     def _read(self, name: str) -> bytes:
         raise UserError(
@@ -63,13 +66,14 @@ class _Measured:
 class Published(_Measured, Run):
     """A published run."""
 
-    again = "recompute KEY"
-
 
 class PublishedAdversary(_Measured, Adversary):
     """A published adversary."""
 
-    again = "adversary"
+    @property
+    def again(self) -> str:
+        """The command that makes it again."""
+        return "adversary"
 
 
 @dataclass(eq=False)
@@ -190,7 +194,7 @@ def of_kind(kind: Kind, folder: Path | None = None) -> Sequence[Result]:
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
-    """Return how far two makings of one quantity are apart, from 0 to 1; see `against_published`."""
+    """Return how far two makings of a quantity are apart, 0 to 1; see `against_published`."""
     both = min(len(one), len(other))
     one, other = np.nan_to_num(one[:both]), np.nan_to_num(other[:both])
     whole = np.maximum(abs(one), abs(other)).sum()
