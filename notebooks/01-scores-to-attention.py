@@ -141,12 +141,12 @@ charts.show(
 
 # %% tags=["hide-input"]
 charts.table(
-    projections.solved(p.scores, alphas=p.shown_alphas).query(
-        "projection == 'entmax' and index == 0"
-    ),
+    projections.solved(p.scores, alphas=p.shown_alphas)
+    .query("projection == 'entmax' and index == 0")
+    .rename(columns={"parameter": "alpha"}),
     "α-entmax over α, for the same scores.",
     columns="alpha nonzero largest",
-    titles={"nonzero": "non-zero weights", "largest": "largest weight"},
+    titles={"alpha": "α", "nonzero": "non-zero weights", "largest": "largest weight"},
     formats={"alpha": ".2f", "largest": ".3f"},
 )
 

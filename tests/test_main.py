@@ -8,8 +8,9 @@ import pytest
 import tiny
 
 from sparseattn import __main__ as command
-from sparseattn.errors import UserError
+from sparseattn.errors import ExplainedError, UserError
 from sparseattn.experiments import sweeps
+from sparseattn.experiments.runs import Run
 from sparseattn.experiments.store import Store
 from sparseattn.report import book as report
 from sparseattn.report.parameters import load_yaml
@@ -173,7 +174,7 @@ def test_book_tells_a_failing_notebook_by_its_code(run, monkeypatch, tmp_path):
     assert given == [(Path("report.yml"), None)]
 
     def fail(*_):
-        raise RuntimeError("Notebook 'x' failed in cell 3.")
+        raise ExplainedError("Notebook 'x' failed in cell 3.")
 
     monkeypatch.setattr(report, "build", fail)
     assert run("book")[::2] == (1, "Notebook 'x' failed in cell 3.\n")
@@ -228,7 +229,7 @@ def test_deviations_keep_their_runs_apart(run, store, monkeypatch, tmp_path):
 
     def ensure(specs, where, *_, **__):
         asked.append((where.root, specs))
-        return [f"run of {spec.encoder}" for spec in specs]
+        return [Run(spec, "", where.root, {}) for spec in specs]
 
     monkeypatch.setattr(sweeps, "ensure", ensure)
     monkeypatch.setattr(variants, "record", lambda made: kept.extend(made) or 1)

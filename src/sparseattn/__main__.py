@@ -2,15 +2,16 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer import Argument, Option
+from typer.core import TyperGroup
 
-from sparseattn.errors import UserError
+from sparseattn.errors import ExplainedError, UserError
 
 if TYPE_CHECKING:
     from sparseattn.experiments.runs import Run
@@ -19,7 +20,23 @@ if TYPE_CHECKING:
 
 # Everything else is imported by the commands that need it: --help answers at once.
 
+
+class _Commands(TyperGroup):
+    """The commands; a failure that explains itself is its message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interruption:
+            print(interruption or "Interrupted.", file=sys.stderr)
+            raise typer.Exit(130) from None
+        except ExplainedError as error:
+            print(error, file=sys.stderr)
+            raise typer.Exit(1) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Does sparse attention make a text classifier easier to interpret?",
     no_args_is_help=True,
     add_completion=False,
@@ -27,42 +44,36 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+Text = str | None
 ParameterOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "-p", "--parameter", metavar="NAME VALUE",
-        help="A parameter and its value, in YAML: -p seeds '[0, 1]'. May be repeated.",
-    ),
+    Option("-p", "--parameter", metavar="NAME VALUE",
+           help="A parameter and its value, in YAML: -p seeds '[0, 1]'. May be repeated."),
 ]  # fmt: skip
 FileOption = Annotated[
-    Path | None,
-    typer.Option("-f", "--parameters", metavar="FILE", help="YAML file of parameters."),
+    Path | None, Option("-f", "--parameters", metavar="FILE", help="YAML file of parameters.")
 ]
 JobsOption = Annotated[
-    int | None,
-    typer.Option("--jobs", min=1, help="Processes at once, one thread each [default: cores]."),
+    int | None, Option("--jobs", min=1, help="Processes at once, one thread each [default: cores].")
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
-TasksOption = Annotated[list[str] | None, typer.Option("--task", help="sst, newsgroups, imdb.")]
+QuietOption = Annotated[bool, Option("--quiet", help="Show no progress.")]
+TasksOption = Annotated[list[str] | None, Option("--task", help="sst, newsgroups, imdb.")]
+KeysArgument = Annotated[list[str] | None, Argument(help="Keys of runs, or their first digits.")]
 
 
 def _spanned(
     task: Annotated[
-        str | None, typer.Option(help="planted, sst, newsgroups, imdb, or a file of texts.")
+        Text, Option(help="planted, sst, newsgroups, imdb, or a file of texts.")
     ] = None,
-    encoders: Annotated[str | None, typer.Option(help="none,bilstm,transformer")] = None,
-    alignments: Annotated[str | None, typer.Option(help="additive,dot")] = None,
-    projections: Annotated[
-        str | None, typer.Option(help="softmax,sparsemax,sparsegen,entmax")
-    ] = None,
-    lams: Annotated[str | None, typer.Option(help="λ of each sparsegen, below 1: -10,0,.3")] = None,
-    alphas: Annotated[
-        str | None, typer.Option(help="α of each entmax, from 1 to 3, or 'learned'.")
-    ] = None,
-    seeds: Annotated[str | None, typer.Option(help="0,1,2")] = None,
+    encoders: Annotated[Text, Option(help="none,bilstm,transformer")] = None,
+    alignments: Annotated[Text, Option(help="additive,dot")] = None,
+    projections: Annotated[Text, Option(help="softmax,sparsemax,sparsegen,entmax")] = None,
+    lams: Annotated[Text, Option(help="λ of each sparsegen, below 1: -10,0,.3")] = None,
+    alphas: Annotated[Text, Option(help="α of each entmax, from 1 to 3, or 'learned'.")] = None,
+    seeds: Annotated[Text, Option(help="0,1,2")] = None,
     parameter: ParameterOption = None,
     grid: Annotated[
-        Path | None, typer.Option("--grid", "-f", metavar="FILE", help="YAML file of all these.")
+        Path | None, Option("--grid", "-f", metavar="FILE", help="YAML file of all these.")
     ] = None,
 ) -> "list[Spec]":
     """Return the specs of a grid: of the file, the options over it, and -p over both."""
@@ -103,11 +114,11 @@ def sweep(
     jobs: JobsOption = None,
     quiet: QuietOption = False,
     cluster: Annotated[
-        Literal["slurm", "local", "debug"] | None, typer.Option(help="Submit the runs as jobs.")
+        Literal["slurm", "local", "debug"] | None, Option(help="Submit the runs as jobs.")
     ] = None,
-    partition: Annotated[str | None, typer.Option(help="SLURM partition.")] = None,
-    minutes: Annotated[int, typer.Option(min=1, help="Time limit of a cluster's job.")] = 240,
-    memory: Annotated[int, typer.Option(min=1, help="Memory of a cluster's job, in GB.")] = 8,
+    partition: Annotated[Text, Option(help="SLURM partition.")] = None,
+    minutes: Annotated[int, Option(min=1, help="Time limit of a cluster's job.")] = 240,
+    memory: Annotated[int, Option(min=1, help="Memory of a cluster's job, in GB.")] = 8,
 ) -> None:
     """Compute the runs of a grid that the store does not hold.
 
@@ -120,9 +131,8 @@ def sweep(
         options = {"timeout_min": minutes, "mem_gb": memory, "slurm_partition": partition}
         _submit(specs, cluster, jobs, {k: v for k, v in options.items() if v is not None})
         return
-    with _failing_plainly():
-        for run in ensure(specs, _store(), jobs, progress=not quiet):
-            print(_in_words(run))
+    for run in ensure(specs, _store(), jobs, progress=not quiet):
+        print(_in_words(run))
 
 
 @app.command()
@@ -130,19 +140,19 @@ def sweep(
 def adversary(
     specs: "list[Spec]",
     variants: Annotated[
-        str, typer.Option(help="frozen,unfrozen, and the controls reseeded,uniform")
+        str, Option(help="frozen,unfrozen, and the controls reseeded,uniform")
     ] = "frozen,unfrozen",
     pressures: Annotated[
-        str | None, typer.Option(help="λ_adv, what a nat of divergence is worth [default: 1].")
+        Text, Option(help="λ_adv, what a nat of divergence is worth [default: 1].")
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="At most [default: the base's; frozen, twice].")
+        int | None, Option(min=1, help="At most [default: the base's; frozen, twice].")
     ] = None,
     patience: Annotated[
-        int | None, typer.Option(min=1, help="Epochs after the last fall [default: the base's].")
+        int | None, Option(min=1, help="Epochs after the last fall [default: the base's].")
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="[default: the base's; frozen, tenfold]")
+        float | None, Option(help="[default: the base's; frozen, tenfold]")
     ] = None,
     jobs: JobsOption = None,
     quiet: QuietOption = False,
@@ -158,14 +168,13 @@ def adversary(
     given = {} if pressures is None else {"pressures": _listed("pressures", pressures)}
     given |= {"epochs": epochs, "patience": patience, "learning_rate": learning_rate}
     wanted = adversaries_of(specs, _listed("variants", variants), **given)
-    with _failing_plainly():
-        ensure(bases(wanted), _store(), jobs, progress=not quiet)
-        for one in ensure(wanted, _store(), jobs, progress=not quiet):
-            print(
-                f"{one.key}  {one.label}, seed {one.spec.base.seed}: "
-                f"JSD {one.manifest['jsd']:.3f}, test accuracy {one.manifest['accuracy']:.3f} "
-                f"({one.manifest['accuracy_change']:+.3f})"
-            )
+    ensure(bases(wanted), _store(), jobs, progress=not quiet)
+    for one in ensure(wanted, _store(), jobs, progress=not quiet):
+        print(
+            f"{one.key}  {one.label}, seed {one.spec.base.seed}: "
+            f"JSD {one.manifest['jsd']:.3f}, test accuracy {one.manifest['accuracy']:.3f} "
+            f"({one.manifest['accuracy_change']:+.3f})"
+        )
 
 
 @app.command()
@@ -176,15 +185,14 @@ def compute(parameter: ParameterOption = None, file: FileOption = None) -> None:
     from sparseattn.experiments.sweeps import ensure
 
     spec = validate(Spec, _from_file(file) | _pairs(parameter))
-    with _failing_plainly():
-        (run,) = ensure([spec], _store())
+    (run,) = ensure([spec], _store())
     print(f"{_in_words(run)}\n{run.path}")
 
 
 @app.command()
 def ledger(
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Write JSON.")] = False,
+    as_csv: Annotated[bool, Option("--csv", help="Write CSV.")] = False,
 ) -> None:
     """List the runs in the store: from what, by which versions, how good, how long."""
     from sparseattn.results.frames import stored_ledger
@@ -218,64 +226,47 @@ def verify() -> None:
 
 @app.command()
 def tasks(
-    sizes: Annotated[bool, typer.Option("--sizes", help="Load them and show sizes.")] = False,
+    sizes: Annotated[bool, Option("--sizes", help="Load them and show sizes.")] = False,
 ) -> None:
     """List the tasks, and whether their data are at hand."""
-    from sparseattn.data.corpora import SOURCES, find_folder
-    from sparseattn.data.tasks import load_task
+    from sparseattn.data.tasks import at_hand
 
-    for name in ("planted", *SOURCES):
-        try:
-            where = "built in"
-            if name in SOURCES:
-                folder = find_folder(name)
-                where = f"in {folder}" if folder else "not here: from the Hugging Face hub"
-            print(f"{name}: {where}")
-            if sizes and not where.startswith("not"):
-                for row in load_task(name).summary():
-                    print("  " + ", ".join(f"{key} {_short(value)}" for key, value in row.items()))
-        except UserError as error:
-            print(f"{name}: {error}")
+    for name, found in at_hand(sizes):
+        print(f"{name}: {found}")
     print("Or the path of a .csv, .jsonl or .json file of your own texts.")
 
 
 @app.command()
 def run(
-    notebook: Annotated[str, typer.Argument(help="Its name, such as 05-agreement.")],
+    notebook: Annotated[str, Argument(help="Its name, such as 05-agreement.")],
     parameter: ParameterOption = None,
     file: FileOption = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="[default: NOTEBOOK.ipynb, here]")
+        Path | None, Option("-o", "--output", help="[default: NOTEBOOK.ipynb, here]")
     ] = None,
 ) -> None:
     """Execute a notebook with other parameters."""
     from sparseattn.report import book as report
 
     values = _from_file(file) | _pairs(parameter)
-    with _failing_plainly():
-        print(report.run(notebook, values, output or Path(f"{notebook}.ipynb")))
+    print(report.run(notebook, values, output or Path(f"{notebook}.ipynb")))
 
 
 @app.command()
 def book(
     file: FileOption = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="[default: _build/html]")
-    ] = None,
+    output: Annotated[Path | None, Option("-o", "--output", help="[default: _build/html]")] = None,
 ) -> None:
     """Execute the notebooks that changed and build the book."""
     from sparseattn.report import book as report
 
-    with _failing_plainly():
-        page = report.build(file, output)
-    print(f"Open {page}")
+    print(f"Open {report.build(file, output)}")
 
 
 @app.command()
 def changes(
     before: Annotated[
-        str,
-        typer.Argument(help="Folder or address of another build: https://owner.github.io/name/"),
+        str, Argument(help="Folder or address of another build: https://owner.github.io/name/")
     ],
 ) -> None:
     """Compare the tables of the book here with those of another build; writes Markdown."""
@@ -286,7 +277,7 @@ def changes(
     here = comparison.of_files(paths.executed_notebook(name) for name in names)
     if not here:
         raise UserError("There is no book here to compare: run 'sparseattn book' first.")
-    print(comparison.as_markdown(comparison.compare(comparison.of_book(before, names), here)))
+    print(comparison.as_markdown(comparison.between(comparison.of_book(before, names), here)))
 
 
 @app.command()
@@ -295,19 +286,16 @@ def pair() -> None:
     from sparseattn import paths
     from sparseattn.report import execution
 
-    with _failing_plainly():
-        for notebook in paths.notebook_names():
-            print(execution.pair(notebook))
+    for notebook in paths.notebook_names():
+        print(execution.pair(notebook))
 
 
 @app.command()
 def publish(
-    keys: Annotated[
-        list[str] | None, typer.Argument(help="Keys of runs, or their first digits.")
-    ] = None,
+    keys: KeysArgument = None,
     task: TasksOption = None,
     adversaries: Annotated[
-        bool, typer.Option("--adversaries", help="The adversaries instead of the runs.")
+        bool, Option("--adversaries", help="The adversaries instead of the runs.")
     ] = False,
 ) -> None:
     """Add the store's current runs of the paper's tasks to book/results."""
@@ -321,12 +309,10 @@ def publish(
 
 @app.command()
 def jacobian(
-    keys: Annotated[
-        list[str] | None, typer.Argument(help="Keys of published runs, or their first digits.")
-    ] = None,
+    keys: KeysArgument = None,
     task: TasksOption = None,
     documents: Annotated[
-        int, typer.Option(min=1, help="Of each run; some seconds each for long ones.")
+        int, Option(min=1, help="Of each run; some seconds each for long ones.")
     ] = 30,
 ) -> None:
     """Hold influence against whole Jacobians: published runs of the paper's Table 1, or KEYS."""
@@ -339,13 +325,13 @@ def jacobian(
 
 
 @app.command()
-def recompute(key: Annotated[str, typer.Argument(help="Of a published run.")]) -> None:
+def recompute(key: Annotated[str, Argument(help="Of a published run.")]) -> None:
     """Make a published run anew and compare; exit with 1 when it differs."""
     from tempfile import TemporaryDirectory
 
     from sparseattn.results.publishing import recompute as again
 
-    with TemporaryDirectory() as folder, _failing_plainly():
+    with TemporaryDirectory() as folder:
         compared = again(key, Path(folder))
     print(compared.to_string(index=False))
     if not compared["agrees"].all():
@@ -354,8 +340,8 @@ def recompute(key: Annotated[str, typer.Argument(help="Of a published run.")]) -
 
 @app.command()
 def deviations(
-    task: Annotated[str, typer.Option(help="sst, newsgroups, imdb.")] = "sst",
-    seeds: Annotated[str, typer.Option(help="0,1,2")] = "0,1,2",
+    task: Annotated[str, Option(help="sst, newsgroups, imdb.")] = "sst",
+    seeds: Annotated[str, Option(help="0,1,2")] = "0,1,2",
     jobs: JobsOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -364,25 +350,15 @@ def deviations(
     Their runs are kept in a folder of the store of their own: publish takes one run of a
     classifier and seed.
     """
-    from sparseattn import paths
-    from sparseattn.experiments.store import Store
-    from sparseattn.experiments.sweeps import ensure
     from sparseattn.results import variants
 
-    wanted = variants.specs(task, _listed("seeds", seeds))
-    made = []
-    with _failing_plainly():
-        for ours in (True, False):
-            part = [(name, spec) for name, spec in wanted if (name == variants.OURS) == ours]
-            store = _store() if ours else Store(paths.store() / "variants")
-            runs = ensure([spec for _, spec in part], store, jobs, progress=not quiet)
-            made += [(name, run) for (name, _), run in zip(part, runs, strict=True)]
+    made = variants.compute(_store(), task, _listed("seeds", seeds), jobs, progress=not quiet)
     new = variants.record(made)
     print(f"{new} summaries added, {len(made) - new} were there already.")
 
 
 @app.command()
-def paper(as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False) -> None:
+def paper(as_json: Annotated[bool, Option("--json", help="Write JSON.")] = False) -> None:
     """Print every figure of the paper beside ours; exit with 1 when one is missing."""
     from sparseattn.verdicts import replication
 
@@ -394,12 +370,10 @@ def paper(as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] =
 
 @app.command()
 def bench(
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer sizes and repetitions.")] = False,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Torch's threads [default: cores].")
-    ] = None,
+    quick: Annotated[bool, Option("--quick", help="Fewer sizes and repetitions.")] = False,
+    threads: Annotated[int | None, Option(min=1, help="Torch's threads [default: cores].")] = None,
     publish: Annotated[
-        bool, typer.Option("--publish", help="Add the measurement to book/results.")
+        bool, Option("--publish", help="Add the measurement to book/results.")
     ] = False,
 ) -> None:
     """Time what is costly against what one would use instead."""
@@ -485,31 +459,12 @@ def _submit(specs: list[Any], cluster: str, jobs: int | None, options: dict[str,
         print(f"{job.result()}  done")
 
 
-@contextmanager
-def _failing_plainly() -> Iterator[None]:
-    """Turn a failure that explains itself into its message and an exit code."""
-    try:
-        yield
-    except KeyboardInterrupt as interruption:
-        print(interruption or "Interrupted.", file=sys.stderr)
-        raise typer.Exit(130) from None
-    except UserError:
-        raise
-    except RuntimeError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(1) from None
-
-
 def _in_words(run: "Run") -> str:
     accuracy, auc = (
         "none" if run.manifest[name] is None else f"{run.manifest[name]:.3f}"
         for name in ("accuracy", "auc")
     )
     return f"{run.key}  {run.label}, seed {run.spec.seed}: test accuracy {accuracy}, AUC {auc}"
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,10 @@ class UserError(ValueError):
     """A mistake the user can mend; the command line prints the message alone and exits with 2."""
 
 
+class ExplainedError(RuntimeError):
+    """A failure whose message says all; the command line prints it alone and exits with 1."""
+
+
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return a hint naming the known name closest to a mistyped one, or an empty string.
 

@@ -201,7 +201,6 @@ def test_manifest_says_where_numbers_come_from(made, task):
     assert manifest["packages"]["torch"] == torch.__version__
     assert len(manifest["code"]["fingerprint"]) == 64
     assert manifest["threads"] == 1
-    assert 0 <= run.seconds_ago < 600
 
 
 # --- the same bits ---

@@ -12,7 +12,7 @@ import tiny
 
 from sparseattn import files
 from sparseattn.errors import UserError
-from sparseattn.experiments import sweeps
+from sparseattn.experiments import progress, sweeps
 from sparseattn.experiments.cluster import Computation, submit
 from sparseattn.experiments.grid import grid
 from sparseattn.experiments.progress import Progress
@@ -253,10 +253,28 @@ def test_time_left_is_estimated_from_like_runs(tmp_path):
     assert Progress(wanted, 1, store.runs(), False).seconds_left() is None
     (run,) = ensure(specs([0]), store, progress=False)
     took = sum(run.manifest["seconds"].values())
-    progress = Progress(wanted, 2, store.runs(), False)
-    assert progress.seconds_left() == pytest.approx(3 * took / 2)
-    progress.finish(wanted[0], 5 * took)
-    assert progress.seconds_left() == pytest.approx(2 * 3 * took / 2)
+    shown = Progress(wanted, 2, store.runs(), False)
+    assert shown.seconds_left() == pytest.approx(3 * took / 2)
+    shown.finish(wanted[0], 5 * took)
+    assert shown.seconds_left() == pytest.approx(2 * 3 * took / 2)
+
+
+def test_a_page_keeps_no_progress(tmp_path, monkeypatch, capfd):
+    shown = []
+    monkeypatch.setattr(progress, "_in_notebook", lambda: True)
+    monkeypatch.setattr(progress, "_notebook_line", lambda: shown.append)
+    ensure(specs([0]), Store(tmp_path), jobs=1)
+    assert shown[0].startswith("0/1 runs")
+    assert shown[-2].startswith("1/1 runs")
+    assert shown[-1] == ""
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_gets_a_line_now_and_then(tmp_path, capfd):
+    ensure(specs([0]), Store(tmp_path), jobs=1)
+    told = capfd.readouterr().err
+    assert [line.split(",")[0] for line in told.splitlines()] == ["0/1 runs", "1/1 runs"]
+    assert "\r" not in told
 
 
 # --- cluster ---

@@ -70,7 +70,7 @@ def test_verdicts_of_the_claims_are_among_them():
 
 
 def test_only_what_differs_is_told(builds):
-    changed = changes.compare(*builds)
+    changed = changes.between(*builds)
     told = {row["name"]: (row["before"], row["after"]) for row in changed.to_dict("records")}
     assert told == {
         "Agreement · SST · 0.50 · tau": ("0.30", "0.40"),
@@ -79,12 +79,12 @@ def test_only_what_differs_is_told(builds):
         "Agreement · Planted · 0.00 · tau": ("", "–"),
         "Agreement · Planted · 0.00 · verdict": ("", "different"),
     }
-    assert changes.compare(builds[0], builds[0]).empty
-    assert changes.compare({}, builds[0]).empty  # a first build changes nothing
+    assert changes.between(builds[0], builds[0]).empty
+    assert changes.between({}, builds[0]).empty  # a first build changes nothing
 
 
 def test_told_in_words_and_as_markdown(builds):
-    changed = changes.compare(*builds)
+    changed = changes.between(*builds)
     text, markdown = changes.as_text(changed), changes.as_markdown(changed)
     assert text.splitlines() == [
         "05-agreement: 1 changed, 2 new, 2 gone",
@@ -99,7 +99,7 @@ def test_told_in_words_and_as_markdown(builds):
 def test_many_changes_are_cut_on_the_terminal_alone():
     before = {"p": {f"n{i:02}": "1" for i in range(20)}}
     after = {"p": {f"n{i:02}": "2" for i in range(20)}}
-    changed = changes.compare(before, after)
+    changed = changes.between(before, after)
     assert changes.as_text(changed).splitlines()[-1] == "  … and 8 more"
     assert changes.as_markdown(changed).count("| 1 | 2 |") == 20
 

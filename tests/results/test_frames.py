@@ -33,7 +33,7 @@ def test_one_row_a_run_and_document_with_the_cell_named(tmp_path):
         "01-scores-to-attention", validated("01-scores-to-attention", {}), runs
     )._repr_mimebundle_()
     assert all(run.key in shown["text/html"] for run in runs)
-    assert "2: 2 computed for this page" not in shown["text/html"]  # they are older than the page
+    assert "2: 2 of this machine's run store, 0 published" in shown["text/html"]
     used = {"experiments/runs.py", "report/provenance.py", "results/frames.py"}
     assert used <= set(metadata["sparseattn"]["modules"])
 

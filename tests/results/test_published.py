@@ -187,7 +187,7 @@ class TestAdding:
         publishing.publish(real, tmp_path)
         measured = real[0].measurements()
         measured.loc[0, "tau_inputs_gradient"] = np.nan
-        compared = published.compare([made(measured)], tmp_path).set_index("quantity")
+        compared = published.against_published([made(measured)], tmp_path).set_index("quantity")
         assert not compared.loc["tau_inputs_gradient", "agrees"]
         assert compared.drop(index="tau_inputs_gradient")["agrees"].all()
 

@@ -1,7 +1,7 @@
 """A name or a file → `Task`: documents as word ids with labels, split into train, dev and test."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,32 @@ def load_task(name: str, options: Mapping[str, object] | None = None) -> Task:
         path = Path(name).expanduser()
         return _task(path.name, prepare_own(path, settings))
     return _task(name, prepare_paper(name, read_corpus(name)))
+
+
+def at_hand(sizes: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield each built-in task and where its data are; if wanted, the sizes of its splits, too.
+
+    No task is downloaded for it.
+    """
+    yield "planted", _described("planted", "built in", sizes)
+    for name in SOURCES:
+        try:
+            folder = find_folder(name)
+            where = f"in {folder}" if folder else "not here: from the Hugging Face hub"
+            yield name, _described(name, where, sizes and folder is not None)
+        except UserError as error:
+            yield name, str(error)
+
+
+def _described(name: str, where: str, sizes: bool) -> str:
+    rows = load_task(name).summary() if sizes else []
+    return "\n  ".join(
+        [where, *(", ".join(f"{key} {_short(row[key])}" for key in row) for row in rows)]
+    )
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def imdb_texts(task: Task) -> list[Int64[Tensor, " _"]]:

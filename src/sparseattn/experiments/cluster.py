@@ -12,14 +12,9 @@ from sparseattn.experiments.store import Store
 
 
 class Computation:
-    """One run as a job; a job that is preempted is queued again, and a finished one costs nothing.
+    """One run as a job: its spec as JSON, and a store on a file system that all machines share.
 
-    Parameters
-    ----------
-    spec
-        As JSON.
-    root
-        The store, which must be on a file system that all machines share.
+    A job that is preempted is queued again, and a finished one costs nothing.
     """
 
     def __init__(self, spec: str, root: str) -> None:

@@ -1,4 +1,4 @@
-"""What computes: the machine, the packages, this package's own code."""
+"""The machine, the packages and the code that results were made with."""
 
 import hashlib
 import os
@@ -47,13 +47,10 @@ def hardware() -> dict[str, object]:
 
 
 def measured_on() -> dict[str, object]:
-    """Name the machine, the code and the time of a measurement of speed.
+    """Return the machine, code and time of a measurement: hardware, ``commit``, ``date``, ``load``.
 
-    Returns
-    -------
-    dict
-        ``processor``, ``cores``, ``system``, ``commit``, ``date``, and ``load``: how many processes
-        wanted a core in the last minute (None where unknown). Times are worth less above ``cores``.
+    The load is how many processes wanted a core in the last minute (None where unknown). Times are
+    worth less above ``cores``.
     """
     return {
         **{name: hardware()[name] for name in ("processor", "cores", "system")},
@@ -77,13 +74,10 @@ def packages() -> dict[str, str]:
 
 @cache
 def code() -> dict[str, str | None]:
-    """Identify this package's code.
+    """Return this package's ``fingerprint`` and ``commit``.
 
-    Returns
-    -------
-    dict
-        ``fingerprint``, SHA-256 of all its modules' names and contents; ``commit``, the git
-        commit checked out (ending in ``+`` when files differ from it), None outside a repository.
+    The SHA-256 of all its modules' names and contents; and the git commit checked out (ending in
+    ``+`` when files differ from it), None outside a repository.
     """
     return {"fingerprint": _FINGERPRINT, "commit": _commit(PACKAGE.parents[1])}
 

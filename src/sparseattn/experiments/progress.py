@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from tqdm import tqdm
@@ -37,10 +38,14 @@ class Progress:
         self.known = [(run.spec, run.seconds) for run in earlier if run.state == "current"]
         self.start, self.shown, self.every = time.monotonic(), 0.0, 0.2  # seconds
         display: dict[str, Any] = {"file": sys.stderr, "bar_format": BAR, "dynamic_ncols": True}
-        if _in_notebook():
-            display = {"file": _Lines(_notebook_line()), "bar_format": LINE, "leave": False}
+        self.line = _notebook_line() if show and _in_notebook() else None
+        if self.line:
+            display = {"file": _Lines(self.line), "bar_format": LINE}
         elif not sys.stderr.isatty():
-            display = {"file": _Lines(_print), "bar_format": LINE}
+            display = {
+                "file": _Lines(partial(print, file=sys.stderr, flush=True)),
+                "bar_format": LINE,
+            }
             self.every = 10.0
         # Its own display, at first and at each update, knows no estimate: `_show` calls for it.
         self.bar = tqdm(total=len(specs), disable=not show, delay=1e-9, **display)
@@ -60,8 +65,10 @@ class Progress:
         self._show()
 
     def close(self) -> None:
-        """End the display; of a notebook, it is gone."""
+        """End the display; a notebook's is gone: a page does not keep it."""
         self.bar.close()
+        if self.line:
+            self.line("")
 
     def seconds_left(self) -> float | None:
         """Estimate the seconds until the end; None when nothing is known yet."""
@@ -107,17 +114,12 @@ class _Lines:
 
     def write(self, text: str) -> None:
         line = text.strip()
-        if line != self.last:
+        if line and line != self.last:
             self.put(line)
-        self.last = line
+            self.last = line
 
     def flush(self) -> None:
         """Nothing is held back."""
-
-
-def _print(line: str) -> None:
-    if line:
-        print(line, file=sys.stderr, flush=True)
 
 
 def _in_notebook() -> bool:

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -61,11 +60,6 @@ class Kept:
     def seconds(self) -> float:
         """Wall time of all its stages, in seconds."""
         return float(sum(self.manifest["seconds"].values()))
-
-    @property
-    def seconds_ago(self) -> float:
-        """How long ago it was computed, in seconds."""
-        return (datetime.now(UTC) - datetime.fromisoformat(self.manifest["date"])).total_seconds()
 
     @property
     def stored(self) -> bool:

@@ -19,7 +19,7 @@ import torch
 from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
 from sparseattn.data.tasks import Task, load_task
-from sparseattn.errors import UserError
+from sparseattn.errors import ExplainedError, UserError
 from sparseattn.experiments import machine
 from sparseattn.experiments.progress import Progress
 from sparseattn.experiments.runs import Adversary, Run
@@ -29,7 +29,7 @@ from sparseattn.models.training import Progress as Tell
 from sparseattn.models.training import resolve_device
 
 
-class SweepError(RuntimeError):
+class SweepError(ExplainedError):
     """Some runs of a sweep failed; the others are in the store."""
 
 
@@ -176,8 +176,8 @@ def _in_processes(
 def _pool() -> ProcessPoolExecutor:
     """Return a pool of one process, forked from a small server that has torch imported.
 
-    Forking this process itself is unsafe once it has used CUDA or several threads, and starting
-    afresh costs 5 s of imports each time; `torch._dynamo` is the optimiser's, at its first use.
+    Forking this process itself is unsafe once it has used CUDA or several threads; starting afresh
+    costs 5 s of imports each time, those of the optimiser (`torch._dynamo`) among them.
     """
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["torch._dynamo", "sparseattn.experiments.store"])

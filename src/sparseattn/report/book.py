@@ -19,7 +19,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from sparseattn import paths
-from sparseattn.errors import UserError, nearest
+from sparseattn.errors import ExplainedError, UserError, nearest
 from sparseattn.experiments.machine import cores
 from sparseattn.report.execution import (
     comes_last,
@@ -72,7 +72,7 @@ def build(parameters_file: Path | None = None, output: Path | None = None) -> Pa
     UserError
         For a bad parameter, a failing notebook, a parameter no notebook declares, an address in
         the environment that is none, or an output folder that is not a book's or cannot be written.
-    RuntimeError
+    ExplainedError
         When a notebook or Jupyter Book fails otherwise; warnings of the latter are failures.
     """
     where = address()
@@ -183,7 +183,7 @@ def _execute(pages: Pages, told: Path) -> None:
             else:
                 start(notebook)
                 finish()
-    changed = changes.compare(before, changes.of_files(targets.values()))
+    changed = changes.between(before, changes.of_files(targets.values()))
     if len(changed):  # else what the last change was stays to be read
         told.write_text(changes.as_markdown(changed), encoding="utf-8")
         print(f"{changes.as_text(changed)}\nAll of it: {told}", flush=True)
@@ -230,10 +230,10 @@ def _stitch(executed: list[Path], output: Path, where: Mapping[str, str]) -> Pat
     command += ["--path-output", str(pages), "-W", "-n", "--keep-going"]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     if finished.returncode:
-        raise RuntimeError(f"Jupyter Book failed:\n{finished.stdout}\n{finished.stderr}")
+        raise ExplainedError(f"Jupyter Book failed:\n{finished.stdout}\n{finished.stderr}")
     _put_in_place(pages / "_build" / "html", output, fingerprint)
     if not page.is_file():
-        raise RuntimeError(f"The book has no first page {page}.")
+        raise ExplainedError(f"The book has no first page {page}.")
     return page
 
 

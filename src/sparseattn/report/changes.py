@@ -71,7 +71,7 @@ def of_book(place: str, pages: Iterable[str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def compare(before: Mapping[str, Values], after: Mapping[str, Values]) -> pd.DataFrame:
+def between(before: Mapping[str, Values], after: Mapping[str, Values]) -> pd.DataFrame:
     """Return what differs between two builds, page → its `values`, of the pages that both have.
 
     Returns

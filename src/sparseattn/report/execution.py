@@ -19,7 +19,7 @@ from typing import Any
 
 import sparseattn
 from sparseattn import paths
-from sparseattn.errors import UserError
+from sparseattn.errors import ExplainedError, UserError
 from sparseattn.report.parameters import validated
 from sparseattn.report.provenance import METADATA, origin_in
 
@@ -28,28 +28,16 @@ _PAGES = "sparseattn.report.ledger"
 
 
 def execute(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
-    """Execute one notebook with parameters.
+    """Execute one notebook with parameters that differ from its defaults.
 
-    Parameters
-    ----------
-    notebook
-        Name without ending, such as ``05-agreement``.
-    values
-        Parameters that differ from the notebook's defaults.
-    output
-        Where the executed ``.ipynb`` goes; its folder is made.
-
-    Returns
-    -------
-    Path
-        `output`, written only when every cell succeeded.
+    Returns `output`, the executed ``.ipynb``, written only when every cell succeeded.
 
     Raises
     ------
     UserError
         For a bad parameter or an output that cannot be written (before anything starts), or with
         the message of the cell that failed.
-    RuntimeError
+    ExplainedError
         When a cell fails otherwise.
     """
     import jupytext
@@ -77,7 +65,7 @@ def execute(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
         where = f"Notebook '{notebook}' failed in cell {error.cell_index}"
         if error.ename == "UserError":
             raise UserError(f"{where}: {error.evalue}") from None
-        raise RuntimeError(f"{where}.\n{error}") from None
+        raise ExplainedError(f"{where}.\n{error}") from None
     _record_origin(executed, notebook, values, time.monotonic() - begun)
     write_aside(output, nbformat.writes(executed).encode()).replace(output)
     return output
@@ -100,9 +88,9 @@ def write_aside(output: Path, content: bytes) -> Path:
         if not content:
             aside.unlink()
     except OSError as error:
-        raise UserError(
-            f"Cannot write '{output}': {error.strerror or error}. Name another file with -o."
-        ) from None
+        inside = isinstance(error, FileExistsError | NotADirectoryError)
+        why = "part of its path is a file" if inside else error.strerror or error
+        raise UserError(f"Cannot write '{output}': {why}. Name another file with -o.") from None
     return aside
 
 

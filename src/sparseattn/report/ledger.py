@@ -35,20 +35,9 @@ def everything(before: str = PAGE) -> pd.DataFrame:
 
 
 def with_pages(results: Sequence[Result], behind: Mapping[str, list[str]]) -> pd.DataFrame:
-    """Return the ledger of some runs and adversaries, with the pages that rest on each.
+    """Return `results.frames.ledger` of some results, and the ``pages`` that rest on each.
 
-    Parameters
-    ----------
-    results
-        Published ones, or of this machine's store.
-    behind
-        Key → notebooks.
-
-    Returns
-    -------
-    DataFrame
-        See `results.frames.ledger`; ``adversary`` of a run is `NO_ADVERSARY`; ``pages``, separated
-        by spaces.
+    `behind` has the notebooks of each key; ``adversary`` of a run is `NO_ADVERSARY`.
     """
     frame = frames.ledger(results)
     return frame.assign(
@@ -58,18 +47,10 @@ def with_pages(results: Sequence[Result], behind: Mapping[str, list[str]]) -> pd
 
 
 def pages(before: str) -> pd.DataFrame:
-    """Return what the build executed so far.
+    """Return what the build executed before one page: one row a page, none outside a build.
 
-    Parameters
-    ----------
-    before
-        The notebook that asks; itself and those after it are left out.
-
-    Returns
-    -------
-    DataFrame
-        One row a page: ``notebook``, ``parameters`` (those that differ from its own), ``runs``
-        (keys), ``seconds`` it took to execute, and the ``date`` it was. No rows outside a build.
+    ``notebook``, ``parameters`` (those that differ from its own), ``runs`` (keys), ``seconds`` it
+    took to execute, and the ``date`` it was.
     """
     found = [
         (name, origin_in(paths.executed_notebook(name)))
@@ -100,13 +81,7 @@ def stored(keys: Sequence[str]) -> list[Result]:
 
 
 def times(frame: pd.DataFrame, by: str = "task") -> pd.DataFrame:
-    """Return the computing time behind some runs, in hours, one row a group and stage.
-
-    Returns
-    -------
-    DataFrame
-        `by`, ``stage`` (in words), ``hours``, ``runs``.
-    """
+    """Return the computing time behind runs: by group and ``stage``, ``hours`` and ``runs``."""
     long = frame.melt([by, "key"], list(STAGES), var_name="stage", value_name="spent")
     summed = long.groupby([by, "stage"], sort=False).agg(
         hours=("spent", lambda seconds: seconds.sum() / 3600), runs=("key", "size")

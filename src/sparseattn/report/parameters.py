@@ -131,13 +131,9 @@ class Parameters(BaseModel):
 
 
 def compute(pages: Mapping[str, Mapping[str, Any]]) -> None:
-    """Compute the runs and adversaries that notebooks will ask for, with progress.
+    """Compute what notebooks will ask for, given their parameters, with progress.
 
-    Parameters
-    ----------
-    pages
-        Notebook → its parameters that differ from its defaults. What a run is made of two pages
-        share, so it is made before either.
+    Pages share runs, so these are made before any page is executed.
     """
     runs: list[Spec] = []
     adversaries: list[AdversarySpec] = []
@@ -207,17 +203,7 @@ def read_parameters(file: Path) -> dict[str, Any]:
 
 
 def declared(notebook: str) -> dict[str, Any]:
-    """Return the parameters a notebook declares, with their default values.
-
-    Parameters
-    ----------
-    notebook
-        Its name without ending, such as ``05-agreement``.
-
-    Returns
-    -------
-    dict
-        Name → literal value, from the source's cell tagged ``parameters``.
+    """Return a notebook's parameters: name → default, from the cell tagged ``parameters``.
 
     Raises
     ------
@@ -280,25 +266,10 @@ def validated(notebook: str, values: Mapping[str, Any]) -> Parameters:
 
 
 def check(namespace: Mapping[str, Any], notebook: str) -> Parameters:
-    """Check a notebook's namespace right after its parameters.
+    """Check a notebook's namespace, its ``globals()`` right after its parameters.
 
-    Parameters
-    ----------
-    namespace
-        ``globals()`` of the notebook; modules, private names and the kernel's own are passed
-        over, everything else must be a declared parameter.
-    notebook
-        The notebook's name, such as ``05-agreement``.
-
-    Returns
-    -------
-    checked
-        The values, with their types.
-
-    Raises
-    ------
-    UserError
-        See `validated`.
+    Modules, private names and the kernel's own are passed over; everything else must be a declared
+    parameter. Returns and raises as `validated` does.
     """
     given = {
         name: value

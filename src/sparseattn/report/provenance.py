@@ -68,11 +68,10 @@ class Provenance:
             "Packages": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
         }
         if self.runs:
-            live = [run for run in self.runs if run.stored]
-            fresh = sum(run.seconds_ago < self.parameters.seconds for run in live)
+            live = sum(run.stored for run in self.runs)
             rows["Runs"] = (
-                f"{len(self.runs)}: {fresh} computed for this page, {len(live) - fresh} "
-                f"already in the run store, {len(self.runs) - len(live)} published "
+                f"{len(self.runs)}: {live} of this machine's run store, "
+                f"{len(self.runs) - live} published "
                 f"(<a href='{links.to_runs(page=self.notebook)}'>in the ledger</a>)"
             )
             tasks = {run.manifest["task"]["name"]: run.manifest["task"] for run in self.runs}

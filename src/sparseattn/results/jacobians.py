@@ -93,20 +93,10 @@ def compare_norms(classifier: Classifier, ids: Sequence[Int[Tensor, " _"]]) -> p
 
 
 def sample(runs: Iterable[Run], documents: int) -> pd.DataFrame:
-    """Return `compare_norms` of the first observed documents of stored runs.
+    """Return `compare_norms` of the first observed documents (by hash) of runs with weights.
 
-    Parameters
-    ----------
-    runs
-        With weights.
-    documents
-        How many of each; the first ones by hash, the same in every run of a task.
-
-    Returns
-    -------
-    DataFrame
-        One row for each run and document: the columns of `results.frames.cell`, ``document``
-        and :data:`QUANTITIES`. Without rows, but with the columns, for no documents.
+    One row for each run and document: the columns of `results.frames.cell`, ``document`` and
+    :data:`QUANTITIES`. Without rows, but with the columns, for no documents.
     """
     known: dict[str, Task] = {}
     found = []
@@ -130,15 +120,8 @@ def comparable(
 ) -> list[Run]:
     """Return the published runs that a store holds with their weights.
 
-    Parameters
-    ----------
-    store
-        Where the weights are.
-    tasks
-        Their names; all by default.
-    keys
-        The runs wanted, by the first digits of their keys; by default those of the cells of the
-        paper's Table 1.
+    Those of some keys, given by their first digits; by default those of the cells of the paper's
+    Table 1.
 
     Raises
     ------
@@ -167,21 +150,9 @@ def comparable(
 
 
 def compare_published(run: Run, documents: int, folder: Path | None = None) -> list[Path]:
-    """Add the comparison of a published run's norms to `book/results`.
+    """Publish the comparison of a published run's norms, on its first documents.
 
-    Parameters
-    ----------
-    run
-        As stored, with weights.
-    documents
-        As for `sample`.
-    folder
-        ``book/results`` by default.
-
-    Returns
-    -------
-    list of Path
-        What was written: nothing where as many documents are published, with the same numbers.
+    Returns what was written: nothing where as many documents are published, with the same numbers.
 
     Raises
     ------

@@ -37,7 +37,7 @@ from sparseattn.results.parquet import (
 from sparseattn.wording import label, sparsity_rank
 
 TOLERANCE = 0.01
-"""Largest difference between two makings of one run, see `compare`."""
+"""Largest difference between two makings of one run, see `against_published`."""
 
 
 class _Measured:
@@ -46,8 +46,11 @@ class _Measured:
     key: str
     path: Path
     manifest: dict[str, Any]
-    again: str
-    """The command that makes it again."""
+
+    @property
+    def again(self) -> str:
+        """The command that makes it again."""
+        return f"recompute {self.key}"
 
     def _read(self, name: str) -> bytes:
         raise UserError(
@@ -63,13 +66,14 @@ class _Measured:
 class Published(_Measured, Run):
     """A published run."""
 
-    again = "recompute KEY"
-
 
 class PublishedAdversary(_Measured, Adversary):
     """A published adversary."""
 
-    again = "adversary"
+    @property
+    def again(self) -> str:
+        """The command that makes it again."""
+        return "adversary"
 
 
 @dataclass(eq=False)
@@ -91,14 +95,7 @@ def kind_of(result: Result) -> Kind:
 
 
 def runs(tasks: Sequence[str] | None = None, folder: Path | None = None) -> list[Published]:
-    """Return the published runs, ordered by task, encoder, alignment, sparsity and seed.
-
-    Parameters
-    ----------
-    tasks
-        Their names; all by default.
-    folder
-        ``book/results`` by default; it need not exist.
+    """Return the published runs of some tasks, or all, by task, encoder, alignment, sparsity, seed.
 
     Raises
     ------
@@ -146,7 +143,7 @@ def tasks(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     return {file.parent.name: read_json(file, entries) for file in files}
 
 
-def compare(given: Iterable[Result], folder: Path | None = None) -> pd.DataFrame:
+def against_published(given: Iterable[Result], folder: Path | None = None) -> pd.DataFrame:
     """Hold results of one kind against their published selves.
 
     Returns
@@ -197,7 +194,7 @@ def of_kind(kind: Kind, folder: Path | None = None) -> Sequence[Result]:
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
-    """Return how far two makings of one quantity are apart, from 0 to 1; see `compare`."""
+    """Return how far two makings of a quantity are apart, 0 to 1; see `against_published`."""
     both = min(len(one), len(other))
     one, other = np.nan_to_num(one[:both]), np.nan_to_num(other[:both])
     whole = np.maximum(abs(one), abs(other)).sum()

@@ -23,7 +23,7 @@ from sparseattn.results.frames import base_of
 from sparseattn.results.parquet import RUNS, TASK, read_json, write_json, write_result
 from sparseattn.results.published import (
     TOLERANCE,
-    compare,
+    against_published,
     in_words,
     kind_of,
     of_kind,
@@ -38,24 +38,10 @@ log = logging.getLogger("sparseattn")
 def publishable(
     store: Store, tasks: Sequence[str] = (), keys: Sequence[str] = (), adversaries: bool = False
 ) -> Sequence[Result]:
-    """Return the results of a store that can be published.
+    """Return the current runs, or adversaries, of a store, oldest first.
 
-    Parameters
-    ----------
-    store
-        Where they are.
-    tasks
-        Names of the paper's tasks; all of them by default.
-    keys
-        Those wanted, by their keys or the first digits of them; all by default.
-    adversaries
-        Whether adversaries are wanted, not runs.
-
-    Returns
-    -------
-    list
-        Made by the stages as they are now, oldest first. Those of the planted task, which the book
-        computes itself, only where ``tasks`` or ``keys`` name it.
+    Of all the paper's tasks unless some are named, of all keys unless some (or their first digits)
+    are; those of the planted task, which the book computes itself, only where named.
 
     Raises
     ------
@@ -90,20 +76,13 @@ def publishable(
 
 
 def publish(given: Iterable[Result], folder: Path | None = None) -> list[Path]:
-    """Write the measurements of results and their origin; add to what is published already.
-
-    Parameters
-    ----------
-    given
-        Results of one kind, on the built-in tasks.
-    folder
-        ``book/results`` by default.
+    """Write the measurements of results of one kind, and their origin, to ``book/results``.
 
     Returns
     -------
     list of Path
         The files written. What is published already, with the same numbers of as many documents,
-        is left as it is, so publishing twice changes nothing.
+        is left as it is; one of the same settings by earlier versions of the stages is replaced.
 
     Raises
     ------
@@ -113,10 +92,6 @@ def publish(given: Iterable[Result], folder: Path | None = None) -> list[Path]:
         projection, λ, α, seed; of an adversary its variant and λ_adv, too); when a task's data
         differ from those of its published runs, or none are published of an adversary's task; or
         when a result rests on the user's own files, which others do not have.
-
-    Notes
-    -----
-    A published result of the same settings made by earlier versions of the stages is replaced.
     """
     folder = paths.results() if folder is None else folder
     new = list({one.key: one for one in given}.values())
@@ -128,7 +103,7 @@ def publish(given: Iterable[Result], folder: Path | None = None) -> list[Path]:
     described = _described(new, folder) if kind is RUNS else _same_data(new, folder)
     before = {one.key: one for one in of_kind(kind, folder)}
     replaced = _replaced(new, before)
-    differing = compare(new, folder).query("not agrees")
+    differing = against_published(new, folder).query("not agrees")
     if len(differing):
         raise UserError(_differing(differing))
 
@@ -152,26 +127,17 @@ def merge(
     place_of: Callable[[Mapping[str, Any]], Any],
     disagreement: Callable[[Mapping[str, Any], Mapping[str, Any]], str | None] = lambda *_: None,
 ) -> int:
-    """Add entries to those that one JSON file holds, ordered by their places.
+    """Add entries to those that one JSON file holds, ordered by their places; return how many.
 
     Parameters
     ----------
-    file
-        Made when missing.
-    name
-        Of the list in it.
+    file, name
+        The file, made when missing, and the name of the list in it.
     entries
         What is added. One made by other ``versions`` than the one in its place replaces it, as
         one without versions does; else the one that is there stays.
-    place_of
-        What sets an entry apart.
-    disagreement
-        Says in what a new entry differs from the one in its place more than it may.
-
-    Returns
-    -------
-    int
-        How many were written.
+    place_of, disagreement
+        What sets an entry apart; in what it differs from the one in its place more than it may.
 
     Raises
     ------
@@ -202,7 +168,7 @@ def read_entries(file: Path, name: str) -> list[dict[str, Any]]:
 
 
 def recompute(key: str, store: Path, folder: Path | None = None) -> pd.DataFrame:
-    """Train and observe a published run anew, and compare.
+    """Train and observe a published run anew, and hold it `against_published`.
 
     Parameters
     ----------
@@ -212,11 +178,6 @@ def recompute(key: str, store: Path, folder: Path | None = None) -> pd.DataFrame
         Folder of the store for the new run, which must not hold it yet.
     folder
         ``book/results`` by default.
-
-    Returns
-    -------
-    DataFrame
-        See `compare`.
 
     Raises
     ------
@@ -237,7 +198,7 @@ def recompute(key: str, store: Path, folder: Path | None = None) -> pd.DataFrame
             f"same settings are run {spec.key(task.fingerprint)}. Check out the commit it was made "
             f"with, {found[0].manifest['code']['commit']}."
         )
-    return compare([Store(store).compute(spec, task)], folder)
+    return against_published([Store(store).compute(spec, task)], folder)
 
 
 def _check_origin(kept: Result) -> None:

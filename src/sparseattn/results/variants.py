@@ -15,8 +15,10 @@ import pandas as pd
 
 from sparseattn import paths
 from sparseattn.errors import validate
+from sparseattn.experiments import sweeps
 from sparseattn.experiments.runs import Run
 from sparseattn.experiments.specs import Spec
+from sparseattn.experiments.store import Store
 from sparseattn.measures.statistics import mean_interval
 from sparseattn.results import paper
 from sparseattn.results.published import TOLERANCE
@@ -38,6 +40,7 @@ MEANS = {
 }
 QUANTITIES = SCORES | MEANS
 """What is compared: scores on the whole splits, and means over the observed documents."""
+_CELL = ["variant", "task", "encoder", "quantity"]
 _SETTINGS = ("task", "encoder", "alignment", "seed", "learning_rate", "vectors", "epochs")
 _ORIGIN = (
     "key", "spec", "versions", "packages", "code", "hardware", "device", "threads", "seconds",
@@ -73,41 +76,45 @@ def specs(task: str = "sst", seeds: Sequence[int] = (0, 1, 2)) -> list[tuple[str
     ]
 
 
+def compute(
+    store: Store, task: str, seeds: Sequence[int], jobs: int | None = None, progress: bool = True
+) -> list[tuple[str, Run]]:
+    """Return each variant's name and run, as `specs` has them, computing those not in the store.
+
+    All but ours are kept in a folder of the store, ``variants``, as publishing takes one run of a
+    classifier and seed.
+    """
+    made: list[tuple[str, Run]] = []
+    wanted = specs(task, seeds)
+    for ours in (True, False):
+        part = [(name, spec) for name, spec in wanted if (name == OURS) == ours]
+        where = store if ours else Store(store.root / "variants")
+        found = sweeps.ensure([spec for _, spec in part], where, jobs, progress)
+        made += [(name, run) for (name, _), run in zip(part, found, strict=True)]
+    return made
+
+
 def record(made: Iterable[tuple[str, Run]], file: Path | None = None) -> int:
-    """Add the summaries of runs to those that are kept.
+    """Add the summaries of runs, each after its variant's name, to those kept; return how many.
 
-    Parameters
-    ----------
-    made
-        Variants' names, each with a run.
-    file
-        ``book/results/deviations.json`` by default.
-
-    Returns
-    -------
-    int
-        How many are new. A summary that is kept already stays as it is; one made by other
-        versions of the stages is replaced.
+    A summary that is kept already stays as it is; one by other versions of the stages is replaced.
 
     Raises
     ------
     UserError
         Before anything is written: when a run's summary differs from the one kept by more than
-        `results.published.TOLERANCE`, or another run holds its place (variant, task,
-        encoder, seed).
+        `results.published.TOLERANCE`, or another run holds its place (variant, task, encoder,
+        seed).
     """
     entries = [_entry(name, run) for name, run in made]
     return merge(_default(file), "runs", entries, _place, _disagreement)
 
 
 def summaries(file: Path | None = None) -> pd.DataFrame:
-    """Return what is kept, one row a run.
+    """Return what is kept, one row a run; no rows when nothing is.
 
-    Returns
-    -------
-    DataFrame
-        ``variant``, ``key``, settings, ``trained`` (how many epochs), ``best_epoch``,
-        ``seconds`` in all, ``date``, ``processor``, and `QUANTITIES`; no rows when nothing is kept.
+    ``variant``, ``key``, settings, ``trained`` (how many epochs), ``best_epoch``, ``seconds`` in
+    all, ``date``, ``processor``, and `QUANTITIES`.
     """
     rows = [
         {
@@ -142,73 +149,48 @@ def curves(file: Path | None = None) -> pd.DataFrame:
 
 
 def effects(summaries: pd.DataFrame) -> pd.DataFrame:
-    """Return what each variant changes, seed by seed.
+    """Return what each variant changes of the `summaries`, seed by seed.
 
-    Parameters
-    ----------
-    summaries
-        Of `summaries`.
-
-    Returns
-    -------
-    DataFrame
-        One row a variant, task, encoder and quantity: the means over seeds ``ours`` and
-        ``variant_value``, the mean of their ``difference`` (variant − ours) with its 95 %
-        interval ``low``, ``high``, and how many ``seeds`` both have.
+    One row a variant, task, encoder and quantity: the means over seeds ``ours`` and
+    ``variant_value``, the mean of their ``difference`` (variant − ours) with its 95 % interval
+    ``low``, ``high``, and how many ``seeds`` both have.
 
     Notes
     -----
     A seed gives both the same order of the documents, and the same first weights apart from the
     embedding's, so the difference is taken within it; the interval is Student's over seeds.
     """
-    long = summaries.melt(
-        ["variant", "task", "encoder", "seed"], list(QUANTITIES), var_name="quantity"
-    )
-    keys = ["task", "encoder", "quantity", "seed"]
+    long = summaries.melt([*_CELL[:3], "seed"], list(QUANTITIES), var_name="quantity")
     ours = long[long["variant"] == OURS].drop(columns="variant")
+    keys = ["task", "encoder", "quantity", "seed"]
     pairs = long[long["variant"] != OURS].merge(ours, on=keys, suffixes=("", "_ours"))
-    rows = []
-    for cell, part in pairs.groupby(["variant", "task", "encoder", "quantity"], sort=False):
-        one, other = (part[name].to_numpy(dtype=np.float64) for name in ("value", "value_ours"))
-        found = mean_interval(one - other)
-        rows.append(
-            {
-                **dict(zip(("variant", "task", "encoder", "quantity"), cell, strict=True)),
-                "ours": other.mean(),
-                "variant_value": one.mean(),
-                "difference": found.value,
-                "low": found.low,
-                "high": found.high,
-                "seeds": found.points,
-            }
-        )
-    columns = ["variant", "task", "encoder", "quantity", "ours", "variant_value", "difference"]
-    found = pd.DataFrame(rows, columns=[*columns, "low", "high", "seeds"])
+    pairs["difference"] = pairs["value"].astype("float64") - pairs["value_ours"]
+    columns = ["ours", "variant_value", "difference", "low", "high", "seeds"]
+    found = _intervals(pairs, "difference", ours="value_ours", variant_value="value")
+    found = found.reindex(columns=[*_CELL, *columns])
     return found.assign(shown=found["quantity"].map(QUANTITIES))
 
 
 def levels(summaries: pd.DataFrame) -> pd.DataFrame:
-    """Return the quantities under each variant, `OURS` included.
+    """Return the quantities of `summaries` under each variant, `OURS` included.
 
-    Parameters
-    ----------
-    summaries
-        Of `summaries`.
-
-    Returns
-    -------
-    DataFrame
-        One row a variant, task, encoder and quantity: the ``mean`` over seeds with its 95 %
-        interval ``low``, ``high``, Student's, and how many ``seeds``.
+    One row a variant, task, encoder and quantity: the ``mean`` over seeds with its 95 % interval
+    ``low``, ``high``, Student's, and how many ``seeds``.
     """
-    cell = ["variant", "task", "encoder", "quantity"]
-    long = summaries.melt(["variant", "task", "encoder"], list(QUANTITIES), var_name="quantity")
+    long = summaries.melt(_CELL[:3], list(QUANTITIES), var_name="quantity")
+    found = _intervals(long.rename(columns={"value": "mean"}), "mean")
+    return found.reindex(columns=[*_CELL, "mean", "low", "high", "seeds"])
+
+
+def _intervals(long: pd.DataFrame, value: str, **means: str) -> pd.DataFrame:
+    """Return the mean of a value over seeds, its interval, and means of others, by `_CELL`."""
     rows = []
-    for names, part in long.groupby(cell, sort=False):
-        found = mean_interval(part["value"].to_numpy(dtype=np.float64))
-        ends = {"mean": found.value, "low": found.low, "high": found.high, "seeds": found.points}
-        rows.append(dict(zip(cell, names, strict=True)) | ends)
-    return pd.DataFrame(rows, columns=[*cell, "mean", "low", "high", "seeds"])
+    for names, part in long.groupby(_CELL, sort=False):
+        found = mean_interval(part[value].to_numpy(dtype=np.float64))
+        ends = {value: found.value, "low": found.low, "high": found.high, "seeds": found.points}
+        others = {name: part[of].astype("float64").mean() for name, of in means.items()}
+        rows.append(dict(zip(_CELL, names, strict=True)) | ends | others)
+    return pd.DataFrame(rows)
 
 
 def _default(file: Path | None) -> Path:
