@@ -26,7 +26,9 @@ def test_numbers_change_only_with_the_version(stage, now):
 
 
 def test_a_change_beyond_the_tolerance_is_seen():
-    assert golden.differences({"a": 1.0, "b": 2.0}, {"a": 1.001, "b": 2.1, "c": 0.0}) == [
+    assert golden.differences(
+        {"a": 1.0, "b": 2.0}, {"a": 1 + golden.TOLERANCE / 2, "b": 2.1, "c": 0.0}
+    ) == [
         "b: recorded 2.0, now 2.1",
         "c: recorded None, now 0.0",
     ]
