@@ -14,10 +14,7 @@ LAMS = (-10.0, 0.0, 0.5)
 def frame():
     """Two origins whose dispersion falls by .1 a step of λ, and by .05 more in one of them."""
     rows = []
-    projections = [
-        ("softmax", np.nan),
-        *(("sparsegen" if lam else "sparsemax", lam) for lam in LAMS),
-    ]
+    sparse = [("sparsegen" if lam else "sparsemax", lam) for lam in LAMS]
     for origin, task, extra in (("SST", "sst", 0.0), ("Planted (live)", "planted", 0.05)):
         for projection, lam in [("softmax", np.nan), *sparse]:
             for seed in range(2):
@@ -128,9 +125,8 @@ def test_whole_jacobians_stand_beside_lengths():
     ]  # fmt: skip
     sampled = pd.DataFrame(rows)
     agree = effects.norms_agree(sampled)
-    assert agree[["norm_variation", "norms_tau", "documents"]].to_numpy().tolist() == [
-        [0.1, 0.5, 3]
-    ]
+    found = agree[["norm_variation", "norms_tau", "documents"]]
+    np.testing.assert_allclose(found.to_numpy(), [[0.1, 0.5, 3]])
     assert effects.norms_agree(sampled[:0]).empty
     both = effects.by_norm(sampled)
     assert both.groupby("norm")["mean"].mean().to_dict() == pytest.approx(

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import tiny
 
-from sparseattn.experiments.runs import Store
+from sparseattn.experiments.store import Store
 from sparseattn.verdicts import training
 
 
@@ -21,10 +21,11 @@ def measured(loss, share=0.3, projections=("softmax", "sparsemax")):
                 "document": range(400),
                 "correct": 1.0
                 * (right & ~((projection == "sparsemax") & (rng.random(400) < loss))),
-                "support_share": share if projection == "sparsemax" else 1.0,
+                "support_share": share if sparse else 1.0,
             }
         )
         for projection in projections
+        for sparse in [projection == "sparsemax"]
         for seed in range(2)
     ]
     return pd.concat(rows, ignore_index=True)
