@@ -32,7 +32,7 @@ def against(
     """Draw one quantity against another, a point a row, called by its `name` when pointed at.
 
     `titles` say what `x` and `y` are, with their units; `null` is the column of what chance alone
-    would give for `y`, a dotted grey line; `diagonal` draws y = x; `log` makes both axes logarithmic.
+    would give for `y`, a dotted grey line; `diagonal` draws y = x; `log`: both axes logarithmic.
     """
     extra = [] if null is None else [null]
     rows = tidy(frame, [x, y, colour, name, *extra], panel)

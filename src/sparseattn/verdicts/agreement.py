@@ -28,7 +28,8 @@ def of_the_papers_classifiers(taus: pd.DataFrame, theirs: pd.DataFrame | None) -
     if theirs is None:
         return taus
     known = set(zip(theirs["origin"], theirs["classifier"], strict=True))
-    there = [pair in known for pair in zip(taus["origin"], taus["classifier"], strict=True)]
+    pairs = zip(taus["origin"], taus["classifier"], strict=True)
+    there = pd.Series([pair in known for pair in pairs], taus.index)
     return taus[taus["origin"].str.endswith(side_by_side.LIVE) | there]
 
 
