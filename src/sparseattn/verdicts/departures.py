@@ -304,7 +304,7 @@ def judged(measured: pd.DataFrame) -> pd.DataFrame:
         tokens.
     """
     effects = variants.effects(measured)
-    counts = effects["quantity"].str.contains("effective")
+    counts = effects["quantity"].isin([name for name in variants.MEANS if "effective" in name])
     scores = effects["quantity"].isin(variants.SCORES)
     tolerance = scores.map({True: ACCURACY_TOLERANCE, False: TOLERANCE}).mask(counts)
     verdicts = [
