@@ -4,8 +4,8 @@ import pytest
 
 from sparseattn.results import side_by_side
 from sparseattn.verdicts import answers
-from sparseattn.verdicts.claims import CELLS
 from sparseattn.verdicts.headline import front, headline, shares, spread_over_lambda
+from sparseattn.verdicts.outcomes import CELLS
 
 VERDICTS = pd.DataFrame({"verdict": ["supported", "unclear", "unclear"]})
 

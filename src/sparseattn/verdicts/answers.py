@@ -7,7 +7,7 @@ import pandas as pd
 from sparseattn.charts.tables import badge
 from sparseattn.data.owntexts import is_own
 from sparseattn.results import side_by_side
-from sparseattn.verdicts import claims, effects
+from sparseattn.verdicts import claims, effects, outcomes
 from sparseattn.verdicts.contradictions import contradictions
 from sparseattn.wording import classifier_names, label, listed, span
 
@@ -52,9 +52,9 @@ def balance(judged: pd.DataFrame, number: int) -> str:
     Returns
     -------
     str
-        As from `verdicts.claims.outcome`.
+        As from `verdicts.outcomes.outcome`.
     """
-    return claims.outcome(_together(judged, number))
+    return outcomes.outcome(_together(judged, number))
 
 
 def counts(judged: pd.DataFrame, number: int, words: Sequence[str] = ("for", "against")) -> str:
@@ -67,7 +67,7 @@ def counts(judged: pd.DataFrame, number: int, words: Sequence[str] = ("for", "ag
     words
         For those that support and those that contradict.
     """
-    return claims.counted(_together(judged, number), words) or "nothing was measured"
+    return outcomes.counted(_together(judged, number), words) or "nothing was measured"
 
 
 def by_outcome(judged: pd.DataFrame, number: int, words: Sequence[str] = ("for", "against")) -> str:
@@ -81,7 +81,7 @@ def by_outcome(judged: pd.DataFrame, number: int, words: Sequence[str] = ("for",
     rows = judged[judged["number"] == number].to_dict("records")
     return "; ".join(
         f"{one['verdict']} on {one['origin']}"
-        + (f" ({told})" if (told := claims.counted(one, words)) else "")
+        + (f" ({told})" if (told := outcomes.counted(one, words)) else "")
         for one in rows
     )
 
@@ -121,7 +121,7 @@ def own_texts(frame: pd.DataFrame) -> str:
 
 def _together(judged: pd.DataFrame, number: int) -> dict[str, int]:
     rows = judged[judged["number"] == number]
-    return {word: int(rows[word].sum()) for word in claims.CELLS}
+    return {word: int(rows[word].sum()) for word in outcomes.CELLS}
 
 
 def rules(judged: pd.DataFrame) -> str:
