@@ -40,86 +40,46 @@ from sparseattn.report import parameters
 p = parameters.check(globals(), "00-front")
 
 # %% tags=["remove-cell"]
-import pandas as pd
+from IPython.display import Markdown
 
 from sparseattn import charts, paths
-from sparseattn.charts.tables import claims_table, table
-from sparseattn.data.owntexts import is_own
-from sparseattn.measures.statistics import summarise
-from sparseattn.results import paper, published, side_by_side
+from sparseattn.results import published
 from sparseattn.results.frames import measurements
-from sparseattn.verdicts import answers, claims, truth
-from sparseattn.verdicts.answers import headline, shares
-from sparseattn.wording import label
+from sparseattn.verdicts import answers, headline, truth
 
 runs = p.runs()
-# Own texts are judged alone.
-known = [] if is_own(p.task) else [task for task in paper.TASKS if task in published.tasks()]
-recorded = published.runs(known)
-frames = {label(task): measurements(published.runs([task])) for task in known}
-live = measurements(runs)
-here = f"{label(live['task'].iloc[0])} {side_by_side.LIVE}"
-frames[here] = live
 # Those of the page that judges claim 6, with what this page was asked for.
-shared = (
-    "task",
-    "task_options",
-    "observed",
-    "epochs",
-    "learning_rate",
-    "vectors",
-    "device",
-    "jobs",
-)
-asked = parameters.validated("06-adversary", {name: getattr(p, name) for name in shared})
-against = {label(task): measurements(published.adversaries([task])) for task in known}
-against[here] = measurements(asked.adversaries())
-verdicts = {source: claims.verdicts(frame, against[source]) for source, frame in frames.items()}
+asked = parameters.shared(p, "06-adversary")
+known = headline.published_beside(p.task)
+frames = headline.by_source(runs, known)
+verdicts = headline.verdicts_of(frames, measurements(asked.adversaries()))
 
 # %% [markdown]
 # ## The answer
 
 # %% tags=["remove-input"]
-from IPython.display import Markdown
-
-answered = {source: frame for source, frame in frames.items() if source != here} or frames
-Markdown(headline(answered, {source: verdicts[source] for source in answered}))
+Markdown(headline.front(frames, verdicts))
 
 # %% tags=["remove-input"]
-narrowing = pd.concat([shares(frame).assign(source=source) for source, frame in frames.items()])
-table(
-    narrowing,
+charts.table(
+    headline.all_shares(frames),
     "Effective number of tokens (exp of the Shannon entropy) under sparsemax, as a share of that "
     "under softmax: paired by document, over classifiers; 95 % intervals over documents and seeds.",
-    columns={"source": "task", "of": "of", "mean": "share", "low": "low", "high": "high"},
+    columns="source of mean low high",
+    titles={"source": "task", "mean": "share"},
     formats={"mean": ".0%", "low": ".0%", "high": ".0%"},
     fold="The same with intervals",
 )
 
 # %% tags=["remove-input"]
-NO_LAMBDA = Markdown("None of these classifiers has a λ: there is nothing to draw.")
-SHOWN = {
-    "attention_effective": "attention",
-    "effective_inputs_gradient": "importance of inputs (gradient)",
-    "effective_inputs_loo": "importance of inputs (leave-one-out)",
-}
-swept = [item for item in frames.items() if len(item[1]["lam"].dropna().unique()) > 1]
-source, frame = (swept or list(frames.items()))[0]
-frame = frame.assign(**{f"share_{name}": frame[name] / frame["length"] for name in SHOWN})
-spread = summarise(
-    frame[frame["lam"].notna()],
-    [*paper.CELL, "classifier"],
-    [f"share_{name}" for name in SHOWN],
-)
-spread["shown"] = spread["quantity"].str.removeprefix("share_").map(SHOWN)
-NO_LAMBDA if spread.empty else charts.show(
-    charts.over_lambda(
-        spread,
-        colour="shown",
-        panel="classifier",
-        title="Effective share of the tokens",
-        domain=(0, 1),
-    ),
+source, spread = headline.spread_over_lambda(frames)
+charts.show(
+    charts.over_lambda,
+    spread,
+    colour="shown",
+    panel="classifier",
+    title="Effective share of the tokens",
+    domain=(0, 1),
     name="answer",
     caption=f"{source}: as λ grows, attention concentrates on fewer tokens; does the importance "
     "of the inputs? Effective share: exp of the Shannon entropy, over the number of tokens; 95 % "
@@ -133,7 +93,7 @@ NO_LAMBDA if spread.empty else charts.show(
 # ## The paper's claims
 
 # %% tags=["remove-input"]
-claims_table(verdicts, paths.notebook_names())
+charts.claims_table(verdicts, paths.notebook_names())
 
 # %% [markdown]
 # Each verdict follows a rule stated on the page that judges the claim, from the counts under it:
@@ -143,14 +103,7 @@ claims_table(verdicts, paths.notebook_names())
 # build computed itself, the rest is published with it.
 
 # %% tags=["remove-input"]
-Markdown(
-    "\n\n".join(
-        filter(
-            None,
-            [answers.own_texts(live.assign(origin=here)), truth.told(truth.evidence_auc(runs))],
-        )
-    )
-)
+Markdown(f"{answers.own_texts(headline.live(frames))}\n\n{truth.told(truth.evidence_auc(runs))}")
 
 # %% [markdown]
 # ## Read on
@@ -180,4 +133,4 @@ Markdown(
 # %% tags=["remove-input"]
 from sparseattn.report.provenance import Provenance
 
-Provenance("00-front", p, [*recorded, *runs])
+Provenance("00-front", p, [*published.runs(known), *runs])

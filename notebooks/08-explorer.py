@@ -41,24 +41,11 @@ p = parameters.check(globals(), "08-explorer")
 # %% tags=["remove-cell"]
 from IPython.display import HTML, Markdown
 
-from sparseattn.charts.tables import table
-from sparseattn.measures.statistics import summarise
+from sparseattn.charts import table
 from sparseattn.report import explorer
-from sparseattn.report.specimens import INFLUENCE_UNIT
-from sparseattn.results.frames import measurements
 
 runs = p.runs()
-# Where word order decides, a hidden state must carry more than its own token.
-in_context = {
-    "task_options": {"context": True},
-    "encoders": ["bilstm"],
-    "alignments": ["additive"],
-    "epochs": None,
-    "learning_rate": None,
-    "vectors": None,
-}
-planted = p.task == "planted" and not p.task_options
-controls = p.model_copy(update=in_context).runs() if planted else []
+controls = explorer.in_context(p)
 shown = explorer.explore([*runs, *controls])
 
 # %% [markdown]
@@ -90,18 +77,15 @@ shown
 HTML(shown.questions())
 
 # %% tags=["hide-input"]
-listed = table(shown.documents(), "The documents shown, and the rule that chose each.")
-HTML(f"<details><summary>How the documents were chosen</summary>{listed.markup}</details>")
+table(
+    shown.documents(),
+    "The documents shown, and the rule that chose each.",
+    titles={"task": "Task"},
+    fold="How the documents were chosen",
+)
 
 # %% tags=["hide-input"]
-notes = dict.fromkeys(
-    note for run in (*runs[:1], *controls[:1]) for note in run.manifest["task"]["deviations"]
-)
-Markdown(
-    "On the data:\n\n" + "\n".join(f"- {note}" for note in notes)
-    if notes
-    else "No departure from the paper's data is known."
-)
+Markdown(explorer.notes([*runs, *controls]))
 
 # %% [markdown]
 # ## What would change our mind
@@ -112,25 +96,12 @@ Markdown(
 # {doc}`07-paper` the paper's means beside ours.
 
 # %% tags=["hide-input"]
-frame = measurements(runs)
-numbers = [document["number"] for document in shown.data["tasks"][0]["documents"]]
-BY = ["classifier", "sparsity"]
-TAU = ["tau_inputs_gradient"]
-few = summarise(frame[frame["document"].isin(numbers)], BY, TAU)
-every = summarise(frame, BY, TAU)
-compared = few.merge(every[[*BY, "mean"]], on=BY, suffixes=("_few", "_every"))
-compared["difference"] = compared["mean_few"] - compared["mean_every"]
 table(
-    compared,
-    f"Agreement of attention with the input gradient (τ-b): mean of the {len(numbers)} documents "
-    f"shown, and of all {frame['document'].nunique()} observed.",
-    columns={
-        "classifier": "classifier",
-        "sparsity": "projection",
-        "mean_few": "documents shown",
-        "mean_every": "all observed",
-        "difference": "difference",
-    },
+    explorer.few_and_all(runs, shown),
+    f"Agreement of attention with the input gradient (τ-b): mean of the {len(shown.numbers())} "
+    f"documents shown, and of all {len(runs[0].measurements())} observed.",
+    columns="classifier sparsity few every difference",
+    titles={"few": "documents shown", "every": "all observed"},
     formats={"difference": ".3f"},
 )
 
@@ -138,31 +109,12 @@ table(
 # ## Verdict
 
 # %% tags=["hide-input"]
-astray = compared["difference"].abs()
-Markdown(
-    f"None: this page is for looking. Its {len(numbers)} documents miss the mean agreement of all "
-    f"observed by {astray.mean():.2f} on average and by {astray.max():.2f} at worst. Claims are "
-    "judged on the other pages, from all documents."
-)
+Markdown(explorer.verdict(runs, shown))
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
-seen = [
-    document
-    for one in shown.data["tasks"]
-    for classifier in one["classifiers"]
-    for stop in classifier["stops"]
-    for document in stop["documents"]
-]
-owed = [sum(row) for document in seen for row in document["influence"]["shares"] if row]
-print("what a hidden state owes sums to one:", set(owed) == {round(1 / INFLUENCE_UNIT)})
-above = [
-    numbers["tau"] - numbers["ceiling"]
-    for document in seen
-    for numbers in document["measures"].values()
-    if numbers["tau"] is not None
-]
-print("no τ-b above its ceiling:", max(above) < 1e-3)
+known = shown.agreements().dropna()
+print("no τ-b above its ceiling:", (known["tau"] - known["ceiling"]).max() < 1e-3)
 
 # %% tags=["remove-input"]
 from sparseattn.report.provenance import Provenance

@@ -7,7 +7,7 @@ import pytest
 from sparseattn.charts.tables import badge, claims_table, departures_table, table
 from sparseattn.errors import UserError
 from sparseattn.measures.statistics import Comparison
-from sparseattn.verdicts.claims import CELLS, Outcome
+from sparseattn.verdicts.outcomes import CELLS, Outcome
 
 
 def test_text_is_escaped_and_codes_are_spelled():

@@ -17,8 +17,9 @@ from sparseattn.bench.peers import influence_by_loop
 from sparseattn.errors import UserError
 from sparseattn.experiments.store import Store
 from sparseattn.measures.per_document import normalise
-from sparseattn.report import specimens
+from sparseattn.report import explorer, specimens
 from sparseattn.report.explorer import Explorer, explore
+from sparseattn.report.parameters import validated
 from sparseattn.report.specimens import (
     INFLUENCE_UNIT,
     SHARE_UNIT,
@@ -226,6 +227,32 @@ def test_no_text_escapes(shown):
     assert content is not None
     assert not set("<>&\u2028") & set(content.group(1))
     assert json.loads(content.group(1)) == nasty.data
+
+
+def test_agreements_are_of_every_panel(shown):
+    found = shown.agreements()
+    assert len(found) == 6 * 4 * 5  # classifiers, documents, measures; attention has no τ-b
+    assert found["tau"].notna().sum() <= 6 * 4 * 4
+    assert (found.dropna()["tau"] <= found.dropna()["ceiling"] + 1e-4).all()
+
+
+def test_few_documents_stand_beside_all(shown, runs):
+    some = [run for run in runs if run.spec.seed == 0]
+    found = explorer.few_and_all(some, shown)
+    numbers = shown.documents()["document"]
+    for row, run in zip(found.to_dict("records"), some, strict=True):
+        tau = run.measurements()["tau_inputs_gradient"]
+        assert row["every"] == pytest.approx(tau.mean())
+        assert row["few"] == pytest.approx(tau[numbers].mean())
+        assert row["difference"] == pytest.approx(row["few"] - row["every"])
+    worst = found["difference"].abs().max()
+    assert f"by {worst:.2f} at worst" in explorer.verdict(some, shown)
+
+
+def test_word_order_is_asked_of_the_planted_task_alone():
+    assert explorer.in_context(validated("08-explorer", {"task": "sst"})) == []
+    context = {"task_options": {"context": True}}
+    assert explorer.in_context(validated("08-explorer", context)) == []
 
 
 def test_questions_point_at_what_is_there(shown):

@@ -98,9 +98,48 @@ def test_every_published_run_is_listed_once():
     assert set(found["origin"]) <= {"published"}
 
 
+def test_hours_stand_by_task_with_their_runs(frame):
+    (row,) = ledger.times_by_task(frame).to_dict("records")
+    assert row["runs"] == 2
+    assert row["all"] == pytest.approx(sum(row[stage] for stage in STAGES.values()))
+    assert row["all"] == pytest.approx(frame["seconds"].sum() / 3600)
+    assert row["median"] == pytest.approx(frame["seconds"].mean())  # of two
+
+
+def test_data_and_machines_are_told_once(frame):
+    other = frame.assign(
+        commit=["0123456789+", None], seed=[0, 1], date=["2026-01-02", "2026-01-05"]
+    )
+    (row,) = ledger.data_behind(other).to_dict("records")
+    assert row["data"] == frame["fingerprint"][0][:16]
+    assert (row["runs"], row["seeds"], row["days"]) == (2, 2, "2026-01-02 to 2026-01-05")
+    facts = ledger.machines(other).set_index("of")
+    assert list(facts.columns) == ["1"]
+    assert facts.loc["commits", "1"] == "01234567+, no commit"
+    assert facts.loc["runs", "1"] == "2"
+    apart = ledger.machines(other.assign(python=["3.11.1", "3.11.2"])).set_index("of")
+    assert apart.loc["Python"].tolist() == ["3.11.1", "3.11.2"]
+
+
+def test_runs_that_are_lost_are_said(frame):
+    one, two = frame["key"]
+    executed = pd.DataFrame({"notebook": ["02", "05"], "runs": [[one, two], [one, "gone"]]})
+    said = ledger.verdict(frame.assign(state=["current", "outdated"]), executed)
+    assert said.startswith(
+        "2 pages of this build rest on 3 runs; 2 of them are listed above, 1 are no longer in the "
+        "run store. 1 of the 2 runs"
+    )
+    assert "no longer" not in ledger.verdict(frame, executed[:1])
+    assert ledger.counted(frame) == "2 runs: 2 on Planted (this build)."
+
+
 def test_nothing_published_is_a_table_too():
     empty = ledger.with_pages([], {})
     assert ledger.times(empty).empty
+    assert ledger.times_by_task(empty).empty
+    assert ledger.data_behind(empty).empty
+    assert list(ledger.machines(empty)) == ["of"]
+    assert ledger.counted(empty).startswith("No run")
     assert rows_of(ledger_table(empty, "Runs.")) == {}
 
 

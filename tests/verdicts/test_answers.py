@@ -4,8 +4,8 @@ import pytest
 
 from sparseattn.results import side_by_side
 from sparseattn.verdicts import answers
-from sparseattn.verdicts.answers import headline, shares
-from sparseattn.verdicts.claims import CELLS
+from sparseattn.verdicts.headline import front, headline, shares, spread_over_lambda
+from sparseattn.verdicts.outcomes import CELLS
 
 VERDICTS = pd.DataFrame({"verdict": ["supported", "unclear", "unclear"]})
 
@@ -190,3 +190,21 @@ def test_own_texts_are_judged_alone():
     assert (
         answers.own_texts(side_by_side.joined({"SST": measured("sst")}, measured("planted"))) == ""
     )
+
+
+def test_the_front_answers_from_what_is_published():
+    narrowing, not_so = measurements(0.2, 0.9, 1.0), measurements(0.3, 1.0, 1.0)
+    frames = {"SST": narrowing, "Planted (live)": not_so}
+    told = front(frames, dict.fromkeys(frames, VERDICTS))
+    assert told == headline({"SST": narrowing}, {"SST": VERDICTS})
+    alone = front({"Planted (live)": not_so}, {"Planted (live)": VERDICTS})
+    assert alone == headline({"Planted (live)": not_so}, {"Planted (live)": VERDICTS})
+
+
+def test_the_first_source_with_several_lambdas_is_drawn_over_them():
+    frame = measurements(0.2, 0.9, 1.0).assign(length=20.0, classifier="BiLSTM, dot")
+    frame = frame.assign(lam=np.where(frame["projection"] == "softmax", -10.0, 0.0))
+    source, rows = spread_over_lambda({"A": frame.assign(lam=0.0, seed=frame.index), "B": frame})
+    assert source == "B"
+    found = rows[rows["shown"] == "attention"].set_index("lam")["mean"]
+    np.testing.assert_allclose(found, [0.5, 0.1], rtol=0.02)

@@ -7,8 +7,9 @@ import pytest
 
 from sparseattn.measures.nulls import GRADIENTS, null_dispersion
 from sparseattn.models.adversary import PRESSURE
-from sparseattn.verdicts.claims import CELLS, CLAIMS, counted, verdicts
-from sparseattn.verdicts.claims import outcome as whole
+from sparseattn.verdicts.claims import CLAIMS, verdicts
+from sparseattn.verdicts.outcomes import CELLS, counted
+from sparseattn.verdicts.outcomes import outcome as whole
 
 DOCUMENTS = 40
 

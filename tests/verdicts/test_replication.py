@@ -166,12 +166,17 @@ class TestReplicate:
         assert by["Table 6"] == 4
         assert by["Figure 2"] == 2  # the median is over fewer projections, and `runs` says so
 
-    def test_no_interval_counts_as_missing(self, theirs):
+    def test_a_trend_of_one_seed_has_a_value_and_no_interval(self, theirs):
         lams = theirs["lam"].isin([0.0, 0.3]) & (theirs["seed"] == 0)
         found = replication.replicate(theirs[lams], pd.DataFrame())
         table2 = found.query("item == 'Table 2'")
         assert table2["here"].notna().all()
-        assert set(table2.index) <= set(replication.missing(found).index)
+        assert table2[["low", "high"]].isna().all(axis=None)
+        assert set(table2["verdict"]) == {"undecided"}
+        assert not set(table2.index) & set(replication.missing(found).index)
+        told = replication.as_text(found)
+        assert told.count("no interval") == len(table2)
+        assert "nan" not in told
 
 
 class TestOutput:

@@ -87,23 +87,12 @@ def floors(repetitions: int) -> list[dict[str, Any]]:
 
 
 def main(quick: bool = False, threads: int | None = None, publish: bool = False) -> dict[str, Any]:
-    """Run the benchmark, print it, and write ``_build/bench.json``.
+    """Run the benchmark, print it, write ``_build/bench.json``, and return what was written.
 
-    Parameters
-    ----------
-    quick
-        Fewer repetitions and sizes: about a minute instead of several.
-    threads
-        Torch threads; by default one for each core, as for a reader at a prompt. A sweep gives
-        each of its runs one. More than there are idle cores would have all parties wait.
-    publish
-        Add the measurement to ``book/results``, in the place of one with as many threads.
-
-    Returns
-    -------
-    dict
-        What was written: the ratios by their keys, ``comparisons``, ``floors``, ``scaling``,
-        ``growth``, ``memory`` and ``machine``.
+    That is the ratios by their keys, ``comparisons``, ``floors``, ``scaling``, ``growth``,
+    ``memory`` and ``machine``. Torch has one thread a core unless `threads` says otherwise: more
+    than there are idle cores would have all parties wait. `quick` takes fewer repetitions and
+    sizes; `publish` adds the measurement to ``book/results`` (`goals.add_report`).
 
     Raises
     ------

@@ -44,16 +44,7 @@ WORK: dict[str, dict[str, Work]] = {
 
 
 def scaling(encoder: str, sizes: Sequence[int] = SIZES, counts: Sequence[int] = COUNTS) -> Rows:
-    """Time each way against the number of tokens, and against the number of documents.
-
-    Parameters
-    ----------
-    encoder
-        ``bilstm`` or ``transformer``.
-    sizes
-        Tokens of the one document.
-    counts
-        Documents, of 50 tokens each.
+    """Time each way against the tokens of one document, and against documents of 50 tokens each.
 
     Returns
     -------
@@ -98,13 +89,7 @@ def growth(rows: Rows) -> Rows:
 
 
 def memory(encoder: str, tokens: int = SIZES[-1]) -> Rows:
-    """Measure what our ways hold at most beside the classifier, on one document.
-
-    Returns
-    -------
-    list of dict
-        ``what``, ``encoder``, ``tokens``, and ``megabytes``.
-    """
+    """Return the most ``megabytes`` our ways hold beside the classifier, on one document."""
     classifier, ids = classifier_of(encoder), [document(tokens)]
     return [
         {"what": what, "encoder": encoder, "tokens": tokens}

@@ -40,21 +40,10 @@ _FONT = "-apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 
 
 def colours(field: str, values: Iterable[object]) -> dict[str, str]:
-    """Return the colour of each value of a field, in the order charts list them.
+    """Return the colour of each value of a field: from label to hexadecimal, in charts' order.
 
-    Parameters
-    ----------
-    field
-        What the values are: a key of `COLOURS`, ``lam``, or any other column.
-    values
-        Codes or labels; repeats are allowed.
-
-    Returns
-    -------
-    dict
-        From label to hexadecimal colour. Known values come first, in the order of `COLOURS`, with
-        colours that never change; λ runs along a sequential ramp; unknown values take the spare
-        colours in sorted order.
+    Known values come first, in the order of `COLOURS`, with colours that never change; λ (``lam``)
+    runs along a sequential ramp; unknown values take the spare colours in sorted order.
     """
     values = list(values)
     if field == "lam":
@@ -85,13 +74,7 @@ def ramp(count: int) -> list[str]:
 
 
 def theme(mode: str) -> dict[str, object]:
-    """Return Vega-Lite's configuration for one theme of the page.
-
-    Parameters
-    ----------
-    mode
-        ``light`` or ``dark``.
-    """
+    """Return Vega-Lite's configuration for a theme of the page, ``light`` or ``dark``."""
     ink, faint, rule = {
         "light": ("#24292f", "#57606a", "#e3e6ea"),
         "dark": ("#e6e8eb", "#a4adb8", "#33383f"),

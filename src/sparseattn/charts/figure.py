@@ -173,15 +173,7 @@ def show(
 
 
 def inert(kind: str, content: object) -> str:
-    """Return a value as JSON that a page carries and no browser runs, whatever text is in it.
-
-    Parameters
-    ----------
-    kind
-        The element's class, by which a script of the page finds it.
-    content
-        Anything JSON can hold.
-    """
+    """Return JSON that a page carries in an element of class `kind` and no browser runs."""
     # Nothing in a script element may close it or open a comment, hence no bare <, > or &.
     text = json.dumps(
         content, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
@@ -238,16 +230,9 @@ def write_scripts(folder: str | Path) -> None:
 
 
 def write_card(drawing: Path, folder: Path) -> None:
-    """Write the picture that stands for the book where people link to it: ``card.png``.
+    """Write ``card.png``, the picture that stands for the book where people link to it.
 
-    What shows such previews reads no SVG.
-
-    Parameters
-    ----------
-    drawing
-        An SVG, 1200 by 630.
-    folder
-        As for `write_scripts`.
+    From an SVG of 1200 by 630, which what shows such previews does not read.
     """
     picture = vl_convert.svg_to_png(drawing.read_text(encoding="utf-8"))
     (folder / "card.png").write_bytes(picture)

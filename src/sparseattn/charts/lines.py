@@ -34,13 +34,7 @@ def learning_curves(
     panel: Panel = None,
     title: str = "ROC-AUC, held-out documents",
 ) -> AnyChart:
-    """Draw a value over the epochs, one thin line a seed.
-
-    Parameters
-    ----------
-    frame
-        Columns ``epoch``, `value`, `colour`, ``seed`` if there are several, and `panel`.
-    """
+    """Draw a `value` over column ``epoch``, one thin line a seed (column ``seed``, if several)."""
     detail = [column for column in ("seed",) if column in frame]
     rows = tidy(frame, ["epoch", value, colour, *detail], panel)
     base = alt.Chart(rows).encode(
@@ -152,17 +146,7 @@ def over_size(
     colour: str = "by",
     panel: Panel = None,
 ) -> AnyChart:
-    """Draw seconds against a size, both on logarithmic axes: a power law is a straight line.
-
-    Parameters
-    ----------
-    frame
-        Columns `size` and ``seconds``, both positive, `colour` and `panel`.
-    size
-        What grows.
-    title
-        Of the horizontal axis.
-    """
+    """Draw ``seconds`` against a size, both on logarithmic axes: a power law is a straight line."""
     rows = tidy(frame, [size, "seconds", colour], panel)
     base = alt.Chart(rows).encode(
         x=alt.X(

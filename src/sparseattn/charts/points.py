@@ -91,15 +91,7 @@ def paper_versus_here(
 def amounts(
     frame: pd.DataFrame, *, value: str, group: str = "task", colour: str, title: str
 ) -> AnyChart:
-    """Draw amounts that add up: a bar a group, a part of it a colour.
-
-    Parameters
-    ----------
-    frame
-        Columns `value` (not negative), `group` and `colour`.
-    title
-        What `value` is, with its unit.
-    """
+    """Draw amounts (`value`, not negative) that add up: a bar a group, a part of it a colour."""
     rows = tidy(frame, [group, colour, value], None)
     order = list(colours(colour, rows[colour]))
     rows["place"] = rows[colour].map(order.index)
@@ -176,12 +168,9 @@ def distribution(
 
 
 def times_faster(frame: pd.DataFrame, *, group: str, colour: str, panel: Panel = None) -> AnyChart:
-    """Draw how many times faster ours is, on a logarithmic axis, with a tick at each goal.
+    """Draw ``ratio``, how many times faster ours is, on a logarithmic axis.
 
-    Parameters
-    ----------
-    frame
-        Columns ``ratio``, `group`, `colour`, `panel`, and ``goal`` (NaN where there is none).
+    A tick stands at each ``goal``, NaN where there is none.
     """
     rows = tidy(frame, [group, colour, "ratio", "goal"], panel)
     fields = ["ratio", "goal", "even"]

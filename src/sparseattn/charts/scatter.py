@@ -29,22 +29,10 @@ def against(
     diagonal: bool = False,
     log: bool = False,
 ) -> AnyChart:
-    """Draw one quantity against another, a point a row.
+    """Draw one quantity against another, a point a row, called by its `name` when pointed at.
 
-    Parameters
-    ----------
-    frame
-        Columns `x`, `y`, `colour`, `name` and `panel`.
-    titles
-        What `x` and `y` are, with their units.
-    name
-        What a point is called when pointed at.
-    null
-        Column that holds what chance alone would give for `y`: a dotted grey line.
-    diagonal
-        Draw y = x, a grey line.
-    log
-        Whether both axes are logarithmic.
+    `titles` say what `x` and `y` are, with their units; `null` is the column of what chance alone
+    would give for `y`, a dotted grey line; `diagonal` draws y = x; `log`: both axes logarithmic.
     """
     extra = [] if null is None else [null]
     rows = tidy(frame, [x, y, colour, name, *extra], panel)
@@ -83,13 +71,10 @@ def trade_off(
     Parameters
     ----------
     frame
-        Columns `x`, `y`, `order`, `colour`, `panel`, and the ends of the intervals of both,
+        Columns `x`, `y`, `order`, `colour`, `panel`; and the ends of the intervals of both,
         ``{x}_low``, ``{x}_high``, ``{y}_low``, ``{y}_high``.
     order
-        The setting, a number: the larger it is, the larger the point. It is written beside the
-        largest only, since points may lie close together.
-    titles
-        What `x` and `y` are, with their units.
+        The setting, a number: the larger, the larger the point; written beside the largest only.
     """
     if frame.empty:
         raise EmptyChartError("Nothing to draw: the frame has no rows.")

@@ -216,7 +216,7 @@ def verdict(recorded: pd.DataFrame, packages: pd.DataFrame) -> str:
         "published runs were made by the stages as they are now: made again, they have the same "
         "key, and the same numbers on the same make of processor. Of the paper's "
         f"{len(figures)} numbers, {len(figures) - len(replication.missing(figures))} have a value "
-        "here."
+        f"here, and {figures['low'].notna().sum()} an interval."
     )
 
 

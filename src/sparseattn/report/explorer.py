@@ -14,7 +14,10 @@ import pandas as pd
 
 from sparseattn.charts.figure import inert
 from sparseattn.experiments.runs import Run
+from sparseattn.measures.statistics import summarise
+from sparseattn.report.parameters import Parameters
 from sparseattn.report.specimens import INFLUENCE_UNIT, MEASURES, SHARE_UNIT, gather
+from sparseattn.results.frames import measurements
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class Explorer:
     def __repr__(self) -> str:
         return f"Explorer: {len(self.documents())} documents"
 
+    def numbers(self) -> list[int]:
+        """Return the numbers of the first task's documents."""
+        return [document["number"] for document in self.data["tasks"][0]["documents"]]
+
     def documents(self) -> pd.DataFrame:
         """Return what is shown: ``task``, ``document``, ``label``, ``tokens`` and ``why``."""
         return pd.DataFrame(
@@ -46,6 +53,19 @@ class Explorer:
                 }
                 for task in self.data["tasks"]
                 for document in task["documents"]
+            ]
+        )
+
+    def agreements(self) -> pd.DataFrame:
+        """Return ``tau`` (None where undefined) and its ``ceiling``, a row a panel shown."""
+        return pd.DataFrame(
+            [
+                {"tau": numbers["tau"], "ceiling": numbers["ceiling"]}
+                for task in self.data["tasks"]
+                for classifier in task["classifiers"]
+                for stop in classifier["stops"]
+                for document in stop["documents"]
+                for numbers in document["measures"].values()
             ]
         )
 
@@ -77,6 +97,63 @@ def explore(runs: Sequence[Run], count: int = 10) -> Explorer:
     ]
     units = {"share_unit": SHARE_UNIT, "influence_unit": INFLUENCE_UNIT}
     return Explorer({"measures": measures, **units, "tasks": gather(runs, count)})
+
+
+def in_context(given: Parameters) -> list[Run]:
+    """Return runs on the planted task where word order decides, beside a page's own runs.
+
+    There a hidden state must carry more than its own token. None for another task.
+    """
+    if given.task != "planted" or given.task_options:
+        return []
+    changed = {
+        "task_options": {"context": True},
+        "encoders": ["bilstm"],
+        "alignments": ["additive"],
+        "epochs": None,
+        "learning_rate": None,
+        "vectors": None,
+    }
+    return list(given.model_copy(update=changed).runs())
+
+
+def few_and_all(runs: Sequence[Run], shown: Explorer) -> pd.DataFrame:
+    """Return how far the documents shown lead astray, by agreement with the input gradient.
+
+    Returns
+    -------
+    DataFrame
+        One row a ``classifier`` and ``sparsity``: τ-b, the mean over the documents of the first
+        task shown (``few``) and over all observed (``every``), and their ``difference``.
+    """
+    frame = measurements(runs)
+    cell, tau = ["classifier", "sparsity"], "tau_inputs_gradient"
+    few = summarise(frame[frame["document"].isin(shown.numbers())], cell, [tau])
+    every = summarise(frame, cell, [tau])
+    both = few.merge(every, on=cell, suffixes=("_few", "_every"))
+    return both.assign(
+        few=both["mean_few"],
+        every=both["mean_every"],
+        difference=both["mean_few"] - both["mean_every"],
+    )
+
+
+def verdict(runs: Sequence[Run], shown: Explorer) -> str:
+    """Say by how much the documents shown miss the means of all (`few_and_all`)."""
+    astray = few_and_all(runs, shown)["difference"].abs()
+    return (
+        f"None: this page is for looking. Its {len(shown.numbers())} documents miss the mean "
+        f"agreement of all observed by {astray.mean():.2f} on average and by {astray.max():.2f} at "
+        "worst. Claims are judged on the other pages, from all documents."
+    )
+
+
+def notes(runs: Sequence[Run]) -> str:
+    """Return in what the data of runs depart from the paper's, each said once: Markdown."""
+    said = dict.fromkeys(note for run in runs for note in run.manifest["task"]["deviations"])
+    if not said:
+        return "No departure from the paper's data is known."
+    return "On the data:\n\n" + "\n".join(f"- {note}" for note in said)
 
 
 def _questions(tasks: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:

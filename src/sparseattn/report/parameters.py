@@ -265,6 +265,13 @@ def validated(notebook: str, values: Mapping[str, Any]) -> Parameters:
     return parameters
 
 
+def shared(parameters: Parameters, notebook: str) -> Parameters:
+    """Return another notebook's parameters: its own grid, on the task and settings given here."""
+    names = ("task", "task_options", "observed", "epochs", "learning_rate", "vectors", "device")
+    given = {name: getattr(parameters, name) for name in (*names, "jobs")}
+    return validated(notebook, given)
+
+
 def check(namespace: Mapping[str, Any], notebook: str) -> Parameters:
     """Check a notebook's namespace, its ``globals()`` right after its parameters.
 

@@ -16,9 +16,9 @@ from sparseattn.measures.divergence import CEILING, even_ceiling
 from sparseattn.measures.statistics import summarise
 from sparseattn.results import paper, published, side_by_side
 from sparseattn.results.frames import measurements
+from sparseattn.verdicts import outcomes
 from sparseattn.verdicts.answers import deciding
-from sparseattn.verdicts.claims import CELLS, CLAIMS
-from sparseattn.verdicts.claims import counted as counted_in_words
+from sparseattn.verdicts.claims import CLAIMS
 from sparseattn.verdicts.contradictions import contradictions
 from sparseattn.verdicts.replication import ACCURACY_TOLERANCE, replicate
 from sparseattn.wording import classifier_names, label, listed, projection_name, span
@@ -270,9 +270,9 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
 
 def counted(cells: pd.DataFrame) -> pd.DataFrame:
     """Return, a row an origin, its verdict and how many `cells` say what."""
-    outcomes = list(CELLS)
+    words = list(outcomes.CELLS)
     by = ["origin", "outcome"]
-    rows = pd.get_dummies(cells.set_index(by)["verdict"]).reindex(columns=outcomes, fill_value=0)
+    rows = pd.get_dummies(cells.set_index(by)["verdict"]).reindex(columns=words, fill_value=0)
     rows = rows.groupby(level=by, sort=False).sum().reset_index()
     return rows.rename(columns={"outcome": "verdict"})
 
@@ -281,7 +281,7 @@ def as_claimed(cells: pd.DataFrame, kind: str) -> str:
     """Count the cells of a kind of adversary: ``6 at no cost, 2 not so, 3 unclear of 11``."""
     words = ("at no cost", "not so") if kind == "unfrozen" else ("at a cost", "at no cost")
     verdict = cells.loc[cells["adversary"] == kind, "verdict"]
-    return counted_in_words({word: int((verdict == word).sum()) for word in CELLS}, words)
+    return outcomes.counted({word: int((verdict == word).sum()) for word in outcomes.CELLS}, words)
 
 
 def papers_cost(kind: str) -> str:

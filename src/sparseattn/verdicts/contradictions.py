@@ -5,7 +5,6 @@ column ``here``. So the same question is put to both.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pandas as pd
 
@@ -13,32 +12,6 @@ from sparseattn.wording import label, span
 
 READING_ERROR = 0.02
 """Of a difference between two figures read off a plot, each to about 0.01."""
-
-
-@dataclass(frozen=True)
-class Contradiction:
-    """One place where the paper's text and its figures disagree.
-
-    Attributes
-    ----------
-    number
-        Its place in the list, from 1.
-    text
-        What the paper says.
-    items
-        The tables and figures that say otherwise.
-    claims
-        The claims concerned, by number.
-    figures
-        What they say: the replicated figures and the column to read, ``paper`` or ``here``, to a
-        sentence; an empty one when there is nothing in that column.
-    """
-
-    number: int
-    text: str
-    items: tuple[str, ...]
-    claims: tuple[int, ...]
-    figures: Callable[[pd.DataFrame, str], str]
 
 
 def contradictions(replicated: pd.DataFrame) -> pd.DataFrame:
@@ -55,18 +28,17 @@ def contradictions(replicated: pd.DataFrame) -> pd.DataFrame:
         ``number``, ``text``, ``items``, ``claims``, and what the ``paper``'s figures and those
         ``here`` say, a sentence each.
     """
-    rows = []
-    for one in CONTRADICTIONS:
-        rows.append(
-            {
-                "number": one.number,
-                "text": one.text,
-                "items": ", ".join(one.items),
-                "claims": ", ".join(map(str, one.claims)),
-                "paper": one.figures(replicated, "paper"),
-                "here": one.figures(replicated, "here") or "Not measured here.",
-            }
-        )
+    rows = [
+        {
+            "number": number,
+            "text": text,
+            "items": items,
+            "claims": concerned,
+            "paper": said(replicated, "paper"),
+            "here": said(replicated, "here") or "Not measured here.",
+        }
+        for number, (text, items, concerned, said) in enumerate(_CASES, 1)
+    ]
     return pd.DataFrame(rows)
 
 
@@ -157,48 +129,29 @@ def _redistribution(replicated: pd.DataFrame, column: str) -> str:
     )
 
 
-CONTRADICTIONS: tuple[Contradiction, ...] = (
-    Contradiction(
-        1,
-        "The dispersion of importance increases with sparsity.",
-        ("Table 2",),
-        (3,),
-        _correlations,
-    ),
-    Contradiction(
-        2,
+# What the paper says; the items that say otherwise; the claims concerned; and what the figures in a
+# column of the replicated ones say, empty where there is nothing in it.
+_CASES: tuple[tuple[str, str, str, Callable[[pd.DataFrame, str], str]], ...] = (
+    ("The dispersion of importance increases with sparsity.", "Table 2", "3", _correlations),
+    (
         "Figure 4: attention agrees more with hidden states than with inputs for all models.",
-        ("Table 6",),
-        (4,),
+        "Table 6",
+        "4",
         _transformer_loo,
     ),
-    Contradiction(
-        3,
-        "Sparsity may encourage contextualisation.",
-        ("Table 1",),
-        (1,),
-        _influence,
-    ),
-    Contradiction(
-        4,
-        "Agreement with inputs falls as λ grows.",
-        ("Figure 3",),
-        (5,),
-        _rising_curves,
-    ),
-    Contradiction(
-        5,
+    ("Sparsity may encourage contextualisation.", "Table 1", "1", _influence),
+    ("Agreement with inputs falls as λ grows.", "Figure 3", "5", _rising_curves),
+    (
         "Sparse attention agrees less with the importance of inputs.",
-        ("Table 6",),
-        (5, 7),
+        "Table 6",
+        "5, 7",
         _rising_tables,
     ),
-    Contradiction(
-        6,
+    (
         "The body credits the redistribution of information to the retrained adversary, Appendix "
         "C.1 to the frozen one.",
-        ("Table 5",),
-        (6,),
+        "Table 5",
+        "6",
         _redistribution,
     ),
 )

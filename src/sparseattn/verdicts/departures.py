@@ -16,6 +16,7 @@ from sparseattn.measures.statistics import compare
 from sparseattn.models.classifier import Transformer
 from sparseattn.models.training import LEARNING_RATES
 from sparseattn.results import paper, published, variants
+from sparseattn.verdicts import effects
 from sparseattn.verdicts.replication import ACCURACY_TOLERANCE, TOLERANCE
 from sparseattn.wording import label, listed, signed
 
@@ -304,7 +305,7 @@ def judged(measured: pd.DataFrame) -> pd.DataFrame:
         tokens.
     """
     effects = variants.effects(measured)
-    counts = effects["quantity"].str.contains("effective")
+    counts = effects["quantity"].isin([name for name in variants.MEANS if "effective" in name])
     scores = effects["quantity"].isin(variants.SCORES)
     tolerance = scores.map({True: ACCURACY_TOLERANCE, False: TOLERANCE}).mask(counts)
     verdicts = [
@@ -385,7 +386,7 @@ def gaps(measured: pd.DataFrame) -> pd.DataFrame:
         One row a ``variant``, ``task`` and ``encoder``: ``mean``, ``min``, ``max`` and ``size``
         over seeds.
     """
-    gap = measured["tau_hidden_gradient"] - measured["tau_inputs_gradient"]
+    gap = effects.gaps(measured)["gap_gradient"]
     cell = [measured[name] for name in ("variant", "task", "encoder")]
     return gap.groupby(cell, sort=False).agg(["mean", "min", "max", "size"]).reset_index()
 

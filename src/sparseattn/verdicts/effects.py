@@ -66,12 +66,11 @@ def derived(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def gaps(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add ``gap_gradient`` and ``gap_loo``: τ-b with hidden states less τ-b with inputs."""
+    """Add ``gap_gradient`` and ``gap_loo``, where measured: τ-b, hidden states less inputs."""
+    known = [kind for kind in KINDS if f"tau_hidden_{kind}" in frame]
+    both = {kind: (frame[f"tau_hidden_{kind}"], frame[f"tau_inputs_{kind}"]) for kind in known}
     return frame.assign(
-        **{
-            f"gap_{kind}": frame[f"tau_hidden_{kind}"] - frame[f"tau_inputs_{kind}"]
-            for kind in KINDS
-        }
+        **{f"gap_{kind}": hidden - inputs for kind, (hidden, inputs) in both.items()}
     )
 
 

@@ -97,8 +97,8 @@ def replicate(
 
 
 def missing(replicated: pd.DataFrame) -> pd.DataFrame:
-    """Return the figures without a value here, or without its interval."""
-    return replicated[replicated[["here", "low", "high"]].isna().any(axis=1)]
+    """Return the figures without a value here; of one seed, a trend has a value and no interval."""
+    return replicated[replicated["here"].isna()]
 
 
 def progress(replicated: pd.DataFrame) -> pd.DataFrame:
@@ -248,7 +248,9 @@ def as_text(replicated: pd.DataFrame) -> str:
         for _, row in part.iterrows():
             here = MISSING
             if _is(row["here"]):
-                interval = f"[{_number(row['low'])}, {_number(row['high'])}]"
+                interval = "no interval"  # a trend of one seed
+                if _is(row["low"]):
+                    interval = f"[{_number(row['low'])}, {_number(row['high'])}]"
                 behind = f"{row['runs']} run{'' if row['runs'] == 1 else 's'}"
                 here = "  ".join([_number(row["here"]), interval, behind, row["verdict"]])
             where = f"{cell_name(row)}: {_quantity(row)}"

@@ -71,3 +71,11 @@ def told(found: pd.DataFrame) -> str:
             else ""
         )
     )
+
+
+def by_classifier(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the means of `evidence_auc` over documents and seeds, a row a classifier."""
+    if found.empty:
+        return found
+    rows = found.groupby(["classifier", "sparsity"], sort=False)[list(RANKINGS)]
+    return rows.mean().reset_index()

@@ -1,0 +1,239 @@
+"""Attention against importance: the effects that the page on agreement shows, and what they say."""
+
+import pandas as pd
+
+from sparseattn.measures.nulls import null_tau_sd
+from sparseattn.measures.statistics import correlate
+from sparseattn.results import paper, side_by_side, variants
+from sparseattn.verdicts import answers, effects
+from sparseattn.verdicts.effects import CELL, KINDS, OVER, WHERE
+from sparseattn.wording import signed
+
+TAUS = [f"tau_{of}_{kind}" for of in ("inputs", "hidden") for kind in KINDS]
+FALLS = {
+    "supported": "The sparser attention is, the less it agrees with the importance of inputs",
+    "contradicted": "The sparser attention is, the more it agrees with the importance of inputs",
+    "mixed": "Sparser attention agrees more with the importance of inputs in some classifiers, "
+    "less in others",
+    "unclear": "Whether sparser attention agrees more or less with inputs is unclear",
+    "too few seeds": "Too few seeds to say whether sparser attention agrees more or less",
+    "not measured here": "Whether sparser attention agrees more or less is not measured here",
+}
+_GRADIENTS = {"tau_inputs_gradient": "inputs", "tau_hidden_gradient": "hidden states"}
+_BEYOND = 1.96  # standard deviations: the two-sided level of 5 %
+
+
+def of_the_papers_classifiers(taus: pd.DataFrame, theirs: pd.DataFrame | None) -> pd.DataFrame:
+    """Leave the classifiers that the paper has, and those of the page itself."""
+    if theirs is None:
+        return taus
+    known = set(zip(theirs["origin"], theirs["classifier"], strict=True))
+    pairs = zip(taus["origin"], taus["classifier"], strict=True)
+    there = pd.Series([pair in known for pair in pairs], taus.index)
+    return taus[taus["origin"].str.endswith(side_by_side.LIVE) | there]
+
+
+def axis(*frames: pd.DataFrame | None) -> tuple[int, int]:
+    """Return the ends of an axis of τ-b: from 0 where no mean lies below it, else from −1."""
+    lowest = min(
+        [frame["mean"].min() for frame in frames if frame is not None and len(frame)] or [0]
+    )
+    return (-1 if lowest < 0 else 0), 1
+
+
+def with_ceiling(graded: pd.DataFrame) -> pd.DataFrame:
+    """Summarise τ-b over λ, its ceiling under ties, their ratio and the AUC, by ``shown``.
+
+    Of the task of the paper's Figure 3 where there is one, else of the first.
+    """
+    shown = {
+        "tau_inputs_gradient": "τ-b",
+        "tau_ceiling": "ceiling of τ-b",
+        "tau_relative_inputs_gradient": "τ-b ÷ its ceiling",
+        "auc_inputs_gradient": "AUC of the attended",
+    }
+    first = graded[graded["task"].isin(paper.figure3()["task"])]
+    first = first if len(first) else graded
+    rows = effects.levels(
+        first[first["origin"] == first["origin"].iloc[:1].max()], OVER, list(shown)
+    )
+    return rows.assign(shown=rows["quantity"].map(shown))
+
+
+def without_auc(graded: pd.DataFrame) -> str:
+    """Say of how many documents there is no AUC at either end of λ; nothing without a λ."""
+    if graded.empty:
+        return "None of these classifiers has a λ: there is nothing to draw."
+    missing = graded["auc_inputs_gradient"].isna().groupby([graded["origin"], graded["lam"]]).mean()
+    told = []
+    for origin, part in missing.groupby(level="origin", sort=False):
+        each = [
+            f"{share:.0%} at λ = {signed(lam)}" for (_, lam), share in part.iloc[[0, -1]].items()
+        ]
+        told.append(f"{origin}, {' and '.join(dict.fromkeys(each))}")
+    return f"*Documents without an AUC, of all classifiers*: {'; '.join(told)}."
+
+
+def trends(graded: pd.DataFrame) -> pd.DataFrame:
+    """Correlate the rank of λ with four measures of agreement with inputs, by ``shown``."""
+    shown = {
+        "tau": "τ-b",
+        "tau_relative": "τ-b ÷ its ceiling",
+        "auc": "AUC of the attended",
+        "precision": "precision, first tenth",
+    }
+    names = [f"{measure}_inputs_{kind}" for measure in shown for kind in KINDS]
+    rows = correlate(graded, WHERE, "lam", names).dropna(subset=["correlation"])
+    rows = effects.spelled(rows.rename(columns={"correlation": "mean"}))
+    named = rows["quantity"].astype("str").str.extract("^(.*)_inputs_")[0]
+    return rows.assign(shown=named.map(shown))
+
+
+def free_of_ties(sparse: pd.DataFrame) -> pd.DataFrame:
+    """Summarise measures that have no ceiling under ties, beside chance, by ``shown``."""
+    shown = {"auc": "AUC of the attended", "mass": "Mass on the attended", "precision": "Precision"}
+    chance = {"auc": "half", "mass": "support_share", "precision": "tenth"}
+    columns = {f"{name}_inputs_{kind}": name for name in shown for kind in KINDS}
+    rows = effects.levels(sparse, WHERE, {name: chance[of] for name, of in columns.items()})
+    return rows.assign(shown=rows["quantity"].map(columns).map(shown))
+
+
+def beyond_noise(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the share of documents whose τ-b lies further out than noise's, a row a cell.
+
+    ``above_…`` and ``below_…`` by each importance, at the two-sided level of 5 % of unrelated
+    rankings of the same length and ties (:func:`measures.nulls.null_tau_sd`). ``out_of_reach`` is
+    the share left out of these: documents whose ceiling does not reach that far, such as those
+    with a support of one.
+    """
+    ties = cells[["length", "support"]].drop_duplicates().astype(int)
+    pairs = zip(ties["length"], ties["support"], strict=True)
+    ties = ties.assign(spread=[null_tau_sd(n, [n - support]) for n, support in pairs])
+    rows = cells.merge(ties, on=["length", "support"])
+    far = _BEYOND * rows["spread"]
+    reach = rows["tau_ceiling"] > far
+    for kind in KINDS:
+        tau = rows[f"tau_inputs_{kind}"].where(reach)
+        rows[f"above_{kind}"] = (tau > far).astype(float).where(tau.notna())
+        rows[f"below_{kind}"] = (tau < -far).astype(float).where(tau.notna())
+    sides = [f"{side}_{kind}" for kind in KINDS for side in ("above", "below")]
+    return effects.means(rows.assign(out_of_reach=1.0 - reach), CELL, [*sides, "out_of_reach"])
+
+
+def among_importances(cells: pd.DataFrame) -> pd.DataFrame:
+    """Summarise τ-b of attention with two importances, and between these, by ``shown``."""
+    shown = {
+        "tau_inputs_gradient": "attention and gradient",
+        "tau_inputs_loo": "attention and LOO",
+        "tau_between_inputs_gradient_loo": "gradient and LOO",
+    }
+    rows = effects.levels(cells, WHERE, list(shown))
+    return rows.assign(shown=rows["quantity"].map(shown))
+
+
+def on_the_decisive(cells: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the share of attention and importance on the decisive tokens, where known."""
+    shown = {
+        "attention_evidence_mass": "attention",
+        "evidence_mass_inputs_gradient": "input gradient",
+        "evidence_mass_inputs_loo": "input LOO",
+    }
+    if "evidence_share" not in cells:
+        return pd.DataFrame()
+    known = cells.dropna(subset=["evidence_share"])
+    rows = effects.levels(known, CELL, dict.fromkeys(shown, "evidence_share"))
+    return rows.assign(shown=rows["quantity"].map(shown))
+
+
+def at_both_rates(measured: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return agreement under softmax at our learning rates and the paper's; and the paper's own."""
+    ours = variants.levels(measured)
+    ours = ours[ours["variant"].isin([variants.OURS, variants.PAPERS_RATES])]
+    theirs = paper.table6().query("projection == 'softmax'").rename(columns={"value": "mean"})
+    theirs = theirs[theirs["task"].isin(ours["task"])]
+    both = [
+        rows[rows["quantity"].isin(list(_GRADIENTS))].assign(rate=rate)
+        for rows, rate in ((ours, ours["variant"]), (theirs, "in the paper"))
+    ]
+    ours, theirs = (
+        rows.assign(shown="Gradients of " + rows["quantity"].map(_GRADIENTS)) for rows in both
+    )
+    return ours, theirs
+
+
+def changed_by_rates(measured: pd.DataFrame) -> pd.DataFrame:
+    """Return what the paper's learning rates change of accuracy and of agreement."""
+    asked = {"accuracy": "test accuracy"}
+    asked |= {name: f"τ-b with gradients of {of}" for name, of in _GRADIENTS.items()}
+    rows = variants.effects(measured)
+    rows = rows[(rows["variant"] == variants.PAPERS_RATES) & rows["quantity"].isin(list(asked))]
+    return rows.assign(shown=rows["quantity"].map(asked))
+
+
+def moved_by_rates(changed: pd.DataFrame) -> str:
+    """Say in how many classifiers agreement with the inputs depends on the learning rate."""
+    moved = changed[changed["quantity"] == "tau_inputs_gradient"]
+    if moved.empty:
+        return ""
+    certain = ((moved["low"] > 0) | (moved["high"] < 0)).sum()
+    return (
+        f"Agreement with the inputs moves, with certainty, in {certain} of {len(moved)} "
+        "classifiers. "
+        + (
+            "How far attention agrees with the inputs is thus a matter of how a classifier was "
+            "trained, and not of its projection and encoder alone: a level of τ-b from one recipe "
+            "says little about another, and the comparisons on this page hold for ours."
+            if certain
+            else "The comparisons on this page do not depend on it as far as can be seen."
+        )
+    )
+
+
+def papers_figures() -> pd.DataFrame:
+    """Return the paper's τ-b: of its Table 6 and its Figure 3."""
+    return pd.concat([paper.table6(), paper.figure3()])
+
+
+def verdict(frame: pd.DataFrame, judged: pd.DataFrame, trend: pd.DataFrame, truth: str) -> str:
+    """Return the page's verdict as Markdown.
+
+    Parameters
+    ----------
+    frame
+        The page's measurements.
+    judged
+        Claims 4 and 5, of :func:`verdicts.answers.judge`.
+    trend
+        Of `trends`.
+    truth
+        What is said of the importances where the truth is known.
+    """
+    ways = ("falling", "rising")
+    return (
+        f"**{FALLS[answers.balance(judged, 5)]}: {answers.counts(judged, 5, ways)} series.** "
+        f"Claim 5 says that it falls: {answers.by_outcome(judged, 5, ways)}. "
+        f"{_of_the_ceiling(trend[trend['origin'].isin(judged['origin'])])}"
+        "\n\nClaim 4 says that attention agrees more with hidden states than with inputs: "
+        f"{answers.by_outcome(judged, 4)}; together {answers.counts(judged, 4)} cells, "
+        f"*{answers.balance(judged, 4)}*.\n\n{answers.own_texts(frame)}\n\n{truth}"
+    )
+
+
+def _of_the_ceiling(trend: pd.DataFrame) -> str:
+    tau, relative = (trend[trend["shown"] == name] for name in ("τ-b", "τ-b ÷ its ceiling"))
+    both = tau.merge(relative, on=[*WHERE, "measure"], suffixes=("", "_relative"))
+    falls = both[both["high"] < 0]
+    single = both[(both["seeds"] < 2) & (both["mean"] < 0)]
+    told = ""
+    if len(falls):
+        told = (
+            f"Of the {len(falls)} falls of τ-b, {(falls['high_relative'] < 0).sum()} remain when "
+            f"it is divided by its ceiling under ties; there, {(falls['low_relative'] > 0).sum()} "
+            "are rises, and the others not certain. "
+        )
+    if len(single):
+        told += (
+            f"Of one seed, without an interval, τ-b goes down in {len(single)} series, and τ-b "
+            f"over its ceiling in {(single['mean_relative'] < 0).sum()} of these. "
+        )
+    return told

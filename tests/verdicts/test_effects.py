@@ -1,0 +1,192 @@
+"""Effects are those planted in measurements, and sentences say them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sparseattn.results import paper
+from sparseattn.verdicts import answers, effects
+
+LAMS = (-10.0, 0.0, 0.5)
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """Two origins whose dispersion falls by .1 a step of λ, and by .05 more in one of them."""
+    rows = []
+    sparse = [("sparsegen" if lam else "sparsemax", lam) for lam in LAMS]
+    for origin, task, extra in (("SST", "sst", 0.0), ("Planted (live)", "planted", 0.05)):
+        for projection, lam in [("softmax", np.nan), *sparse]:
+            for seed in range(2):
+                for document in range(4):
+                    step = 0 if np.isnan(lam) else 1 + LAMS.index(lam)
+                    row = {
+                        "key": f"{task}{projection}{lam}{seed}",
+                        "origin": origin,
+                        "task": task,
+                        "encoder": "bilstm",
+                        "alignment": "additive",
+                        "classifier": "BiLSTM, additive",
+                        "projection": projection,
+                        "sparsity": projection if lam in (None, 0) else f"{projection} {lam}",
+                        "lam": lam,
+                        "alpha": np.nan,
+                        "seed": seed,
+                        "document": document,
+                        "length": 16.0,
+                        "logit": -2.0 + 4 * (document % 2),
+                        "attention_effective": 16 * 0.5**step,
+                        "influence_self_rank": 4.0,
+                        "influence_self_share": 0.25,
+                        "influence_top1": 0.5,
+                        "influence_window_share": 0.5,
+                        "influence_dispersion": 0.5 + 0.001 * document - 0.1 * step,
+                    }
+                    for kind in effects.KINDS:
+                        row[f"effective_inputs_{kind}"] = 8.0
+                        row[f"dispersion_inputs_{kind}"] = 0.9 - (0.1 + extra) * step
+                        row[f"tau_inputs_{kind}"] = 0.2
+                        row[f"tau_hidden_{kind}"] = 0.7
+                    rows.append(row)
+    return effects.derived(pd.DataFrame(rows))
+
+
+def test_derived_are_shares_of_the_length_and_chance(frame):
+    softmax = frame[frame["projection"] == "softmax"].iloc[0]
+    assert softmax["share_attention"] == 1
+    assert softmax["share_gradient"] == 0.5
+    assert softmax["effective_influence"] == pytest.approx(4)
+    assert softmax["relative_rank"] == pytest.approx(0.2)
+    assert softmax["tenth"] == 2 / 16
+    assert softmax["chance_influence_self_share"] == 1 / 16
+    assert softmax["realised"] == 0
+    assert (frame["size"] == 2).all()
+    np.testing.assert_allclose(frame[["gap_gradient", "gap_loo"]], 0.5)
+
+
+def test_levels_average_over_what_is_not_named_and_stand_beside_chance(frame):
+    rows = effects.levels(frame, effects.WHERE, effects.DISPERSION)
+    means = rows.set_index(["origin", "measure"])["mean"]
+    assert means["SST", "gradient"] == pytest.approx(0.9 - 0.1 * 1.5)
+    assert means["Planted (live)", "leave-one-out"] == pytest.approx(0.9 - 0.15 * 1.5)
+    np.testing.assert_allclose(rows["null"], frame["noise"].iloc[0])
+    assert list(rows["kind"].unique()) == ["Gradient", "Leave-one-out"]
+    assert list(rows["importance"].unique()) == ["inputs, gradient", "inputs, leave-one-out"]
+    assert "null" not in effects.levels(frame, effects.WHERE, ["length"])
+
+
+def test_without_a_row_there_is_a_frame_to_draw(frame):
+    nothing = effects.levels(frame[:0], effects.OVER, effects.DISPERSION)
+    assert nothing.empty
+    assert {"null", "measure", "mean", "low"} <= set(nothing)
+    assert answers.falling(nothing) == answers.narrowed(nothing) == ""
+
+
+def test_quantities_are_spelled_where_they_name_an_importance():
+    names = ["tau_hidden_loo", "dispersion_inputs_gradient_fixed", "share_gradient", "length"]
+    rows = effects.spelled(pd.DataFrame({"quantity": names}))
+    assert rows["measure"].fillna("").tolist() == [
+        "leave-one-out",
+        "gradient, attention fixed",
+        "gradient",
+        "",
+    ]
+    assert rows["of"].fillna("").tolist() == ["hidden states", "inputs", "", ""]
+
+
+def test_the_papers_gaps_are_those_of_its_table():
+    table = paper.table6().set_index([*paper.CELL[:4], "quantity"])["value"]
+    gaps = effects.papers_gaps()
+    assert len(gaps) == len(table) / 2
+    for row in gaps.to_dict("records"):
+        cell = tuple(row[name] for name in paper.CELL[:4])
+        kind = row["quantity"].removeprefix("gap_")
+        there = table[(*cell, f"tau_hidden_{kind}")] - table[(*cell, f"tau_inputs_{kind}")]
+        assert row["value"] == pytest.approx(there)
+
+
+def test_co_indexed_input(frame):
+    own = effects.co_indexed(frame, effects.WHERE)
+    place = effects.place_of_the_word(own, pd.DataFrame()).set_index("origin")
+    assert place.loc["SST", "mean_influence_self_share"] == 0.25
+    assert place.loc["SST", "null_influence_self_share"] == 1 / 16
+    assert "jacobian" not in place
+    assert set(own["shown"]) == {words for words, _ in effects.CO_INDEXED.values()}
+
+
+def test_whole_jacobians_stand_beside_lengths():
+    rows = [
+        {"origin": "Planted (live)", "classifier": "BiLSTM, additive", "encoder": "bilstm",
+         "seed": seed, "document": document, "norm_variation": 0.1, "times_chance": 2.0,
+         "norms_tau": 0.5, "norms_same_top": 1.0}
+        | {f"{norm}_{name}": value for norm, value in (("influence", 0.4), ("jacobian", 0.8))
+           for name in ("dispersion", "self_share", "top1", "window_share")}
+        for seed in range(2) for document in range(3)
+    ]  # fmt: skip
+    sampled = pd.DataFrame(rows)
+    agree = effects.norms_agree(sampled)
+    found = agree[["norm_variation", "norms_tau", "documents"]]
+    np.testing.assert_allclose(found.to_numpy(), [[0.1, 0.5, 3]])
+    assert effects.norms_agree(sampled[:0]).empty
+    both = effects.by_norm(sampled)
+    assert both.groupby("norm")["mean"].mean().to_dict() == pytest.approx(
+        {"length of the state": 0.4, "whole Jacobian": 0.8}
+    )
+    assert set(both["who"]) == {"Planted\N{NO-BREAK SPACE}(live), BiLSTM"}
+    own = pd.DataFrame({"origin": "Planted (live)", "classifier": "BiLSTM, additive",
+                        "quantity": ["influence_top1"], "mean": 0.5, "null": 0.1})  # fmt: skip
+    assert effects.place_of_the_word(own, sampled)["jacobian"].tolist() == pytest.approx([0.8])
+
+
+def test_change_under_sparsemax_is_paired_and_told(frame):
+    change = effects.under_sparsemax(frame, effects.WHERE, "influence_dispersion")
+    np.testing.assert_allclose(change["mean"], -0.2)
+    told = answers.contextualised(change)
+    theirs = effects.papers_change()["value"]
+    assert f"in {(theirs < 0).sum()} of {len(theirs)} pairs." in told
+    assert "in the chart it is so in 2 of 2." in told
+    assert "2 exclude zero: 2 on the side of less dispersion, 0 on the side of more." in told
+    softmax = frame[frame["projection"] == "softmax"]
+    assert effects.under_sparsemax(softmax, effects.WHERE, "length").empty
+    assert answers.contextualised(pd.DataFrame()) == ""
+
+
+def test_lines_over_lambda_fall_by_what_was_planted(frame):
+    graded = frame[frame["lam"].notna()]
+    series = effects.levels(graded, effects.OVER, effects.DISPERSION)
+    assert answers.falling(series) == (
+        "From its lowest λ to its highest, dispersion falls in 4 of 4 lines (a line is a "
+        "classifier on a task, by one measure). The change is −0.300 to −0.200."
+    )
+    realised = effects.levels(graded, effects.OVER, ["share_attention"])
+    assert "spread over 50% of the tokens; at the highest, over 12%" in answers.narrowed(realised)
+    alone = series[series["lam"] == 0]
+    assert answers.falling(alone) == ""
+
+
+def test_dispersion_is_told_by_kind_of_projection(frame):
+    told = answers.spread_out(effects.levels(frame, effects.CELL, effects.DISPERSION))
+    assert "is 0.90 under softmax and 0.45 to 0.80 under sparse projections. Noise" in told
+
+
+def test_documents_and_realised_sparsity_keep_every_cell(frame):
+    assert len(effects.documents(frame)) == 2 * len(frame)
+    points = effects.against_realised(frame, ["share_gradient", "share_loo"], "share")
+    assert len(points) == 2 * 2 * 4
+    assert points["origin"].tolist() == ["SST"] * 8 + ["Planted (live)"] * 8
+    assert set(points["share"]) == {0.5}
+
+
+def test_dispersion_falls_with_realised_sparsity(frame):
+    found = effects.correlations(frame)
+    assert set(found["axis"]) == {"with λ", "with realised sparsity"}
+    assert (found["mean"] < -0.7).all()
+
+
+def test_ours_stands_beside_the_papers_means(frame):
+    both = effects.beside_paper(paper.table1(), frame)
+    assert set(both["origin"]) == {"SST"}
+    assert set(both["projection"]) == {"softmax", "sparsemax"}
+    assert set(both["classifier"]) == {"BiLSTM, additive"}
+    nothing = effects.beside_paper(paper.table1(), frame[frame["task"] == "planted"])
+    assert nothing.empty
