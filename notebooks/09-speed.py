@@ -232,7 +232,7 @@ Markdown(goals.padding_in_words(published.runs(p.tasks)))
 # A sweep runs one process for each core with one thread each. Two threads inside a run gain less
 # than a second run does, for many steps are too small to be divided; and two processes of two
 # threads each, on two cores, spend their time waiting for one another at the end of each step. With
-# one thread the same run also gives the same bits, on one make of processor.
+# one thread the same run also gives the same bits.
 #
 # ### Memory
 #

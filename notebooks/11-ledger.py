@@ -15,10 +15,10 @@
 # and how to check it.**
 #
 # A *run* is one trained and observed classifier, or an *adversary*: one whose attention was trained
-# to diverge from that of a run. Its key is a hash of all that its numbers depend
-# on, but for the processor: its settings, its documents, and the versions of the stages that made
-# it. The same key on the same make of processor means the same numbers; on another make, they
-# differ as another seed's would ({ref}`reproduce-identity`).
+# to diverge from that of a run. Its key is a hash of all that its numbers depend on: its settings,
+# its documents, and the versions of the stages that made it. The same key means the same numbers
+# ({ref}`reproduce-identity`). *Outdated* are runs of earlier stages; those before the arithmetic
+# that is the same on every processor repeat on one make only.
 
 # %% tags=["parameters", "hide-input"]
 tasks = ["sst", "newsgroups", "imdb"]
@@ -66,7 +66,7 @@ Markdown(
     "```\n.venv/bin/sparseattn recompute KEY\n```\n\n"
     "It trains and observes the run anew from its settings alone, puts every quantity beside the "
     f"published one, and fails when one differs by more than {published.TOLERANCE:.0%} over the "
-    "documents. On another make of processor than the run's own it is expected to fail. The runs "
+    "documents. Outdated runs need the code of their own commit. The runs "
     "of this build are made anew by `make book` when the run store is empty."
 )
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import tiny
 
+from sparseattn import arithmetic
 from sparseattn.errors import UserError, validate
 from sparseattn.experiments.grid import adversaries_of
 from sparseattn.experiments.runs import Adversary, Run
@@ -15,6 +16,7 @@ from sparseattn.experiments.specs import Spec, stored_spec
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import ensure
 from sparseattn.measures.per_document import IMPORTANCES, INFLUENCES, measure
+from sparseattn.models.training import TRAINING_VERSION
 from sparseattn.results import frames, parquet, published, publishing
 
 
@@ -45,10 +47,10 @@ def kept(real):
 def made(real, monkeypatch):
     """A run like a real one, but for its spec, its key and the numbers measured."""
 
-    def make(measured=None, run=real[0], version=1, **changes):
+    def make(measured=None, run=real[0], version=TRAINING_VERSION, **changes):
         spec = validate(Spec, {**run.spec.model_dump(), **changes})
         key = spec.key(run.manifest["task"]["fingerprint"])
-        if version > 1:
+        if version != TRAINING_VERSION:
             key = f"{version}{key[1:]}"
         versions = {**run.manifest["versions"], "training": version}
         record = {"key": key, "spec": spec.model_dump(mode="json"), "versions": versions}
@@ -116,7 +118,7 @@ class TestRoundTrip:
             run = made(measure(*traces(300, 400, sparse)), seed=int(sparse))
             files = parquet.write_result(run.manifest, run.measurements(), tmp_path)
             sizes.append(sum(path.stat().st_size for path in files))
-        assert 324 * np.mean(sizes) < 12e6
+        assert 324 * np.mean(sizes) < 13e6
 
     def test_no_text(self, real, tmp_path):
         publishing.publish(real, tmp_path)
@@ -207,7 +209,7 @@ class TestAdding:
 
     def test_newer_versions_replace(self, made, tmp_path, caplog):
         publishing.publish([made(), made(seed=1)], tmp_path)
-        newer = made(version=2)
+        newer = made(version=TRAINING_VERSION + 1)
         with caplog.at_level(logging.WARNING, "sparseattn"):
             publishing.publish([newer], tmp_path)
         assert newer.key in caplog.text
@@ -397,8 +399,16 @@ class TestRecompute:
             with pytest.raises(UserError, match="expected one"):
                 publishing.recompute(key, tmp_path / "new", tmp_path)
 
+    def test_another_arithmetic_says_what_to_expect(self, real, tmp_path, monkeypatch):
+        publishing.publish(real, tmp_path / "results")
+        monkeypatch.setattr(arithmetic, "_reason", "aarch64")
+        accuracy = real[1].measurements()["correct"].mean()
+        with pytest.raises(UserError, match="made on 'cpu', and this is 'cpu, aarch64'") as told:
+            publishing.recompute(real[1].key, tmp_path / "new", tmp_path / "results")
+        assert f"{accuracy:.3f}" in str(told.value) or "was not measured" in str(told.value)
+
     def test_data_or_stages_have_changed(self, made, tmp_path):
-        newer = made(version=2)
+        newer = made(version=TRAINING_VERSION + 1)
         parquet.write_result(newer.manifest, newer.measurements(), tmp_path / "planted")
         with pytest.raises(UserError, match="can no longer be made"):
             publishing.recompute(newer.key, tmp_path / "new", tmp_path)

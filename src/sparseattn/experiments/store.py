@@ -107,7 +107,7 @@ class Store:
         Returns
         -------
         Run or Adversary
-            As stored; the same bits whichever process of this machine computed it.
+            As stored; the same bits whichever process computed it.
 
         Raises
         ------

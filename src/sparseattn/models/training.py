@@ -117,7 +117,8 @@ def fit(
     Adam with amsgrad on the binary cross-entropy of the logit; weight decay is added to the
     gradient, except of the alignment's and the projection's own parameters. The embedding is
     updated row by row, see `RowAdam`. Initial weights and the order of the documents depend on
-    ``seed`` alone; with one thread on one make of CPU, the same settings give the same bits.
+    ``seed`` alone; in one thread, and in :func:`arithmetic.portable`, the same settings give the
+    same bits.
     """
     device = resolve_device(settings.device)
     if len(set(task.dev.labels.tolist())) < 2:

@@ -214,10 +214,21 @@ def verdict(recorded: pd.DataFrame, packages: pd.DataFrame) -> str:
     return (
         f"{alike} of {len(packages)} packages are those asked for. {current} of {len(recorded)} "
         "published runs were made by the stages as they are now: made again, they have the same "
-        "key, and the same numbers on the same make of processor. Of the paper's "
+        "key and the same numbers, on any processor with AVX2. Of the paper's "
         f"{len(figures)} numbers, {len(figures) - len(replication.missing(figures))} have a value "
         f"here, and {figures['low'].notna().sum()} an interval."
     )
+
+
+def fingerprints() -> pd.DataFrame:
+    """Return what was trained on which processor, by which arithmetic, as fingerprints."""
+    return pd.read_csv(paths.book() / "arithmetic" / "fingerprints.csv")
+
+
+def cost_of_portability() -> pd.DataFrame:
+    """Return the times of the portable arithmetic over those of the libraries' own choice."""
+    frame = pd.read_csv(paths.book() / "arithmetic" / "cost.csv")
+    return frame.assign(encoder=frame["encoder"].map(label))
 
 
 def cited() -> str:

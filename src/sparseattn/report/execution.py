@@ -168,7 +168,7 @@ def _inputs(notebook: str, values: Mapping[str, Any], modules: list[str]) -> dic
     reads = set(files.values())
     files["notebook"] = paths.notebooks() / f"{notebook}.py"
     files["requirements"] = paths.root() / "requirements.txt"
-    for figures in sorted((paths.book() / "paper").glob("*.csv")):
+    for figures in sorted(paths.book().glob("*/*.csv")):
         files[f"paper/{figures.name}"] = figures
     if file_of(_RESULTS) in reads:  # each record holds the checksum of its measurements
         for record in sorted(paths.results().rglob("*.json")):

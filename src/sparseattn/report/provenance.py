@@ -74,6 +74,12 @@ class Provenance:
                 f"{len(self.runs) - live} published "
                 f"(<a href='{links.to_runs(page=self.notebook)}'>in the ledger</a>)"
             )
+            if old := sum(run.state != "current" for run in self.runs):
+                rows["Older runs"] = (
+                    f"{old} of these, marked below, were made by earlier stages. Before the "
+                    "arithmetic was the same on every processor, a run repeated on its own make "
+                    "only: computed again now, these would differ as by another seed."
+                )
             tasks = {run.manifest["task"]["name"]: run.manifest["task"] for run in self.runs}
             rows["Data"] = "; ".join(
                 f"{html.escape(name)}, fingerprint {_code(task['fingerprint'][:16])}"
@@ -95,13 +101,13 @@ class Provenance:
             f"<td>{html.escape(run.manifest['task']['name'])}</td>"
             f"<td>{html.escape(run.label)}</td>"
             f"<td>{run.spec.seed}</td><td>{run.manifest['accuracy']:.3f}</td>"
-            f"<td>{sum(run.manifest['seconds'].values()):.1f}</td></tr>"
+            f"<td>{sum(run.manifest['seconds'].values()):.1f}</td><td>{run.state}</td></tr>"
             for run in self.runs
         )
         return (
             "<details><summary>The runs behind this page</summary><table class='runs'><thead><tr>"
             "<th>run</th><th>task</th><th>classifier</th><th>seed</th><th>test accuracy</th>"
-            f"<th>seconds</th></tr></thead><tbody>{rows}</tbody></table></details>"
+            f"<th>seconds</th><th>state</th></tr></thead><tbody>{rows}</tbody></table></details>"
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from sparseattn import paths
+from sparseattn import arithmetic, paths
 from sparseattn.data.corpora import SOURCES
 from sparseattn.data.preparation import digest
 from sparseattn.data.tasks import NAMES, load_task
@@ -19,7 +19,8 @@ from sparseattn.errors import UserError, nearest
 from sparseattn.experiments.runs import Result
 from sparseattn.experiments.specs import AdversarySpec, Spec
 from sparseattn.experiments.store import Store
-from sparseattn.results.frames import base_of
+from sparseattn.models.training import resolve_device
+from sparseattn.results.frames import PLACE, base_of, cell
 from sparseattn.results.parquet import RUNS, TASK, read_json, write_json, write_result
 from sparseattn.results.published import (
     TOLERANCE,
@@ -192,6 +193,13 @@ def recompute(key: str, store: Path, folder: Path | None = None) -> pd.DataFrame
         )
     spec = found[0].spec
     task = load_task(spec.task, spec.task_options)
+    here, there = arithmetic.device(resolve_device(spec.device).type), found[0].manifest["device"]
+    if here != there:
+        raise UserError(
+            f"Run {found[0].key} was made on '{there}', and this is '{here}', whose arithmetic is "
+            "another: the same settings are another run here, as different as one with another "
+            f"seed. {_over_seeds(found[0], folder)}"
+        )
     if spec.key(task.fingerprint) != found[0].key:
         raise UserError(
             f"Run {found[0].key} can no longer be made: with the data and the stages of today, the "
@@ -199,6 +207,23 @@ def recompute(key: str, store: Path, folder: Path | None = None) -> pd.DataFrame
             f"with, {found[0].manifest['code']['commit']}."
         )
     return against_published([Store(store).compute(spec, task)], folder)
+
+
+def _over_seeds(run: Result, folder: Path | None) -> str:
+    """Say how far the published seeds of a run's cell lie apart."""
+    where = [name for name in PLACE if name != "seed"]
+    like = [
+        one
+        for one in runs([run.manifest["task"]["name"]], folder)
+        if all(cell(one).get(name) == cell(run).get(name) for name in where)
+    ]
+    if len(like) < 2:
+        return "No other seed of it is published, so how much that is was not measured."
+    told = []
+    for name, shown in (("correct", "accuracy"), ("tau_inputs_gradient", "τ-b with gradients")):
+        means = [float(one.measurements()[name].mean()) for one in like]
+        told.append(f"{shown} from {min(means):.3f} to {max(means):.3f}")
+    return f"Its {len(like)} published seeds have, on the observed documents, {' and '.join(told)}."
 
 
 def _check_origin(kept: Result) -> None:
