@@ -48,7 +48,7 @@ def test_skeleton(name):
     assert f'"{name}"' in code[1].source
     assert f'Provenance("{name}"' in code[-1].source
     for cell in code:
-        assert not re.search(r"^\s*class |\.backward\(|\boptim\.", cell.source, re.MULTILINE)
+        assert not re.search(r"^\s*(class|def) |\.backward\(|\boptim\.", cell.source, re.MULTILINE)
         assert len(cell.source.splitlines()) <= 50
 
 
