@@ -381,8 +381,12 @@ charts.table(
     truth.by_classifier(found),
     "AUC of the decisive tokens by each ranking, means over documents and seeds; chance is 0.50. "
     "Where the gradient's length is near chance, agreement with it says nothing of truth.",
-    columns="classifier sparsity attention gradient loo",
-    titles={"gradient": "input gradient", "loo": "input LOO"},
+    columns="classifier sparsity attention gradient product loo",
+    titles={
+        "gradient": "length of the gradient",
+        "product": "gradient · embedding",
+        "loo": "leave-one-out",
+    },
     missing="",
 )
 

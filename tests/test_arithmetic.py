@@ -119,6 +119,13 @@ def test_other_numbers_are_left_to_torch(dtype: torch.dtype) -> None:
         assert torch.equal(torch.bmm(one[None], one.t()[None]), expected[1])
 
 
+def test_what_overflows_or_is_no_number_is_as_in_torch() -> None:
+    huge, bad = torch.full((2, 2), 1e38), torch.tensor([-1.0, torch.inf, torch.nan])
+    with arithmetic.portable():
+        assert (huge @ huge).isinf().all()
+        assert bad.sqrt().isnan().tolist() == [True, False, True]
+
+
 def test_gradcheck() -> None:
     one, two = torch.randn(3, 4, dtype=torch.float64), torch.randn(4, 2, dtype=torch.float64)
     bias = torch.randn(2, dtype=torch.float64)

@@ -125,7 +125,8 @@ def _kernels() -> dict[str, Callable[..., "Tensor"]]:
             out = left.new_empty(left.shape[:-1] + right.shape[-1:])
             if left.dtype != torch.float32 or right.dtype != torch.float32:
                 return getattr(torch, name)(left, right, out=out)  # which is not replaced
-            np.matmul(view(left), view(right), out=out.numpy())
+            with np.errstate(all="ignore"):  # torch gives infinity and NaN without a word
+                np.matmul(view(left), view(right), out=out.numpy())
             return out
 
         return multiply
@@ -143,7 +144,8 @@ def _kernels() -> dict[str, Callable[..., "Tensor"]]:
         out = torch.empty_like(tensor) if out is None else out
         if tensor.dtype != torch.float32:
             return torch.sqrt(tensor, out=out)
-        np.sqrt(tensor.detach().numpy(), out=out.detach().numpy())
+        with np.errstate(all="ignore"):
+            np.sqrt(tensor.detach().numpy(), out=out.detach().numpy())
         return out
 
     def sqrt_(tensor: "Tensor") -> "Tensor":

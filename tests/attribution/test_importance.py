@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from captum.attr import Saliency
+from captum.attr import InputXGradient, Saliency
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -207,6 +207,23 @@ def test_gradients_are_captums(encoder, alignment, projection, of):
                 result[row, : len(expected)], expected, atol=tolerance * expected.max()
             )
             assert (result[row, len(expected) :] == 0).all()
+
+
+@pytest.mark.parametrize("through", [True, False])
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_products_with_the_embedding_are_captums(encoder, through):
+    classifier, (ids,) = make(encoder, projection="sparsemax"), documents(6)
+    batch = collate([ids])
+    base = classifier(batch)
+    fixed = None if through else base.attention.detach()
+
+    def network(states):
+        return classifier.from_embedded(states, batch, fixed).logit
+
+    source = base.embedded.detach().requires_grad_()
+    expected = InputXGradient(network).attribute(source)[0, 1:-1].sum(dim=-1).abs().detach()
+    found = gradient_importance(classifier, [ids], "inputs", through, times_embedding=True)
+    np.testing.assert_allclose(found[0], expected.numpy(), rtol=1e-9)
 
 
 @pytest.mark.parametrize("through", [True, False])

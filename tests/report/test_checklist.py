@@ -119,3 +119,18 @@ def test_the_citation_is_that_of_the_project():
     assert "- Clara Meister, Stefan Lazov, Isabelle Augenstein, Ryan Cotterell (2021)." in said
     entry = said.partition("```")[2].partition("```")[0]
     assert entry.count("{") == entry.count("}")
+
+
+def test_runs_on_two_processors_agree_where_all_fingerprints_do(tmp_path, monkeypatch):
+    (tmp_path / "arithmetic").mkdir()
+    rows = ["key,processor,weights,traces", "a,one,1,2", "a,two,1,2", "b,one,1,2", "b,two,1,3"]
+    (tmp_path / "arithmetic" / "runs.csv").write_text("\n".join(rows))
+    monkeypatch.setattr(checklist.paths, "book", lambda: tmp_path)
+    monkeypatch.setattr(checklist.published, "runs", lambda tasks: [])
+    found = checklist.on_two_processors().set_index("key")
+    assert found["agree"].to_dict() == {"a": "same bits", "b": "other bits"}
+    assert found.loc["a", "processors"] == "one and two"
+
+
+def test_what_was_made_on_two_processors_is_published():
+    assert checklist.on_two_processors()["run"].notna().all()

@@ -32,10 +32,13 @@ def test_told_names_the_worst_by_the_gradient():
             "sparsity": ["softmax"] * 4,
             "gradient": [0.5, 0.6, 0.9, 0.8],
             "loo": [0.99, 0.97, 0.7, 0.7],
+            "product": [0.9, 0.9, 0.6, 0.8],
+            "attention": [0.5] * 4,
         }
     )
     text = truth.told(found)
     assert "0.55 to 0.85 by the length of the gradient (under softmax 0.55 to 0.85)" in text
+    assert "0.70 to 0.90 by the gradient times the embedding" in text
     assert "and 0.70 to 0.98 by leave-one-out" in text
     assert text.endswith("weak evidence.")
     assert "weak" not in truth.told(found.assign(gradient=0.9))

@@ -169,8 +169,8 @@ def _in_processes(
                     if note.is_file():
                         shown.epoch(spec, note.read_text())
         finally:
-            for pool in pools:
-                pool.shutdown(kill_workers=True)
+            for pool in pools:  # killed, it leaves semaphores behind, of which Python complains
+                pool.shutdown(kill_workers=bool(running))
 
 
 def _pool() -> ProcessPoolExecutor:

@@ -225,6 +225,26 @@ def fingerprints() -> pd.DataFrame:
     return pd.read_csv(paths.book() / "arithmetic" / "fingerprints.csv")
 
 
+def on_two_processors() -> pd.DataFrame:
+    """Return the published runs made on two makes of processor: fingerprints, and if they agree.
+
+    Returns
+    -------
+    DataFrame
+        ``key``, ``run`` in words where it is published, the ``processors``, the first digits of the
+        SHA-256 of its ``weights`` and ``traces``, and whether the processors ``agree`` on both.
+    """
+    frame = pd.read_csv(paths.book() / "arithmetic" / "runs.csv")
+    named = {run.key: published.in_words(run) for run in published.runs(["sst"])}
+    prints = ["weights", "traces"]
+    found = frame.groupby("key", sort=False).agg(
+        processors=("processor", " and ".join), **{name: (name, "first") for name in prints}
+    )
+    differing = frame.drop_duplicates(["key", *prints]).groupby("key", sort=False).size()
+    found["agree"] = ["same bits" if many == 1 else "other bits" for many in differing]
+    return found.reset_index().assign(run=found.index.map(named))
+
+
 def cost_of_portability() -> pd.DataFrame:
     """Return the times of the portable arithmetic over those of the libraries' own choice."""
     frame = pd.read_csv(paths.book() / "arithmetic" / "cost.csv")

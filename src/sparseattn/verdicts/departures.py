@@ -204,7 +204,8 @@ def _of_measures() -> tuple[Departure, ...]:
             "measures", "From a gradient to one number a token",
             "The gradient's length, by its equation. Jain and Wallace's code takes the absolute "
             "value of the gradient's product with the embedding, for hidden states of its sum.",
-            "The length.", "The paper's definition.", "Not measured.",
+            "The length; the product beside it, of inputs.", "The paper's definition.",
+            "Where the truth is known: Does attention agree with importance?",
         ),
         Departure(
             "measures", "Output whose gradient is taken", "The output ŷ.", "The logit.",

@@ -11,7 +11,12 @@ from sparseattn.wording import span
 
 WEAK = 0.6
 """An AUC below which a ranking finds little of the truth."""
-RANKINGS = {"attention": "attention", "gradient": "inputs_gradient", "loo": "inputs_loo"}
+RANKINGS = {
+    "attention": "attention",
+    "gradient": "inputs_gradient",
+    "product": "inputs_product",
+    "loo": "inputs_loo",
+}
 
 
 def evidence_auc(runs: Iterable[Run]) -> pd.DataFrame:
@@ -26,8 +31,8 @@ def evidence_auc(runs: Iterable[Run]) -> pd.DataFrame:
     -------
     DataFrame
         One row a run and document: the columns of `results.frames.cell`, ``document``, and
-        ``attention``, ``gradient`` and ``loo``: the probability that a decisive token ranks above
-        another, .5 by chance (`measures.per_document.attended_auc`).
+        those of `RANKINGS`: the probability that a decisive token ranks above another, .5 by
+        chance (`measures.per_document.attended_auc`).
     """
     parts = []
     for run in runs:
@@ -53,7 +58,7 @@ def told(found: pd.DataFrame) -> str:
     """
     if found.empty:
         return ""
-    means = found.groupby(["classifier", "sparsity"], sort=False)[["gradient", "loo"]].mean()
+    means = found.groupby(["classifier", "sparsity"], sort=False)[list(RANKINGS)].mean()
     classifier, sparsity = means["gradient"].idxmin()
     worst = means.loc[(classifier, sparsity)]
     lowest = f"{span([worst['gradient']])} (by leave-one-out {span([worst['loo']])})"
@@ -62,7 +67,8 @@ def told(found: pd.DataFrame) -> str:
     return (
         "Claims 2 to 5 lean on two measures of importance. On planted documents, where the "
         "decisive tokens are known, a decisive token is above another (AUC; chance is 0.50) with "
-        f"probability {span(means['gradient'])} by the length of the gradient{under} and "
+        f"probability {span(means['gradient'])} by the length of the gradient{under}, "
+        f"{span(means['product'])} by the gradient times the embedding, and "
         f"{span(means['loo'])} by leave-one-out, over {len(means)} classifiers. Lowest by the "
         f"gradient: {classifier}, {sparsity}, {lowest}."
         + (
