@@ -302,10 +302,97 @@ def test_unusable_files_are_refused_with_advice(tmp_path):
     assert "row 2" in message
     assert "not a whole gzip" in refused(tmp_path, "i.csv.gz", b"text,label\na,0\n")
     assert "column twice" in refused(tmp_path, "j.csv", b"text,text,label\na,a,0\n")
-    assert "JSON object" in refused(tmp_path, "k.jsonl", b'{"text": "a", "label": 0}\n{"text":\n')
+    assert "after 1 rows" in refused(tmp_path, "k.jsonl", b'{"text": "a", "label": 0}\n{"text":\n')
     message = refused(tmp_path, "m.jsonl", b'{"text": ["a"], "label": 0}\n')
     assert "must hold texts, not list" in message
-    assert "could not be read" in refused(tmp_path, "l.csv", b"text,label\na,0\nb,1,2,3\n")
+    assert "orient='records'" in refused(tmp_path, "n.json", b'{"text":{"0":"a"},"label":{"0":0}}')
+    assert "Row 2 of" in refused(
+        tmp_path, "o.jsonl", b'{"text":"a","label":0}\n' + rb'{"text":"\ud83d","label":1}'
+    )
+    assert "after 1 rows" in refused(tmp_path, "p.json", b'[{"text": "a", "label": 0}, 3]')
+
+
+@pytest.mark.parametrize("name", ["reviews[1].csv", "[ab]*?/x.csv", "a::b.jsonl"])
+def test_a_path_is_no_pattern(tmp_path, name):
+    path = tmp_path / name
+    for file in (tmp_path / "reviews1.csv", tmp_path / "a/x.csv", path):
+        file.parent.mkdir(exist_ok=True)
+        classes = ("mine", "own") if file == path else ("other", "wrong")
+        records = [{**r, "label": classes[r["label"]]} for r in rows()]
+        if file.suffix == ".csv":
+            lines = "".join(f"{r['text']},{r['label']}\n" for r in records)
+            file.write_text("text,label\n" + lines)
+        else:
+            write(file, records)
+    assert "label 0 is 'mine', label 1 is 'own'" in load_task(str(path)).deviations[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "line"),
+    [
+        ("index.csv", ",text,label", "7,{text},{label}"),
+        ("end.csv", "text,label,", "{text},{label},"),
+        ("twice.csv", "text,label,x,x", "{text},{label},1,2"),
+        ("blank.csv", "\n  \ntext,label", "{text},{label}\n"),
+        ("spaces.csv", "text, label ", "{text},{label}"),
+        ("sep.csv", "sep=;\ntext;label", "{text};{label}"),
+        ("bar.csv", "text|label", "{text}|{label}"),
+        ("tab.csv", "\ttext\tlabel", "0\t{text}\t{label}"),
+        ("newline.csv", 'text,label,"sure?\n(1 to 5)"', "{text},{label},3"),
+        ("semicolons.csv", 'text,label,"a; b; c; d"', "{text},{label},;"),
+        ("capitals.CSV.GZ", "text,label", "{text},{label}"),
+        ("gzipped.csv", "text,label", "{text},{label}"),
+    ],
+)
+def test_headers_and_columns_nobody_asked_for_do_no_harm(tmp_path, name, header, line):
+    lines = "".join(line.format(**r) + "\n" for r in rows())
+    content = f"{header}\n{lines}".encode()
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if "z" in name.lower() else content)
+    reference = load_task(write(tmp_path / "reference.jsonl", rows()))
+    assert load_task(str(path)).fingerprint == reference.fingerprint
+
+
+def test_line_ends_long_texts_and_late_types_are_read(tmp_path):
+    reference = load_task(write(tmp_path / "reference.jsonl", rows())).fingerprint
+    mac = "text,label\r" + "".join(f"{r['text']},{r['label']}\r" for r in rows())
+    (tmp_path / "mac.csv").write_bytes(mac.encode())
+    assert load_task(str(tmp_path / "mac.csv")).fingerprint == reference
+    # JSON is read in chunks by some: what comes late may differ in kind.
+    wide = [{**r, "x": "x" * 200_000} for r in rows()]
+    wide[-1].update(x=3, late=[1])
+    assert load_task(write(tmp_path / "late.jsonl", wide)).fingerprint == reference
+    assert "it has 'aaaaa" in refused(tmp_path, "long.csv", b"a" * 200_000 + b",0\nb,1\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("good, not bad,0\n", "Row 2 of own.csv (line 3) has 3 fields, the header 2"),
+        ("good,0,\n", "Row 2 of own.csv (line 3) has 3 fields, the header 2"),
+        ("good\nnot bad,0\n", "Row 2 of own.csv (line 3) has 1 fields, the header 2"),
+        (r'"said \"so\", yes",0', "begins in line 3"),
+        ('"one,0\nlost,1\n"two,0\n', "begins in line 3"),
+        ('"one,0\nlost,1\n', "begins in line 3"),
+        ("t\0e\0,0\n", "not UTF-8: byte 35, in line 3"),
+    ],
+)
+def test_shifted_columns_and_stray_quotes_are_refused(tmp_path, content, reason):
+    whole = f"text,label\n{'a' * 20},1\n{content}"
+    assert reason in refused(tmp_path, "own.csv", whole.encode())
+
+
+@pytest.mark.parametrize("missing", ["NaN", "nan", "-NaN", "+nan"])
+def test_nan_is_no_label(tmp_path, missing):
+    lines = "".join(f"{r['text']},{'1.0' if r['label'] else missing}\n" for r in rows())
+    message = refused(tmp_path, "flagged.csv", b"text,label\n" + lines.encode())
+    assert "30 rows without a label in column 'label', the first is row 1" in message
+    records = [{**r, "label": 1.0 if r["label"] else float("nan")} for r in rows()]
+    path = Path(write(tmp_path / "flagged.jsonl", records))
+    assert "the first is row 1" in refused(tmp_path, "flagged.jsonl", path.read_bytes())
+    records = [*rows(), {"text": float("nan"), "label": 1}]
+    task = load_task(write(tmp_path / "text.jsonl", records))
+    assert "1 empty texts are left out" in " ".join(task.deviations)
 
 
 @pytest.mark.parametrize(

@@ -1,27 +1,24 @@
 """The paper's data sets, as they lie in a local folder or on the Hugging Face hub.
 
-Everything is read through ``datasets``; this module turns what can go wrong into advice.
+The hub is read through ``datasets``; this module turns what can go wrong into advice.
 """
 
 import hashlib
 import os
-import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
 
+from sparseattn.data.files import read_columns
 from sparseattn.errors import UserError
 
 FOLDER_VARIABLE = "SPARSEATTN_DATA"
 
-Kind = Literal["csv", "json"]
 Rows = list[tuple[str, int]]  # text and label (0 or 1)
-Columns = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
@@ -109,8 +106,8 @@ def read_corpus(name: str) -> Corpus:
     else:
         files = {split: folder / file for split, file in source.files.items()}
         rows = {
-            split: list(zip(columns["text"], columns["label"], strict=True))
-            for split, columns in read_local("json", files, needed=("text", "label")).items()
+            split: list(zip(*read_columns(path, ("text", "label")), strict=True))
+            for split, path in files.items()
         }
     _check_sizes(name, source, rows)
     return Corpus(rows, notes=notes)
@@ -169,49 +166,11 @@ def read_hub(name: str, source: Source) -> dict[str, Rows]:
 
 
 def _read_prepared(path: Path) -> dict[str, Rows]:
-    needed = ("text", "label", "exp_split")
-    columns = read_local("csv", {"train": path}, needed, keep_default_na=False)["train"]
     rows: dict[str, Rows] = {"train": [], "dev": [], "test": []}
-    for text, label, split in zip(*map(columns.__getitem__, needed), strict=True):
-        rows[split].append((text, label))
+    columns = read_columns(path, ("text", "label", "exp_split"))
+    for text, label, split in zip(*columns, strict=True):
+        rows[split].append((text, int(label)))
     return rows
-
-
-def read_local(
-    kind: Kind, files: Mapping[str, Path], needed: Sequence[str] = (), **settings: Any
-) -> dict[str, Columns]:
-    """Read whole files through ``datasets``; nothing of them stays behind in any cache.
-
-    `kind` ``json`` is JSON Lines or one array of objects; `files` are split → file; `needed`
-    columns they must have; `settings` are the reader's. Returns split → column → values; a
-    UserError when a file is not of that form, or lacks a column.
-    """
-    from datasets import DownloadConfig, load_dataset
-    from datasets.exceptions import DatasetGenerationError
-
-    result: dict[str, Columns] = {}
-    for split, path in files.items():
-        try:
-            with _quiet(), tempfile.TemporaryDirectory() as cache:
-                data = load_dataset(
-                    kind,
-                    data_files=str(path),
-                    split="train",
-                    cache_dir=cache,
-                    download_config=DownloadConfig(cache_dir=cache),
-                    **settings,
-                )
-                result[split] = {name: list(data[name]) for name in data.column_names}
-        except DatasetGenerationError as error:
-            form = "comma-separated columns" if kind == "csv" else "one JSON object a line"
-            reason = str(error.__cause__ or error).strip()
-            raise UserError(f"{path.name} could not be read as {form}: {reason}") from error
-        except ValueError as error:  # so says datasets of a file in its form, but without rows
-            raise UserError(f"{path.name} has no rows.") from error
-        missing = [name for name in needed if name not in result[split]]
-        if missing:
-            raise UserError(f"{path.name} has no column {' or '.join(map(repr, missing))}.")
-    return result
 
 
 def _check_sizes(name: str, source: Source, rows: Mapping[str, Rows]) -> None:
