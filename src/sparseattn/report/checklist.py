@@ -221,8 +221,13 @@ def verdict(recorded: pd.DataFrame, packages: pd.DataFrame) -> str:
 
 
 def fingerprints() -> pd.DataFrame:
-    """Return what was trained on which processor, by which arithmetic, as fingerprints."""
-    return pd.read_csv(paths.book() / "arithmetic" / "fingerprints.csv")
+    """Return what was trained on which processor, by which arithmetic, as fingerprints.
+
+    Of the networks ``bilstm`` and ``transformer``, with the ``seconds`` of each, and of a ``svd``.
+    """
+    frame = pd.read_csv(paths.book() / "arithmetic" / "fingerprints.csv")
+    pairs = zip(frame["bilstm_seconds"], frame["transformer_seconds"], strict=True)
+    return frame.assign(seconds=["–" if one != one else f"{one:g}, {two:g}" for one, two in pairs])
 
 
 def on_two_processors() -> pd.DataFrame:
