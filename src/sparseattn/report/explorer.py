@@ -18,6 +18,7 @@ from sparseattn.measures.statistics import summarise
 from sparseattn.report.parameters import Parameters
 from sparseattn.report.specimens import INFLUENCE_UNIT, MEASURES, SHARE_UNIT, gather
 from sparseattn.results.frames import measurements
+from sparseattn.wording import verbatim
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def notes(runs: Sequence[Run]) -> str:
     said = dict.fromkeys(note for run in runs for note in run.manifest["task"]["deviations"])
     if not said:
         return "No departure from the paper's data is known."
-    return "On the data:\n\n" + "\n".join(f"- {note}" for note in said)
+    return "On the data:\n\n" + "\n".join(f"- {verbatim(note)}" for note in said)
 
 
 def _questions(tasks: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
