@@ -251,6 +251,12 @@ def test_few_documents_stand_beside_all(shown, runs):
     assert f"by {worst:.2f} at worst" in explorer.verdict(some, shown)
 
 
+def test_undefined_everywhere_is_said(shown, runs, monkeypatch):
+    undefined = explorer.measurements(runs).assign(tau_inputs_gradient=np.nan)
+    monkeypatch.setattr(explorer, "measurements", lambda _: undefined)
+    assert "undefined on every document" in explorer.verdict(runs, shown)
+
+
 def test_word_order_is_asked_of_the_planted_task_alone():
     assert explorer.in_context(validated("08-explorer", {"task": "sst"})) == []
     context = {"task_options": {"context": True}}
@@ -272,7 +278,8 @@ def test_own_texts_are_shown(tmp_path):
     lines = ["text,label"]
     for i in range(60):
         word = "".join(sorted("abcdef"[digit] for digit in (i % 6, i // 6 % 6))) + "x" * (i // 30)
-        lines.append(f"a {'grand' if i % 2 else 'dreary'} film {word} {i % 7 * 'so '}<b>,{'*$'[i % 2]}<i>")
+        label = "$*"[i % 2] + "<i>"
+        lines.append(f"a {'grand' if i % 2 else 'dreary'} film {word} {i % 7 * 'so '}<b>,{label}")
     (tmp_path / "mine.csv").write_text("\n".join(lines))
     spec = tiny.spec(task=str(tmp_path / "mine.csv"), task_options={})
     runs = [Store(tmp_path / "store").compute(spec)]

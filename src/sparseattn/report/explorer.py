@@ -142,6 +142,11 @@ def few_and_all(runs: Sequence[Run], shown: Explorer) -> pd.DataFrame:
 def verdict(runs: Sequence[Run], shown: Explorer) -> str:
     """Say by how much the documents shown miss the means of all (`few_and_all`)."""
     astray = few_and_all(runs, shown)["difference"].abs()
+    if astray.isna().all():
+        return (
+            "None: this page is for looking. τ-b is undefined on every document shown, or on "
+            "every one observed: one word has no order, nor have shares that are all equal."
+        )
     return (
         f"None: this page is for looking. Its {len(shown.numbers())} documents miss the mean "
         f"agreement of all observed by {astray.mean():.2f} on average and by {astray.max():.2f} at "
