@@ -99,7 +99,7 @@ charts.table(
 )
 
 # %% tags=["hide-input"]
-Markdown("Where this departs from the paper:\n\n" + "\n".join(f"- {d}" for d in data.deviations))
+Markdown(training.departures(data))
 
 # %% [markdown]
 # ## Accuracy

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny
 
@@ -116,6 +117,9 @@ def test_a_grid_from_a_file_and_options_over_it(run, tmp_path, monkeypatch):
         (["sweep", "--grid", "no-such.yml"], "no-such.yml"),
         (["compute", "-p", "encoder", "lstm"], "Did you mean 'bilstm'?"),
         (["compute", "-p", "task", "no-such.csv"], "no-such.csv"),
+        (["run", "05-agreement", "-p", "seeds", "0,1"], "-p seeds '[0, 1]'"),
+        (["run", "05-agreement", "-p", "seeds", "[010]"], "was '010'; expected a valid integer"),
+        (["run", "05-agreement", "-p", "epochs", "1:30"], "was '1:30'; expected a valid integer"),
         (["run", "no-such-notebook"], "There is no notebook 'no-such-notebook'"),
         (["swep"], "No such command 'swep'"),
     ],
@@ -223,6 +227,20 @@ def test_a_sweep_can_go_to_a_cluster(run, monkeypatch):
     assert options == {"timeout_min": 240, "mem_gb": 8, "slurm_partition": "gpu"}
 
 
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_failing_jobs_are_told_with_their_reasons(run):
+    options = ["--cluster", "debug", "--seeds", "0,1", *TINY, "-p", "learning_rate", "1e30"]
+    code, told, error = run("sweep", *options)
+    assert code == 2
+    assert told.startswith("2 jobs submitted")
+    assert "2 of 2 runs failed" in error
+    assert error.count("seed ") == 2
+    assert "The loss was not" in error
+    assert "Traceback" not in error
+
+
 def test_deviations_keep_their_runs_apart(run, store, monkeypatch, tmp_path):
     """Two runs of one classifier and seed in a store could not be published from it."""
     asked, kept = [], []
@@ -245,6 +263,22 @@ def test_deviations_keep_their_runs_apart(run, store, monkeypatch, tmp_path):
 def test_yaml_numbers_as_people_write_them():
     assert load_yaml("[1e-3, 1.e3, .5, -2E+4, 1]") == [1e-3, 1e3, 0.5, -2e4, 1]
     assert load_yaml("[e3, 1e, one, '1e3']") == ["e3", "1e", "one", "1e3"]
+
+
+def test_yaml_words_and_numbers_are_what_they_look_like():
+    assert load_yaml("{a: no, on: off, b: 010, c: 1:30}") == {
+        "a": "no", "on": "off", "b": "010", "c": "1:30",
+    }  # fmt: skip
+    assert load_yaml("[true, false, null, ~, -3, .inf]") == [True, False, None, None, -3, np.inf]
+    assert load_yaml("") is None
+
+
+@pytest.mark.parametrize("path", ["#1/r.csv", "@v1/r.csv", "%a/r.csv"])
+def test_a_path_may_start_as_no_yaml_does(run, monkeypatch, path):
+    called = []
+    monkeypatch.setattr(report, "run", lambda *given: called.append(given[1]) or given[2])
+    assert run("run", "05-agreement", "-p", "task", path)[0] == 0
+    assert called == [{"task": path}]
 
 
 def test_pairs_need_a_value():

@@ -1,9 +1,14 @@
 """Sentences list names and numbers as people do."""
 
+from html import escape
+
 import numpy as np
 import pytest
+from markdown_it.renderer import RendererHTML
+from myst_parser.config.main import MdParserConfig
+from myst_parser.parsers.mdit import create_md_parser
 
-from sparseattn.wording import label, listed, span
+from sparseattn.wording import label, listed, span, verbatim
 
 
 @pytest.mark.parametrize(
@@ -45,3 +50,24 @@ def test_span(values, form, told):
 )
 def test_label(value, told):
     assert label(value) == told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<img src=x onerror=alert(1)>",
+        "$5 to $10",
+        "*a* _b_ `c` ~~d~~ | e",
+        "[a](javascript:alert(1)) ![b](c) [d] {math}`x` {{e}}",
+        "&lt;b&gt; &#60;b&#62;",
+        "# a",
+        "% a",
+        "+++ a",
+        r"\alpha \* \(a\)",
+        "two\n\n<b>paragraphs</b>",
+    ],
+)
+def test_markup_in_data_is_shown_not_obeyed(text):
+    config = MdParserConfig(enable_extensions={"dollarmath", "amsmath", "substitution"})
+    page = create_md_parser(config, RendererHTML).render(f"- {verbatim(text)}\n")
+    assert "".join(page.split()) == "".join(f"<ul><li>{escape(text)}</li></ul>".split())

@@ -420,6 +420,8 @@ def _value(name: str, text: str) -> Any:
 
     from sparseattn.report.parameters import load_yaml
 
+    if text.startswith(tuple("#@`%&*!|>")):  # no value of ours, but a path may start so
+        return text
     try:
         return load_yaml(text)
     except yaml.YAMLError:
@@ -446,8 +448,8 @@ def _store() -> "Store":
 
 
 def _submit(specs: list[Any], cluster: str, jobs: int | None, options: dict[str, Any]) -> None:
-    from sparseattn.experiments.cluster import submit
-    from sparseattn.experiments.sweeps import missing
+    from sparseattn.experiments.cluster import failure, submit
+    from sparseattn.experiments.sweeps import failed, missing
 
     wanted = missing(specs, _store())
     submitted = submit(wanted, _store(), cluster, jobs, **options) if wanted else []
@@ -455,8 +457,14 @@ def _submit(specs: list[Any], cluster: str, jobs: int | None, options: dict[str,
     if cluster == "slurm" and submitted:
         print("squeue --me shows them, and sparseattn ledger what is done.")
         return
-    for job in submitted:
-        print(f"{job.result()}  done")
+    failures: dict[Any, Any] = {}
+    for spec, job in zip(wanted, submitted, strict=True):
+        if why := failure(job):
+            failures[spec] = why
+        else:
+            print(f"{job.result()}  done")
+    if failures:
+        raise failed(failures, len(specs))
 
 
 def _in_words(run: "Run") -> str:

@@ -84,4 +84,8 @@ def _explain(problems: list[Any], name: str, model: type[BaseModel]) -> str:
     )
     given = problems[0]["input"]
     hint = nearest(given, choices.replace("'", "").replace(",", " ").split()) if choices else ""
+    if any(one["type"] == "string_type" for one in problems) and isinstance(
+        given, bool | float | int
+    ):
+        hint = f' In YAML, quote it: "{str(given).lower()}".'
     return f"Parameter '{name}' was {given!r}; expected {' or '.join(words)}.{hint}"

@@ -1,6 +1,7 @@
 """How people read it: names of codes, columns and cells, lists and spans in a sentence."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, SupportsFloat, get_args
 
@@ -101,6 +102,12 @@ def label(value: object) -> str:
     """
     text = str(value)
     return LABELS.get(text) or text.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def verbatim(text: object) -> str:
+    """Return a text of a user's data as Markdown that shows it: no markup, HTML or formula."""
+    line = " ".join(str(text).split())
+    return re.sub(r"^[%+]|[\\`*_{}\[\]<>#&$|~^]", lambda found: f"&#{ord(found[0])};", line)
 
 
 def signed(value: SupportsFloat, form: str = "g") -> str:

@@ -13,7 +13,7 @@ import tiny
 from sparseattn import files
 from sparseattn.errors import UserError
 from sparseattn.experiments import progress, sweeps
-from sparseattn.experiments.cluster import Computation, submit
+from sparseattn.experiments.cluster import Computation, failure, submit
 from sparseattn.experiments.grid import grid
 from sparseattn.experiments.progress import Progress
 from sparseattn.experiments.specs import Spec
@@ -302,8 +302,20 @@ def test_a_preempted_job_is_queued_again_as_it_was(tmp_path):
 
 @pytest.mark.slow
 def test_jobs_in_processes_of_submitit(tmp_path):
-    (job,) = submit(specs([0]), Store(tmp_path), "local", jobs=1, timeout_min=5)
-    assert job.result() == tiny.spec().key(tiny.task().fingerprint)
+    wanted = [*specs([0]), *specs([1], learning_rate=1e30)]
+    done, lost = submit(wanted, Store(tmp_path), "local", jobs=2, timeout_min=5)
+    assert failure(done) is None
+    assert done.result() == tiny.spec().key(tiny.task().fingerprint)
+    why = failure(lost)
+    assert why is not None
+    assert why.mendable
+    assert why.message.startswith("The loss was not")
+    assert "\n" not in why.message
+
+
+def test_a_store_that_jobs_cannot_name(tmp_path):
+    with pytest.raises(UserError, match="SPARSEATTN_STORE"):
+        submit(specs([0]), Store(tmp_path / "%j"), "local")
 
 
 def test_no_cluster_here(tmp_path, monkeypatch):

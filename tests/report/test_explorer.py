@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from sparseattn.bench.peers import influence_by_loop
+from sparseattn.data.tasks import load_task
 from sparseattn.errors import UserError
 from sparseattn.experiments.store import Store
 from sparseattn.measures.per_document import normalise
 from sparseattn.report import explorer, specimens
-from sparseattn.report.explorer import Explorer, explore
+from sparseattn.report.explorer import Explorer, explore, notes
 from sparseattn.report.parameters import validated
 from sparseattn.report.specimens import (
     INFLUENCE_UNIT,
@@ -27,6 +28,7 @@ from sparseattn.report.specimens import (
     in_units,
     in_units_of_one,
 )
+from sparseattn.verdicts import training
 
 HOSTILE = [
     "</script><img src=x onerror=alert(1)>",
@@ -249,6 +251,12 @@ def test_few_documents_stand_beside_all(shown, runs):
     assert f"by {worst:.2f} at worst" in explorer.verdict(some, shown)
 
 
+def test_undefined_everywhere_is_said(shown, runs, monkeypatch):
+    undefined = explorer.measurements(runs).assign(tau_inputs_gradient=np.nan)
+    monkeypatch.setattr(explorer, "measurements", lambda _: undefined)
+    assert "undefined on every document" in explorer.verdict(runs, shown)
+
+
 def test_word_order_is_asked_of_the_planted_task_alone():
     assert explorer.in_context(validated("08-explorer", {"task": "sst"})) == []
     context = {"task_options": {"context": True}}
@@ -270,10 +278,15 @@ def test_own_texts_are_shown(tmp_path):
     lines = ["text,label"]
     for i in range(60):
         word = "".join(sorted("abcdef"[digit] for digit in (i % 6, i // 6 % 6))) + "x" * (i // 30)
-        lines.append(f"a {'grand' if i % 2 else 'dreary'} film {word} {i % 7 * 'so '}<b>,{i % 2}")
+        label = "$*"[i % 2] + "<i>"
+        lines.append(f"a {'grand' if i % 2 else 'dreary'} film {word} {i % 7 * 'so '}<b>,{label}")
     (tmp_path / "mine.csv").write_text("\n".join(lines))
     spec = tiny.spec(task=str(tmp_path / "mine.csv"), task_options={})
-    shown = explore([Store(tmp_path / "store").compute(spec)], count=3)
+    runs = [Store(tmp_path / "store").compute(spec)]
+    told = "label 0 is '&#36;&#60;i&#62;', label 1 is '&#42;&#60;i&#62;'"
+    assert told in notes(runs)
+    assert told in training.departures(load_task(str(tmp_path / "mine.csv")))
+    shown = explore(runs, count=3)
     (task,) = shown.data["tasks"]
     assert task["name"] == "mine.csv"
     assert task["classes"] == ["class 0", "class 1"]

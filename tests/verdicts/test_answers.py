@@ -192,6 +192,17 @@ def test_own_texts_are_judged_alone():
     )
 
 
+def test_the_name_of_a_file_is_no_markup():
+    frame = side_by_side.joined({}, measured("<b>*mine.csv"))
+    for told in (
+        answers.own_texts(frame),
+        answers.by_outcome(answers.judge(frame, [1]), 1),
+        front({"<b>*": measurements(0.2, 0.9, 1.0)}, {"<b>*": VERDICTS}),
+    ):
+        assert "<" not in told
+        assert "&#60;b&#62;&#42;" in told
+
+
 def test_the_front_answers_from_what_is_published():
     narrowing, not_so = measurements(0.2, 0.9, 1.0), measurements(0.3, 1.0, 1.0)
     frames = {"SST": narrowing, "Planted (live)": not_so}

@@ -296,3 +296,13 @@ class TestAll:
         again = everything[everything["lam"] == 0].assign(projection="sparsemax", lam=np.nan)
         twice = pd.concat([everything, again], ignore_index=True)
         pd.testing.assert_frame_equal(verdicts(twice), verdicts(everything))
+
+    @pytest.mark.parametrize("seeds", [[0], [0, 1, 2]])
+    def test_what_is_undefined_everywhere_is_not_measured(self, everything, seeds):
+        measures = everything.filter(regex="tau|dispersion").columns
+        undefined = everything[everything["seed"].isin(seeds)].copy()
+        undefined[measures] = np.nan
+        for claim in CLAIMS[:5]:
+            verdict = claim.judge(undefined)
+            assert verdict.outcome == "not measured here"
+            assert verdict.sentence == "Undefined on every document."

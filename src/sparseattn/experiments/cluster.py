@@ -1,5 +1,7 @@
 """A sweep's runs as jobs of a cluster, through submitit."""
 
+import re
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +11,7 @@ from sparseattn.errors import UserError
 from sparseattn.experiments import machine
 from sparseattn.experiments.specs import Spec
 from sparseattn.experiments.store import Store
+from sparseattn.experiments.sweeps import Failure
 
 
 class Computation:
@@ -61,8 +64,13 @@ def submit(
     Raises
     ------
     UserError
-        When there is no such cluster here.
+        When there is no such cluster here, or jobs cannot have their logs in the store.
     """
+    if "%" in str(store.root):
+        raise UserError(
+            f"Jobs take '%' in a path for a number of theirs, and the run store is {store.root}. "
+            "Set SPARSEATTN_STORE to a folder without it."
+        )
     try:
         executor = submitit.AutoExecutor(folder=store.root / "jobs" / "%j", cluster=cluster)
         if jobs is not None:
@@ -80,3 +88,15 @@ def submit(
         return submitted
     except (RuntimeError, NameError, ValueError) as error:
         raise UserError(f"Cannot submit to cluster '{cluster}': {error}") from None
+
+
+def failure(job: submitit.Job[str]) -> Failure | None:
+    """Wait for a job, and return why it failed, if it did."""
+    error = job.exception()
+    # Of an error in another process there is only the trace, which ends in its message.
+    told = re.search(r"^sparseattn\.errors\.UserError: (.*?)\n+-{9,}$", str(error), re.M | re.S)
+    if error is None:
+        return None
+    if told or isinstance(error, UserError):
+        return Failure(told[1] if told else str(error), mendable=True)
+    return Failure("".join(traceback.format_exception(error)).strip(), mendable=False)

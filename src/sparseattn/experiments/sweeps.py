@@ -111,9 +111,14 @@ def ensure(
         finally:
             shown.close()
         if failures:
-            kind = UserError if all(one.mendable for one in failures.values()) else SweepError
-            raise kind(_report(failures, len(found)))
+            raise failed(failures, len(found))
     return [found[spec] for spec in specs]
+
+
+def failed(failures: Mapping[AnySpec, Failure], total: int) -> UserError | SweepError:
+    """Return the error that names the runs that failed, of so many, and why."""
+    kind = UserError if all(one.mendable for one in failures.values()) else SweepError
+    return kind(_report(failures, total))
 
 
 def missing(specs: Iterable[Spec], store: Store) -> list[Spec]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from sparseattn.errors import UserError
+from sparseattn.wording import verbatim
 
 Values = Mapping[str, str]
 
@@ -100,7 +101,7 @@ def as_markdown(changed: pd.DataFrame) -> str:
         if len(both):
             lines += ["| | before | after |", "|:--|--:|--:|"]
             lines += [
-                f"| {_cell(row['name'])} | {_cell(row['before'])} | {_cell(row['after'])} |"
+                f"| {verbatim(row['name'])} | {_cell(row['before'])} | {_cell(row['after'])} |"
                 for row in both.to_dict("records")
             ]
             lines.append("")

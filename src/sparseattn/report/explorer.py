@@ -18,6 +18,7 @@ from sparseattn.measures.statistics import summarise
 from sparseattn.report.parameters import Parameters
 from sparseattn.report.specimens import INFLUENCE_UNIT, MEASURES, SHARE_UNIT, gather
 from sparseattn.results.frames import measurements
+from sparseattn.wording import verbatim
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,11 @@ def few_and_all(runs: Sequence[Run], shown: Explorer) -> pd.DataFrame:
 def verdict(runs: Sequence[Run], shown: Explorer) -> str:
     """Say by how much the documents shown miss the means of all (`few_and_all`)."""
     astray = few_and_all(runs, shown)["difference"].abs()
+    if astray.isna().all():
+        return (
+            "None: this page is for looking. τ-b is undefined on every document shown, or on "
+            "every one observed: one word has no order, nor have shares that are all equal."
+        )
     return (
         f"None: this page is for looking. Its {len(shown.numbers())} documents miss the mean "
         f"agreement of all observed by {astray.mean():.2f} on average and by {astray.max():.2f} at "
@@ -153,7 +159,7 @@ def notes(runs: Sequence[Run]) -> str:
     said = dict.fromkeys(note for run in runs for note in run.manifest["task"]["deviations"])
     if not said:
         return "No departure from the paper's data is known."
-    return "On the data:\n\n" + "\n".join(f"- {note}" for note in said)
+    return "On the data:\n\n" + "\n".join(f"- {verbatim(note)}" for note in said)
 
 
 def _questions(tasks: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:

@@ -16,7 +16,7 @@ from sparseattn.experiments.store import Store
 from sparseattn.report.links import NO_ADVERSARY, PAGE
 from sparseattn.report.provenance import origin_in
 from sparseattn.results import frames, published
-from sparseattn.wording import label
+from sparseattn.wording import label, verbatim
 
 _ENTRIES = ("parameters", "runs", "seconds", "date")
 
@@ -116,7 +116,9 @@ def times_by_task(frame: pd.DataFrame) -> pd.DataFrame:
 def counted(frame: pd.DataFrame) -> str:
     """Say how many runs there are, of which task and from where."""
     counts = frame.groupby(["origin", "task"], sort=False).size()
-    listed = [f"{count} on {label(task)} ({origin})" for (origin, task), count in counts.items()]
+    listed = [
+        f"{count} on {verbatim(label(task))} ({origin})" for (origin, task), count in counts.items()
+    ]
     if not listed:
         return "No run is published, and no page of this build has computed one."
     return f"{len(frame)} runs: {', '.join(listed)}."

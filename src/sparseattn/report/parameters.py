@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
@@ -167,15 +167,21 @@ def load_yaml(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
-    pass
+    # PyYAML reads YAML 1.1, where no is false, 010 is 8 and 1:30 is 90. Here they are text.
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
 
-# YAML 1.1, which PyYAML reads, wants a dot in every float, and a sign in every exponent.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+for _kind, _pattern, _starts in (
+    ("null", r"(~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("bool", r"(true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    ("int", r"[-+]?(0|[1-9]\d*)$", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\d+\.\d*|\.\d+|\d+(?=[eE]))([eE][-+]?\d+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$",
+        list("-+.0123456789"),
+    ),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), _starts)
 
 
 def read_parameters(file: Path) -> dict[str, Any]:
@@ -227,8 +233,14 @@ def declared(notebook: str) -> dict[str, Any]:
     return found
 
 
-def validated(notebook: str, values: Mapping[str, Any]) -> Parameters:
+def validated(
+    notebook: str,
+    values: Mapping[str, Any],
+    advice: str = "Lists and numbers are YAML: -p seeds '[0, 1]' -p epochs 5.",
+) -> Parameters:
     """Check values for a notebook, on top of its defaults.
+
+    `advice` follows what is refused where text came instead of a list or a number.
 
     Raises
     ------
@@ -249,12 +261,13 @@ def validated(notebook: str, values: Mapping[str, Any]) -> Parameters:
     try:
         parameters = validate(Parameters, {**defaults, **values})
     except UserError as error:
-        strings = [name for name, value in values.items() if isinstance(value, str)]
-        if any(f"Parameter '{name}'" in str(error) for name in strings):
-            raise UserError(
-                f"{error}\nA list, a dictionary or a number that arrived as text: papermill's -p "
-                "guesses types; pass YAML instead: -y 'seeds: [0, 1]'."
-            ) from None
+        told = [
+            name
+            for name, value in values.items()
+            if isinstance(value, str) and not isinstance(defaults[name], str)
+        ]
+        if any(f"Parameter '{name}'" in str(error) for name in told):
+            raise UserError(f"{error}\n{advice}") from None
         raise
     if "task" in defaults:
         from sparseattn.data.tasks import check_task
@@ -285,4 +298,9 @@ def check(namespace: Mapping[str, Any], notebook: str) -> Parameters:
         and name not in _KERNEL_NAMES
         and not isinstance(value, ModuleType)
     }
-    return validated(notebook, given)
+    return validated(
+        notebook,
+        given,
+        "A list, a dictionary or a number that arrived as text: papermill's -p guesses types; pass "
+        "YAML instead: -y 'seeds: [0, 1]'.",
+    )

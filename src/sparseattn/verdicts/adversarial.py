@@ -21,7 +21,7 @@ from sparseattn.verdicts.answers import deciding
 from sparseattn.verdicts.claims import CLAIMS
 from sparseattn.verdicts.contradictions import contradictions
 from sparseattn.verdicts.replication import ACCURACY_TOLERANCE, replicate
-from sparseattn.wording import classifier_names, label, listed, projection_name, span
+from sparseattn.wording import classifier_names, label, listed, projection_name, span, verbatim
 
 BY = ["where", "origin", "sparsity", "projection", "adversary"]
 KINDS = ("reseeded", "uniform", "frozen", "unfrozen")
@@ -169,7 +169,7 @@ def from_uniform(frame: pd.DataFrame) -> str:
             for row in theirs[theirs["task"] == task].to_dict("records")
         )
         told = f" The paper's Transformer has {of_paper}." if of_paper else ""
-        lines.append(f"- {origin}: at most {value:.2f} nats.{told}")
+        lines.append(f"- {verbatim(origin)}: at most {value:.2f} nats.{told}")
     return "\n".join(lines)
 
 

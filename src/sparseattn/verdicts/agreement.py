@@ -7,7 +7,7 @@ from sparseattn.measures.statistics import correlate
 from sparseattn.results import paper, side_by_side, variants
 from sparseattn.verdicts import answers, effects
 from sparseattn.verdicts.effects import CELL, KINDS, OVER, WHERE
-from sparseattn.wording import signed
+from sparseattn.wording import signed, verbatim
 
 TAUS = [f"tau_{of}_{kind}" for of in ("inputs", "hidden") for kind in KINDS]
 FALLS = {
@@ -70,7 +70,7 @@ def without_auc(graded: pd.DataFrame) -> str:
         each = [
             f"{share:.0%} at λ = {signed(lam)}" for (_, lam), share in part.iloc[[0, -1]].items()
         ]
-        told.append(f"{origin}, {' and '.join(dict.fromkeys(each))}")
+        told.append(f"{verbatim(origin)}, {' and '.join(dict.fromkeys(each))}")
     return f"*Documents without an AUC, of all classifiers*: {'; '.join(told)}."
 
 

@@ -9,7 +9,7 @@ from sparseattn.data.owntexts import is_own
 from sparseattn.results import side_by_side
 from sparseattn.verdicts import claims, effects, outcomes
 from sparseattn.verdicts.contradictions import contradictions
-from sparseattn.wording import classifier_names, label, listed, span
+from sparseattn.wording import classifier_names, label, listed, span, verbatim
 
 
 def judge(frame: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
@@ -80,7 +80,7 @@ def by_outcome(judged: pd.DataFrame, number: int, words: Sequence[str] = ("for",
     """
     rows = judged[judged["number"] == number].to_dict("records")
     return "; ".join(
-        f"{one['verdict']} on {one['origin']}"
+        f"{one['verdict']} on {verbatim(one['origin'])}"
         + (f" ({told})" if (told := outcomes.counted(one, words)) else "")
         for one in rows
     )
@@ -111,8 +111,9 @@ def own_texts(frame: pd.DataFrame) -> str:
     right = rows.groupby(["classifier", "sparsity", "seed"])["correct"].mean()
     ones = rows["label"].mean()
     few = right.min() <= max(ones, 1 - ones)
+    where = listed([verbatim(origin) for origin in rows["origin"].unique()])
     return (
-        f"Judged on {listed(list(rows['origin'].unique()))} alone: its {len(right)} classifiers "
+        f"Judged on {where} alone: its {len(right)} classifiers "
         f"are right on {span(right, '.0%')} of {rows['document'].nunique()} test documents, where "
         f"always naming the commoner class would be on {max(ones, 1 - ones):.0%}."
         + (" What a classifier no better than that attends to explains nothing." if few else "")

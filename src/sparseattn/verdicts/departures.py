@@ -18,7 +18,7 @@ from sparseattn.models.training import LEARNING_RATES
 from sparseattn.results import paper, published, variants
 from sparseattn.verdicts import effects
 from sparseattn.verdicts.replication import ACCURACY_TOLERANCE, TOLERANCE
-from sparseattn.wording import label, listed, signed
+from sparseattn.wording import label, listed, signed, verbatim
 
 Part = Literal["training", "classifier", "measures", "statistics"]
 
@@ -261,7 +261,7 @@ def _of_measures() -> tuple[Departure, ...]:
 def of_the_data(tasks: Sequence[str]) -> list[str]:
     """Return where the data of published tasks differ from the paper's."""
     return [
-        difference
+        verbatim(difference)
         for name, task in published.tasks().items()
         if name in tasks
         for difference in task["deviations"] or [f"{label(name)}: no known difference."]

@@ -11,7 +11,7 @@ from sparseattn.measures.statistics import differences, summarise
 from sparseattn.results import paper, published, side_by_side
 from sparseattn.results.frames import measurements
 from sparseattn.verdicts import claims
-from sparseattn.wording import label, listed, span
+from sparseattn.wording import label, listed, span, verbatim
 
 _NAMES = {
     "attention_effective": "attention",
@@ -43,7 +43,7 @@ def headline(measurements: Mapping[str, pd.DataFrame], verdicts: Mapping[str, pd
         - "no" when none narrows, and narrowing by half as much as attention is ruled out;
         - else "unclear".
     """
-    found = {task: _changes(frame) for task, frame in measurements.items()}
+    found = {verbatim(task): _changes(frame) for task, frame in measurements.items()}
     known = {task: changes for task, changes in found.items() if changes is not None}
     tally = _tally(list(verdicts.values()))
     if not known:

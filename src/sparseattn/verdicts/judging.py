@@ -55,14 +55,10 @@ def _dispersed(measurements: pd.DataFrame, quantities: dict[str, int], theirs: s
     cells = _judge_cells(frame.assign(**above), list(quantities), "above")
     # Shown as measured, judged as the excess over half of noise's.
     cells = cells.rename(columns={name: f"excess_{name}" for name in ("value", "low", "high")})
-    cells.insert(
-        len(_cell(frame)) + 1,
-        "value",
-        summarise(frame.assign(**effective), _cell(frame), list(quantities))["mean"],
-    )
-    cells["of_noise"] = (
-        cells["value"] / summarise(frame.assign(**noise), _cell(frame), list(quantities))["mean"]
-    )
+    for place, (name, shown) in enumerate({"value": effective, "noise": noise}.items()):
+        means = summarise(frame.assign(**shown), _cell(frame), list(quantities))["mean"]
+        cells.insert(len(_cell(frame)) + 1 + place, name, means.reindex(cells.index))
+    cells["of_noise"] = cells["value"] / cells.pop("noise")
     sentence = (
         f"Effective tokens {span(cells['value'], '.0f')}, {span(cells['of_noise'], '.0%')} of what "
         f"noise gives, in {_extent(cells)}: "
@@ -225,9 +221,10 @@ def _judge_cells(
     frame: pd.DataFrame, quantities: list[str], claimed: Literal["above", "below"]
 ) -> pd.DataFrame:
     by = _cell(frame)
-    cells = _with_verdict(summarise(frame, by, quantities), claimed)
+    cells = summarise(frame, by, quantities).rename(columns={"mean": "value"})
+    cells = _with_verdict(cells, claimed)
     keep = [*by, "quantity", "value", "low", "high", "documents", "seeds", "alone", "verdict"]
-    return cells.rename(columns={"mean": "value"})[keep]
+    return cells[keep]
 
 
 def _with_verdict(cells: pd.DataFrame, claimed: Literal["above", "below"]) -> pd.DataFrame:
@@ -236,7 +233,11 @@ def _with_verdict(cells: pd.DataFrame, claimed: Literal["above", "below"]) -> pd
 
 
 def _seeded(cells: pd.DataFrame) -> pd.DataFrame:
-    """Judge only cells of several seeds; ``alone`` keeps what documents alone would say."""
+    """Judge only cells of several seeds; ``alone`` keeps what documents alone would say.
+
+    A cell whose value is undefined on all documents says nothing.
+    """
+    cells = cells[cells["value"].notna()]
     return cells.assign(verdict=cells["alone"].where(cells["seeds"] > 1, "too few seeds"))
 
 

@@ -92,6 +92,8 @@ def counted(counts: Mapping[str, int], words: Sequence[str] = ("for", "against")
 
 
 def judged(sentence: str, cells: pd.DataFrame, theirs: str) -> Verdict:
-    """Return the verdict that cells come to, their ``verdict`` known."""
+    """Return the verdict that cells come to, their ``verdict`` known; without any, none."""
+    if cells.empty:
+        sentence = "Undefined on every document."
     counts = Verdict("unclear", sentence, cells, theirs).counts
     return Verdict(outcome(counts), sentence, cells, theirs)

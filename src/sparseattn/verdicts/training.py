@@ -12,7 +12,7 @@ from sparseattn.measures.statistics import differences, summarise
 from sparseattn.results import paper
 from sparseattn.results.frames import cell
 from sparseattn.verdicts.effects import PAIR
-from sparseattn.wording import classifier_names, label, span
+from sparseattn.wording import classifier_names, label, span, verbatim
 
 IN_CONTEXT: dict[str, Any] = {
     "task": "planted",
@@ -34,7 +34,7 @@ def about(name: str, options: Mapping[str, Any]) -> str:
     if name != "planted":
         known = load_task(name, dict(options)).name
         among = "one" if known in set(paper.table3()["task"]) else "none"
-        return f"This page's task is {label(known)}, {among} of the paper's three."
+        return f"This page's task is {verbatim(label(known))}, {among} of the paper's three."
     made = planted.PlantedOptions(**options)
     return (
         "**The planted task** is made up and none of the paper's three. A document is a shuffled "
@@ -43,6 +43,13 @@ def about(name: str, options: Mapping[str, Any]) -> str:
         + (", each together with the word before it" if made.context else "")
         + f"; {made.distractors} *distractors*, such as “{planted.DISTRACTORS[0]}”, say nothing "
         "about the class, nor does the rest."
+    )
+
+
+def departures(task: Task) -> str:
+    """Return where a task departs from the paper's, as Markdown."""
+    return "Where this departs from the paper:\n\n" + "\n".join(
+        f"- {verbatim(one)}" for one in task.deviations
     )
 
 
