@@ -292,3 +292,12 @@ def test_an_axis_of_shares_ends_at_one() -> None:
     assert charts.up_to_one(OURS.assign(low=0.77), ["low"], 20) == (0.75, 1)
     assert charts.up_to_one(OURS.assign(low=np.nan), ["low", "mean"], 10) == (0.1, 1)
     assert charts.up_to_one(OURS.assign(low=1.0), ["low"], 20) == (0.95, 1)
+
+
+def test_nothing_measured_is_said_and_not_a_missing_column():
+    empty = pd.DataFrame()
+    said = charts.show(
+        charts.paper_versus_here, empty, group="shown", title="Share", name="share",
+        caption="A share.", description="Points.", missing="Not known.",
+    )  # fmt: skip
+    assert said.data == "Not known."

@@ -24,6 +24,8 @@ _WRAPPED = r"split(replace(datum.label, regexp('(.{7,}?) ', 'g'), '$1\n'), '\n')
 
 def tidy(frame: pd.DataFrame, fields: Sequence[str], panel: Panel) -> pd.DataFrame:
     """Keep what is drawn: codes as people write them, numbers to six digits (equal everywhere)."""
+    if frame.empty:
+        raise EmptyChartError("Nothing to draw: the frame has no rows.")
     panels = [panel] if isinstance(panel, str) else list(panel or [])
     wanted = list(dict.fromkeys([*fields, *panels]))
     missing = [field for field in wanted if field not in frame]
@@ -32,8 +34,6 @@ def tidy(frame: pd.DataFrame, fields: Sequence[str], panel: Panel) -> pd.DataFra
             f"The chart needs the columns {', '.join(wanted)}; "
             f"missing {', '.join(missing)} of {', '.join(map(str, frame.columns))}."
         )
-    if frame.empty:
-        raise EmptyChartError("Nothing to draw: the frame has no rows.")
     rows = frame[wanted].reset_index(drop=True)
     for field in wanted:
         if field == "lam":  # a name for a colour; `over_lambda` places it
