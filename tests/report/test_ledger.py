@@ -198,7 +198,14 @@ def test_what_is_unknown_of_some_rows_breaks_none(frame):
     markup = ledger_table(both, "Runs.").markup
     assert "nan" not in markup.replace("NaN", "").split('class="ledger-csv"')[0].lower()
     assert ", H200" in markup
-    assert f'href="11-ledger.html#{"f" * 16}"' in markup
+
+
+def test_a_base_is_a_link_where_it_is_listed(frame):
+    base = frame["key"].iloc[0]
+    here = ledger_table(frame.assign(rests_on=[None, base]), "Runs.").markup
+    assert f'<dd><a href="11-ledger.html#{base}">' in here
+    gone = ledger_table(frame.assign(rests_on=[None, "f" * 16]), "Runs.").markup
+    assert f"<dd><code>{'f' * 16}</code>, which a run by newer stages has replaced" in gone
 
 
 def test_many_runs_stay_light(frame):

@@ -27,7 +27,8 @@ def ledger_table(frame: pd.DataFrame, caption: str) -> Table:
 
     Each row has its run's key for an id; its last cell opens to everything known of the run.
     """
-    rows = frame.to_dict("records")
+    here = frame["rests_on"].isin(frame["key"])
+    rows = frame.assign(base_is_here=here).to_dict("records")
     heads = ("Run", "Task", "Classifier", "Projection", "Seed", "Accuracy", "Seconds")
     numeric = {"Seed", "Accuracy", "Seconds"}
     head = "".join(
@@ -144,7 +145,7 @@ def _details(row: Mapping[str, Any]) -> str:
         f"{row['dev_accuracy']:.3f}{dev_auc}{epoch}",
         "Settings": escape(", ".join(f"{name} {written(one)}" for name, one in settings.items())),
         "Time": times,
-        "Rests on": "no other run" if pd.isna(row["rests_on"]) else _link(row["rests_on"]),
+        "Rests on": _base(row),
         "Computed": f"{escape(row['date'][:16].replace('T', ' '))} UTC, {escape(row['device'])}, "
         f"{escape(row['processor'])}, {row['cores']} cores{escape(gpu)}",
         "Versions": escape(f"stages {row['versions']}; Python {row['python']}, {row['packages']}"),
@@ -155,8 +156,13 @@ def _details(row: Mapping[str, Any]) -> str:
     return f"<dl>{listed}</dl>"
 
 
-def _link(key: str) -> str:
-    return f'<a href="{to_run(key)}"><code>{key}</code></a>'
+def _base(row: Mapping[str, Any]) -> str:
+    if pd.isna(row["rests_on"]):
+        return "no other run"
+    key = f"<code>{escape(row['rests_on'])}</code>"
+    if row["base_is_here"]:
+        return f'<a href="{to_run(row["rests_on"])}">{key}</a>'
+    return f"{key}, which a run by newer stages has replaced"
 
 
 def _command(row: Mapping[str, Any]) -> str:
