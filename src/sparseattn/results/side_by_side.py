@@ -34,8 +34,9 @@ def joined(parts: dict[str, pd.DataFrame], live: pd.DataFrame) -> pd.DataFrame:
     named = dict(parts)
     if len(live):
         named[f"{label(live['task'].iloc[0])} {LIVE}"] = live
+    # Copied: of runs whose quantities differ, a frame is in pieces, and pandas warns on the page.
     known = [paper.unique(one).assign(origin=name) for name, one in named.items() if len(one)]
-    return pd.concat(known, ignore_index=True) if known else live.assign(origin="")
+    return pd.concat(known, ignore_index=True).copy() if known else live.assign(origin="")
 
 
 def without_lambda(rows: pd.DataFrame) -> pd.DataFrame:
