@@ -4,6 +4,9 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from sparseattn.data.tasks import load_task
 from sparseattn.errors import validate
 from sparseattn.experiments.specs import Spec
@@ -43,3 +46,32 @@ def compute_and_log(root: str, log: str) -> None:
         time.sleep(0.2)  # so that the other process meets it under way
 
     Store(root).compute(spec(), task(), note)
+
+
+def measured(task, projections=("softmax", "sparsemax"), seeds=2, documents=5):
+    """Return measurements of one classifier under some projections, a row a run and document."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "key": f"{task}{projection}{seed}",
+            "task": task,
+            "encoder": "bilstm",
+            "alignment": "additive",
+            "projection": projection,
+            "lam": 0.0 if projection == "sparsemax" else np.nan,
+            "alpha": None,
+            "seed": seed,
+            "classifier": "BiLSTM, additive",
+            "sparsity": projection,
+            "document": document,
+            "length": 20.0,
+            "influence_dispersion": rng.uniform(0.9, 0.95),
+            "label": float(document < 3),
+            "correct": float(document < 4),
+            "chance": document / 10,
+        }
+        for projection in projections
+        for seed in range(seeds)
+        for document in range(documents)
+    ]
+    return pd.DataFrame(rows)

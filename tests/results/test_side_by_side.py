@@ -3,37 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tiny import measured
 
 from sparseattn.measures.statistics import summarise
 from sparseattn.results import paper, side_by_side
-
-
-def measured(task, projections=("softmax", "sparsemax"), seeds=2, documents=5):
-    rng = np.random.default_rng(0)
-    rows = [
-        {
-            "key": f"{task}{projection}{seed}",
-            "task": task,
-            "encoder": "bilstm",
-            "alignment": "additive",
-            "projection": projection,
-            "lam": 0.0 if projection == "sparsemax" else np.nan,
-            "alpha": None,
-            "seed": seed,
-            "classifier": "BiLSTM, additive",
-            "sparsity": projection,
-            "document": document,
-            "length": 20.0,
-            "influence_dispersion": rng.uniform(0.9, 0.95),
-            "label": float(document < 3),
-            "correct": float(document < 4),
-            "chance": document / 10,
-        }
-        for projection in projections
-        for seed in range(seeds)
-        for document in range(documents)
-    ]
-    return pd.DataFrame(rows)
 
 
 def test_a_task_published_and_live_is_shown_twice():

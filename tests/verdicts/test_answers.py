@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tiny import measured
 
 from sparseattn.results import side_by_side
 from sparseattn.verdicts import answers
@@ -103,34 +104,6 @@ def test_without_both_projections_there_is_no_answer():
     frame = measurements(0.2, 1.0, 1.0).query("projection == 'softmax'")
     assert "no answer to give" in of_one(frame)
     assert shares(frame).empty
-
-
-def measured(task, projections=("softmax", "sparsemax"), seeds=2, documents=5):
-    rng = np.random.default_rng(0)
-    rows = [
-        {
-            "key": f"{task}{projection}{seed}",
-            "task": task,
-            "encoder": "bilstm",
-            "alignment": "additive",
-            "projection": projection,
-            "lam": 0.0 if projection == "sparsemax" else np.nan,
-            "alpha": None,
-            "seed": seed,
-            "classifier": "BiLSTM, additive",
-            "sparsity": projection,
-            "document": document,
-            "length": 20.0,
-            "influence_dispersion": rng.uniform(0.9, 0.95),
-            "label": float(document < 3),
-            "correct": float(document < 4),
-            "chance": document / 10,
-        }
-        for projection in projections
-        for seed in range(seeds)
-        for document in range(documents)
-    ]
-    return pd.DataFrame(rows)
 
 
 def test_claims_are_judged_on_each_origin_by_itself():
