@@ -53,6 +53,8 @@ def test_figures_lead_to_the_runs_they_rest_on():
                 ]
             else:
                 kept = kept[kept[name] == value]
+        if row["item"] == "Table 2":  # one λ or two of a seed make no correlation with λ
+            kept = kept[kept.groupby("seed")["lam"].transform("nunique") > 2]
         assert len(kept) == row["runs"], row
         seen.add(row["item"])
     assert {"Table 1", "Table 2", "Table 3", "Table 6", "Figure 2"} <= seen
