@@ -178,6 +178,29 @@ def adversary(
 
 
 @app.command()
+@_spanning
+def examine(
+    specs: "list[Spec]",
+    documents: Annotated[
+        int, Option(min=1, help="Of each run, in the order in which they are observed.")
+    ] = 60,
+    jobs: JobsOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Put each run of a grid to the tests that need its classifier: faithfulness, flow and others.
+
+    The runs are given as for sweep, -p included; those that the store lacks are computed first.
+    Interrupted, the same command goes on.
+    """
+    from sparseattn.experiments.grid import examinations_of
+    from sparseattn.experiments.sweeps import ensure
+
+    ensure(specs, _store(), jobs, progress=not quiet)
+    for one in ensure(examinations_of(specs, documents), _store(), jobs, progress=not quiet):
+        print(f"{one.key}  {one.label}, seed {one.spec.seed}: {one.spec.documents} documents")
+
+
+@app.command()
 def compute(parameter: ParameterOption = None, file: FileOption = None) -> None:
     """Compute one run, unless the store holds it, and say where it is."""
     from sparseattn.errors import validate
@@ -297,13 +320,18 @@ def publish(
     adversaries: Annotated[
         bool, Option("--adversaries", help="The adversaries instead of the runs.")
     ] = False,
+    examinations: Annotated[
+        bool, Option("--examinations", help="The examinations instead of the runs.")
+    ] = False,
 ) -> None:
     """Add the store's current runs of the paper's tasks to book/results."""
     from sparseattn.results import publishing
 
-    found = publishing.publishable(_store(), task or [], keys or [], adversaries)
+    if adversaries and examinations:
+        raise UserError("Publish adversaries and examinations one after the other.")
+    kind = "adversaries" if adversaries else "examinations" if examinations else "runs"
+    found = publishing.publishable(_store(), task or [], keys or [], kind)
     new = sum(path.suffix == ".parquet" for path in publishing.publish(found))
-    kind = "adversaries" if adversaries else "runs"
     print(f"{new} {kind} published, {len(found) - new} were already.")
 
 

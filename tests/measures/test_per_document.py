@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import entropy as scipy_entropy
 from sklearn.metrics import roc_auc_score
 
@@ -24,6 +25,7 @@ from sparseattn.measures.per_document import (
     normalise,
     precision_at_k,
     support_size,
+    tau_attended,
 )
 
 # Few distinct values, so that ties abound; several magnitudes, so that sums are not exact.
@@ -296,3 +298,16 @@ class TestMeasure:
             for name, value in traces.items()
         }
         np.testing.assert_array_equal(clean, measure(dirty, self.lengths))
+
+
+def test_agreement_among_attended_tokens():
+    """By hand, and the same as over all tokens where all are attended."""
+    lengths = np.array([5, 3, 4])
+    weights = np.array([[0.5, 0, 0.3, 0.2, 0], [0.4, 0.6, 0, 0.0, 0.0], [1, 0, 0, 0, 0]])
+    importance = np.array([[2.0, 9, 1, 3, 9], [1, 2, 7, 0, 0], [1, 2, 3, 4, 0]])
+    # of 0.5 > 0.3 > 0.2 and 2, 1, 3: one pair agrees, two do not
+    assert_allclose(tau_attended(weights, importance, lengths), [-1 / 3, 1, np.nan])
+    every = np.arange(1.0, 16).reshape(3, 5) % 7 + 1
+    assert_array_equal(
+        tau_attended(every, importance, lengths), kendall_tau(every, importance, lengths)
+    )

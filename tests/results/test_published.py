@@ -12,7 +12,7 @@ from sparseattn import arithmetic
 from sparseattn.errors import UserError, validate
 from sparseattn.experiments.grid import adversaries_of
 from sparseattn.experiments.runs import Adversary, Run
-from sparseattn.experiments.specs import Spec, stored_spec
+from sparseattn.experiments.specs import AdversarySpec, Spec, stored_spec
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import ensure
 from sparseattn.measures.per_document import IMPORTANCES, INFLUENCES, measure
@@ -269,7 +269,7 @@ class TestAdversaries:
         assert publishing.publish(kept, results) == []
 
     def other(self, one, measured=None, **changes):
-        spec = stored_spec({**one.spec.model_dump(mode="json"), **changes})
+        spec = stored_spec(AdversarySpec, {**one.spec.model_dump(mode="json"), **changes})
         key = spec.key(one.manifest["task"]["fingerprint"])
         record = {"key": key, "spec": spec.model_dump(mode="json")}
         new = Adversary(spec, key, one.path, {**one.manifest, **record})
@@ -297,12 +297,12 @@ class TestAdversaries:
 
     def test_named_tasks_of_the_store(self, kept, real):
         store = Store(real[0].path.parents[1])
-        found = publishing.publishable(store, ["planted"], adversaries=True)
+        found = publishing.publishable(store, ["planted"], kind="adversaries")
         assert {one.key for one in found} == {one.key for one in kept}
         with pytest.raises(UserError, match="sparseattn adversary"):
-            publishing.publishable(store, adversaries=True)
+            publishing.publishable(store, kind="adversaries")
         with pytest.raises(UserError, match="Did you mean 'imdb'"):
-            publishing.publishable(store, ["imbd"], adversaries=True)
+            publishing.publishable(store, ["imbd"], kind="adversaries")
 
     def test_a_damaged_file_is_named(self, kept, results):
         publishing.publish(kept, results)

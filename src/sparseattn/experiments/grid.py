@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sparseattn.errors import UserError, nearest, validate
-from sparseattn.experiments.specs import CONTROLS, TRAINED, AdversarySpec, Spec
+from sparseattn.experiments.specs import CONTROLS, TRAINED, AdversarySpec, ExaminationSpec, Spec, Upon
 from sparseattn.models.adversary import PRESSURE
 from sparseattn.wording import Alpha, Lam, ProjectionName
 
@@ -138,8 +138,13 @@ def adversaries_of(
     return list(dict.fromkeys(found))
 
 
-def bases(specs: Iterable[AdversarySpec]) -> list[Spec]:
-    """Return the runs that adversaries rest on, each once."""
+def examinations_of(bases: Iterable[Spec], documents: int = 60) -> list[ExaminationSpec]:
+    """Return the specs of the examinations of runs, of so many documents each."""
+    return [validate(ExaminationSpec, {"base": base, "documents": documents}) for base in bases]
+
+
+def bases(specs: Iterable[Upon]) -> list[Spec]:
+    """Return the runs that others rest on, each once."""
     return list(dict.fromkeys(run for spec in specs for run in spec.runs))
 
 

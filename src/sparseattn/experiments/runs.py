@@ -1,4 +1,4 @@
-"""`Run` and `Adversary`: what was trained and observed, as stored."""
+"""`Run`, and what rests on one: what was trained and observed, as stored."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from safetensors import torch as safetensors_torch
 
 from sparseattn.data.tasks import Documents, Task
 from sparseattn.errors import UserError
-from sparseattn.experiments.specs import AdversarySpec, AnySpec, Spec
+from sparseattn.experiments.specs import AdversarySpec, AnySpec, ExaminationSpec, Spec
 from sparseattn.files import CURVE, DOCUMENTS, TRACES, WEIGHTS, DamagedRunError, read, set_aside
 from sparseattn.measures.per_document import measure
 from sparseattn.models.classifier import Classifier
@@ -168,4 +168,25 @@ class Adversary(Kept):
         return frame.assign(correct=correct.astype(np.float64))
 
 
-Result: TypeAlias = Run | Adversary
+@dataclass(eq=False)
+class Examination(Kept):
+    """What was asked of a run's documents beyond its traces: see `experiments.examinations`.
+
+    Its manifest is as of an `Adversary`, without scores.
+    """
+
+    spec: ExaminationSpec
+
+    def measurements(self) -> pd.DataFrame:
+        """Return one row a document, one column a quantity; NaN where it was not asked."""
+        return self._measured.copy()
+
+    @cached_property
+    def _measured(self) -> pd.DataFrame:
+        columns = safetensors_numpy.load(self._read(DOCUMENTS))  # in no order
+        return pd.DataFrame({name: columns[name] for name in sorted(columns)}).rename_axis(
+            "document"
+        )
+
+
+Result: TypeAlias = Run | Adversary | Examination

@@ -4,9 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sparseattn import arithmetic
 from sparseattn.attribution.importance import IMPORTANCE_VERSION
@@ -22,6 +22,9 @@ FORMAT = 1  # of a run's files
 
 OBSERVATION_VERSION = 2
 """Raise when the same classifier and documents give other traces, though no stage below changed."""
+
+EXAMINATION_VERSION = 1
+"""Raise when the same classifier and documents give other numbers (`experiments.examinations`)."""
 
 STAGES = {
     "train": "training",
@@ -138,34 +141,12 @@ class Spec(TrainingSettings):
         return {**values, "task": task_fingerprint}
 
 
-class AdversarySpec(AdversarySettings):
-    """What fully determines an adversary: its base run, and how it is trained against it.
+class Upon(BaseModel):
+    """What rests on a run: its base."""
 
-    Left out, ``seed`` and ``patience`` are the base's. A frozen adversary, which has few parameters
-    and costs little, gets twice the base's epochs and ten times its learning rate (the ratio that
-    the paper, too, allows for the attention's own parameters); an unfrozen one gets the base's.
-    """
-
-    KIND: ClassVar = "adversaries"
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     base: Spec
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_the_base(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping) or not isinstance(base := values.get("base"), Spec):
-            return values
-        few = values.get("variant") == "frozen"
-        own = {
-            "epochs": base.epochs * (2 if few else 1),
-            "patience": base.patience,
-            "learning_rate": base.learning_rate * (OWN_RATE if few else 1),
-            "seed": base.seed,
-        }
-        return {**own, **{name: value for name, value in values.items() if value is not None}}
-
-    def __hash__(self) -> int:
-        return hash(canonical(self.model_dump(mode="json")))
 
     @property
     def task(self) -> str:
@@ -188,6 +169,50 @@ class AdversarySpec(AdversarySettings):
         return self.base.device
 
     @property
+    def runs(self) -> list[Spec]:
+        """The runs it needs, the base first."""
+        return [self.base]
+
+    def __hash__(self) -> int:
+        return hash(canonical(self.model_dump(mode="json")))
+
+    def key(self, task_fingerprint: str) -> str:
+        """Return its short name: the first 16 digits of its identity."""
+        return self.identity(task_fingerprint)[:16]
+
+    def identity(self, task_fingerprint: str) -> str:
+        """Return the SHA-256 of all that its numbers depend on."""
+        raise NotImplementedError
+
+
+class AdversarySpec(AdversarySettings, Upon):
+    """What fully determines an adversary: its base run, and how it is trained against it.
+
+    Left out, ``seed`` and ``patience`` are the base's. A frozen adversary, which has few parameters
+    and costs little, gets twice the base's epochs and ten times its learning rate (the ratio that
+    the paper, too, allows for the attention's own parameters); an unfrozen one gets the base's.
+    """
+
+    KIND: ClassVar = "adversaries"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_base(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or not isinstance(base := values.get("base"), Spec):
+            return values
+        few = values.get("variant") == "frozen"
+        own = {
+            "epochs": base.epochs * (2 if few else 1),
+            "patience": base.patience,
+            "learning_rate": base.learning_rate * (OWN_RATE if few else 1),
+            "seed": base.seed,
+        }
+        return {**own, **{name: value for name, value in values.items() if value is not None}}
+
+    def __hash__(self) -> int:
+        return Upon.__hash__(self)
+
+    @property
     def label(self) -> str:
         """The adversary in words, without its seed."""
         pressure = f" λ_adv={self.pressure:g}" if self.variant in TRAINED else ""
@@ -199,10 +224,6 @@ class AdversarySpec(AdversarySettings):
         if self.variant != "reseeded":
             return [self.base]
         return [self.base, validate(Spec, {**self.base.model_dump(), "seed": self.seed})]
-
-    def key(self, task_fingerprint: str) -> str:
-        """Return its short name: the first 16 digits of its identity."""
-        return self.identity(task_fingerprint)[:16]
 
     def identity(self, task_fingerprint: str) -> str:
         """Return the SHA-256 of all that its numbers depend on."""
@@ -221,12 +242,44 @@ class AdversarySpec(AdversarySettings):
         return {"adversary": own, "importance": IMPORTANCE_VERSION}
 
 
-AnySpec: TypeAlias = Spec | AdversarySpec
+class ExaminationSpec(Upon):
+    """What fully determines an examination: the run, and how many of its documents are examined."""
+
+    KIND: ClassVar = "examinations"
+
+    documents: int = Field(default=60, ge=1)
+
+    def __hash__(self) -> int:
+        return Upon.__hash__(self)
+
+    @property
+    def seed(self) -> int:
+        """The base's seed."""
+        return self.base.seed
+
+    @property
+    def label(self) -> str:
+        """The examination in words, without its seed."""
+        return f"{self.base.label}, examined"
+
+    def identity(self, task_fingerprint: str) -> str:
+        """Return the SHA-256 of all that its numbers depend on."""
+        base = self.base.training_identity(task_fingerprint)
+        content = {"base": base, "observed": self.base.observed, "documents": self.documents}
+        return sha256({**content, "format": FORMAT, "versions": self.versions()})
+
+    def versions(self) -> dict[str, int]:
+        """Return the versions of the stages beyond the base's training."""
+        return {"examination": EXAMINATION_VERSION, "importance": IMPORTANCE_VERSION}
 
 
-def stored_spec(values: Mapping[str, Any]) -> AdversarySpec:
-    """Return an adversary's spec from what its manifest holds."""
-    return validate(AdversarySpec, {**values, "base": validate(Spec, values["base"])})
+AnySpec: TypeAlias = Spec | AdversarySpec | ExaminationSpec
+UponT = TypeVar("UponT", bound=Upon)
+
+
+def stored_spec(kind: type[UponT], values: Mapping[str, Any]) -> UponT:
+    """Return the spec of what rests on a run from what its manifest holds."""
+    return validate(kind, {**values, "base": validate(Spec, values["base"])})
 
 
 def canonical(value: object) -> str:

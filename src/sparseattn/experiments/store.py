@@ -1,4 +1,4 @@
-"""The store: runs and adversaries, each there wholly, as written, or not at all."""
+"""The store: runs and what rests on them, each there wholly, as written, or not at all."""
 
 import errno
 import os
@@ -15,9 +15,16 @@ from filelock import Timeout
 from sparseattn.data.tasks import Task, load_task
 from sparseattn.errors import UserError, validate
 from sparseattn.experiments.adversaries import make_adversary
+from sparseattn.experiments.examinations import make_examination
 from sparseattn.experiments.making import keep_freed_memory, make_run
-from sparseattn.experiments.runs import Adversary, Result, Run
-from sparseattn.experiments.specs import AdversarySpec, AnySpec, Spec, stored_spec
+from sparseattn.experiments.runs import Adversary, Examination, Result, Run
+from sparseattn.experiments.specs import (
+    AdversarySpec,
+    AnySpec,
+    ExaminationSpec,
+    Spec,
+    stored_spec,
+)
 from sparseattn.files import (
     DamagedRunError,
     checked,
@@ -30,11 +37,11 @@ from sparseattn.files import (
 )
 from sparseattn.models.training import Progress, resolve_device
 
-KINDS = (Spec.KIND, AdversarySpec.KIND)
+KINDS = (Spec.KIND, AdversarySpec.KIND, ExaminationSpec.KIND)
 
 
 class Store:
-    """A folder of runs and of adversaries; what these rest on is computed first where it lacks.
+    """A folder of runs, adversaries, examinations; what these rest on is computed first.
 
     Parameters
     ----------
@@ -57,6 +64,8 @@ class Store:
     def find(self, spec: Spec, task: Task) -> Run | None: ...
     @overload
     def find(self, spec: AdversarySpec, task: Task) -> Adversary | None: ...
+    @overload
+    def find(self, spec: ExaminationSpec, task: Task) -> Examination | None: ...
     def find(self, spec: AnySpec, task: Task) -> Result | None:
         """Return the stored result of a spec, or None when there is none.
 
@@ -76,9 +85,8 @@ class Store:
     def get(self, key: str) -> Result | None:
         """Return the stored result of a key, or None when there is none, or only a damaged one."""
         try:
-            return _opened(self.root / Spec.KIND / key) or _opened(
-                self.root / AdversarySpec.KIND / key
-            )
+            found = (_opened(self.root / kind / key) for kind in KINDS)
+            return next((one for one in found if one), None)
         except DamagedRunError:
             return None
 
@@ -90,6 +98,10 @@ class Store:
     def compute(
         self, spec: AdversarySpec, task: Task | None = None, progress: Progress | None = None
     ) -> Adversary: ...
+    @overload
+    def compute(
+        self, spec: ExaminationSpec, task: Task | None = None, progress: Progress | None = None
+    ) -> Examination: ...
     def compute(
         self, spec: AnySpec, task: Task | None = None, progress: Progress | None = None
     ) -> Result:
@@ -106,7 +118,7 @@ class Store:
 
         Returns
         -------
-        Run or Adversary
+        Run, Adversary or Examination
             As stored; the same bits whichever process computed it.
 
         Raises
@@ -149,6 +161,10 @@ class Store:
     def adversaries(self) -> list[Adversary]:
         """Return all adversaries whose manifests are whole, oldest first."""
         return self._results(AdversarySpec.KIND)
+
+    def examinations(self) -> list[Examination]:
+        """Return all examinations whose manifests are whole, oldest first."""
+        return self._results(ExaminationSpec.KIND)
 
     def damaged(self) -> list[str]:
         """Return the keys of what was set aside, and of what has no whole manifest."""
@@ -201,6 +217,8 @@ class Store:
         if isinstance(spec, AdversarySpec):
             runs = [self.compute(run, task) for run in spec.runs]
             return make_adversary(spec, task, runs, progress, vectors)
+        if isinstance(spec, ExaminationSpec):
+            return make_examination(spec, task, self.compute(spec.base, task), progress)
         earlier = self._trained(spec.training_identity(task.fingerprint))
         return make_run(spec, task, earlier, progress, vectors)
 
@@ -244,13 +262,18 @@ def _opened(path: Path) -> Any:
 
 
 def _result(path: Path, manifest: dict[str, Any]) -> Result:
-    if path.parent.name == AdversarySpec.KIND:
-        return Adversary(stored_spec(manifest["spec"]), path.name, path, manifest)
-    return Run(validate(Spec, manifest["spec"]), path.name, path, manifest)
+    values, kind = manifest["spec"], path.parent.name
+    if kind == AdversarySpec.KIND:
+        return Adversary(stored_spec(AdversarySpec, values), path.name, path, manifest)
+    if kind == ExaminationSpec.KIND:
+        return Examination(stored_spec(ExaminationSpec, values), path.name, path, manifest)
+    return Run(validate(Spec, values), path.name, path, manifest)
 
 
 def _size(spec: AnySpec, task: Task) -> int:
     """Return the bytes a result takes at most."""
+    if isinstance(spec, ExaminationSpec):
+        return 2**22
     base = spec.base if isinstance(spec, AdversarySpec) else spec
     tokens = min(base.observed, len(task.test)) * max(len(ids) for ids in task.test.ids)
     if isinstance(spec, AdversarySpec):

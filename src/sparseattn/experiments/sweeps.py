@@ -1,4 +1,4 @@
-"""Many runs or adversaries, computed one by one here or in parallel processes."""
+"""Many runs, or what rests on them, computed one by one here or in parallel processes."""
 
 import multiprocessing
 import os
@@ -22,8 +22,8 @@ from sparseattn.data.tasks import Task, load_task
 from sparseattn.errors import ExplainedError, UserError
 from sparseattn.experiments import machine
 from sparseattn.experiments.progress import Progress
-from sparseattn.experiments.runs import Adversary, Run
-from sparseattn.experiments.specs import AdversarySpec, AnySpec, Spec, canonical
+from sparseattn.experiments.runs import Adversary, Examination, Run
+from sparseattn.experiments.specs import AdversarySpec, AnySpec, ExaminationSpec, Spec, canonical
 from sparseattn.experiments.store import Store
 from sparseattn.models.training import Progress as Tell
 from sparseattn.models.training import resolve_device
@@ -56,10 +56,14 @@ def ensure(
 def ensure(
     specs: Iterable[AdversarySpec], store: Store, jobs: int | None = None, progress: bool = True
 ) -> list[Adversary]: ...
+@overload
+def ensure(
+    specs: Iterable[ExaminationSpec], store: Store, jobs: int | None = None, progress: bool = True
+) -> list[Examination]: ...
 def ensure(
     specs: Iterable[Any], store: Store, jobs: int | None = None, progress: bool = True
 ) -> list[Any]:
-    """Return the runs or adversaries of specs, computing those the store does not hold.
+    """Return the runs, adversaries or examinations of specs; compute those the store lacks.
 
     Parameters
     ----------
@@ -92,7 +96,7 @@ def ensure(
     wanted = [spec for spec, result in found.items() if result is None]
     if wanted:
         jobs = min(_default_jobs(wanted) if jobs is None else jobs, len(wanted))
-        shown = Progress(wanted, jobs, [*store.runs(), *store.adversaries()], progress)
+        shown = Progress(wanted, jobs, [*store.runs(), *store.adversaries(), *store.examinations()], progress)
         failures: dict[AnySpec, Failure] = {}
         compute = _one_by_one if jobs == 1 else _in_processes
         try:

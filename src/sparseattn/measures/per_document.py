@@ -118,6 +118,20 @@ def attended_auc(attention: Values, importance: Values, lengths: Lengths) -> Per
     return _ratio(above, pairs)
 
 
+def tau_attended(attention: Values, importance: Values, lengths: Lengths) -> PerDocument:
+    """Return Kendall's τ-b of attention and importance among the attended tokens alone.
+
+    NaN for fewer than two, or where either ranks them all alike. Neely, Schouten et al. (2021),
+    Order in the Court, compare so.
+    """
+    check_padded(attention, lengths)
+    check_padded(importance, lengths)
+    attended = _attended(attention, lengths)
+    first = np.argsort(~attended, axis=1, kind="stable")  # the attended, in their order
+    left = [np.take_along_axis(one, first, axis=1) for one in (attention, importance)]
+    return kendall_tau(*left, attended.sum(axis=1))
+
+
 def mass_on(selected: Selection, importance: Values, lengths: Lengths) -> PerDocument:
     """Return the share of a document's importance that lies on the selected tokens.
 

@@ -20,8 +20,8 @@ from sparseattn.errors import UserError, nearest, validate
 from sparseattn.wording import Alpha, Lam
 
 if TYPE_CHECKING:
-    from sparseattn.experiments.runs import Adversary, Run
-    from sparseattn.experiments.specs import AdversarySpec, Spec
+    from sparseattn.experiments.runs import Adversary, Examination, Run
+    from sparseattn.experiments.specs import AdversarySpec, ExaminationSpec, Spec
 
 # What a kernel puts into a fresh namespace.
 _KERNEL_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
@@ -36,7 +36,7 @@ class Parameters(BaseModel):
     adversaries, and `adversary_epochs` the most epochs of any. `scores`, `shown_lams` and
     `shown_alphas` are those of the page on projections, `tasks` those of the published results.
     `jacobians` is how many documents of each live run the page on hidden states takes whole
-    Jacobians of.
+    Jacobians of, `examined` how many the page on truth puts to its tests.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -59,6 +59,7 @@ class Parameters(BaseModel):
     adversary_epochs: Annotated[int, Field(ge=1)] | None = None
     tasks: list[Literal["sst", "newsgroups", "imdb"]] = ["sst", "newsgroups", "imdb"]
     jacobians: Annotated[int, Field(ge=0)] = 6
+    examined: Annotated[int, Field(ge=1)] = 60
     scores: Annotated[list[float], Field(min_length=2, max_length=40)] = [1.0, 0.0]
     shown_lams: Annotated[list[Lam], Field(min_length=1)] = [0.0]
     shown_alphas: Annotated[list[Alpha], Field(min_length=1)] = [1.5]
@@ -129,30 +130,40 @@ class Parameters(BaseModel):
         ensure(bases(specs), store, jobs=self.jobs)
         return ensure(specs, store, jobs=self.jobs)
 
+    def examinations(self) -> "list[Examination]":
+        """Return the examinations of the runs of the grid, computing those not in the store."""
+        from sparseattn.experiments.grid import examinations_of
+        from sparseattn.experiments.store import Store
+        from sparseattn.experiments.sweeps import ensure
+
+        specs = examinations_of(self.specs(), self.examined)
+        return ensure(specs, Store(paths.store()), jobs=self.jobs)
+
 
 def compute(pages: Mapping[str, Mapping[str, Any]]) -> None:
     """Compute what notebooks will ask for, given their parameters, with progress.
 
     Pages share runs, so these are made before any page is executed.
     """
+    from sparseattn.experiments.grid import bases, examinations_of
+    from sparseattn.experiments.store import Store
+    from sparseattn.experiments.sweeps import ensure
+
     runs: list[Spec] = []
-    adversaries: list[AdversarySpec] = []
+    others: list[AdversarySpec | ExaminationSpec] = []
     jobs: list[int] = []
     for notebook, values in pages.items():
         own, given = declared(notebook), validated(notebook, values)
         if "encoders" in own:
             runs += given.specs()
-            adversaries += given.adversary_specs() if "pressures" in own else []
+            others += given.adversary_specs() if "pressures" in own else []
+            others += examinations_of(given.specs(), given.examined) if "examined" in own else []
             jobs += [given.jobs] if given.jobs else []
     if not runs:
         return
-    from sparseattn.experiments.grid import bases
-    from sparseattn.experiments.store import Store
-    from sparseattn.experiments.sweeps import ensure
-
     store, most = Store(paths.store()), max(jobs, default=None)
-    ensure(dict.fromkeys([*runs, *bases(adversaries)]), store, most)
-    ensure(dict.fromkeys(adversaries), store, most)
+    ensure(dict.fromkeys([*runs, *bases(others)]), store, most)
+    ensure(dict.fromkeys(others), store, most)
 
 
 def load_yaml(text: str) -> Any:

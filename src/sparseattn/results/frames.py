@@ -37,12 +37,12 @@ STORED = (
 
 
 def base_of(result: Result) -> Spec:
-    """Return a run's spec, or that of the run an adversary is held against."""
-    return result.spec.base if isinstance(result, Adversary) else result.spec
+    """Return a run's spec, or that of the run a result rests on."""
+    return result.spec if isinstance(result, Run) else result.spec.base
 
 
 def cell(result: Result) -> dict[str, object]:
-    """Return what names a result, `CELL`; an adversary is of its base's cell, and `AGAINST` it."""
+    """Return what names a result, `CELL`, its base's where it has one; of adversaries `AGAINST`."""
     spec = base_of(result)
     return {
         "key": result.key,
@@ -50,7 +50,7 @@ def cell(result: Result) -> dict[str, object]:
         "task": result.manifest["task"]["name"],
         "sparsity": projection_name(spec),
         "classifier": f"{label(spec.encoder)}, {label(spec.alignment)}",
-        **({} if isinstance(result, Run) else _against(result)),
+        **(_against(result) if isinstance(result, Adversary) else {}),
     }
 
 

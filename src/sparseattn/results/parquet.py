@@ -53,6 +53,11 @@ ADVERSARIES = Kind(
     ("accuracy", "jsd"),
 )
 JACOBIANS = Kind("jacobian", RUNS.origin, ())
+EXAMINATIONS = Kind(
+    "examinations",
+    (*(name for name in _MAKING if name not in ("accuracy", "dev", "best_epoch")), "base"),
+    (),
+)
 OPTIONAL = ("cpu_seconds",)  # not known of the first runs
 
 

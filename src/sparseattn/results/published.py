@@ -4,6 +4,7 @@
     TASK/KEY.json       a run's origin, and its scores on the whole splits
     TASK/KEY.parquet    its measurements, one row a number: quantity, document, value
     TASK/adversaries/   the same two files of each adversary, over the whole test split
+    TASK/examinations/  the same two files of each run that was examined
     TASK/jacobian/      the same two files of each run whose whole Jacobians were taken
 
 A run is two files under its own name. So what was measured in several batches or on several
@@ -20,12 +21,13 @@ import pandas as pd
 
 from sparseattn import paths
 from sparseattn.errors import UserError, validate
-from sparseattn.experiments.runs import Adversary, Result, Run
-from sparseattn.experiments.specs import Spec, stored_spec
+from sparseattn.experiments.runs import Adversary, Examination, Result, Run
+from sparseattn.experiments.specs import AdversarySpec, ExaminationSpec, Spec, stored_spec
 from sparseattn.results.frames import AGAINST, PLACE, cell
 from sparseattn.results.frames import ledger as ledger_of
 from sparseattn.results.parquet import (
     ADVERSARIES,
+    EXAMINATIONS,
     JACOBIANS,
     RUNS,
     TASK,
@@ -76,6 +78,15 @@ class PublishedAdversary(_Measured, Adversary):
         return "adversary"
 
 
+class PublishedExamination(_Measured, Examination):
+    """A published examination."""
+
+    @property
+    def again(self) -> str:
+        """The command that makes it again."""
+        return "examine"
+
+
 @dataclass(eq=False)
 class Compared(Published):
     """A run of which the norms of whole Jacobians were measured (`results.jacobians`)."""
@@ -91,6 +102,8 @@ def kind_of(result: Result) -> Kind:
     """Return which kind of files a result is published in."""
     if isinstance(result, Adversary):
         return ADVERSARIES
+    if isinstance(result, Examination):
+        return EXAMINATIONS
     return JACOBIANS if isinstance(result, Compared) else RUNS
 
 
@@ -116,10 +129,21 @@ def adversaries(
 ) -> list[PublishedAdversary]:
     """Return the published adversaries, in the order of their base runs; see `runs`."""
     found = [
-        PublishedAdversary(stored_spec(record["spec"]), record["key"], path, record)
+        PublishedAdversary(stored_spec(AdversarySpec, record["spec"]), record["key"], path, record)
         for path, record in read_records(_folder(folder), tasks, ADVERSARIES)
     ]
     return sorted(found, key=lambda one: (*_order(one.spec.base), *place(one)[-2:]))
+
+
+def examinations(
+    tasks: Sequence[str] | None = None, folder: Path | None = None
+) -> list[PublishedExamination]:
+    """Return the published examinations, in the order of their base runs; see `runs`."""
+    found = [
+        PublishedExamination(stored_spec(ExaminationSpec, record["spec"]), record["key"], path, record)
+        for path, record in read_records(_folder(folder), tasks, EXAMINATIONS)
+    ]
+    return sorted(found, key=lambda one: _order(one.spec.base))
 
 
 def ledger(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd.DataFrame:
@@ -190,6 +214,8 @@ def of_kind(kind: Kind, folder: Path | None = None) -> Sequence[Result]:
     """Return all published results of a kind."""
     if kind is ADVERSARIES:
         return adversaries(folder=folder)
+    if kind is EXAMINATIONS:
+        return examinations(folder=folder)
     return comparisons(folder=folder) if kind is JACOBIANS else runs(folder=folder)
 
 

@@ -17,7 +17,7 @@ from sparseattn.data.preparation import digest
 from sparseattn.data.tasks import NAMES, load_task
 from sparseattn.errors import UserError, nearest
 from sparseattn.experiments.runs import Result
-from sparseattn.experiments.specs import AdversarySpec, Spec
+from sparseattn.experiments.specs import AdversarySpec, AnySpec, Spec
 from sparseattn.experiments.store import Store
 from sparseattn.models.training import resolve_device
 from sparseattn.results.frames import PLACE, base_of, cell
@@ -37,9 +37,9 @@ log = logging.getLogger("sparseattn")
 
 
 def publishable(
-    store: Store, tasks: Sequence[str] = (), keys: Sequence[str] = (), adversaries: bool = False
+    store: Store, tasks: Sequence[str] = (), keys: Sequence[str] = (), kind: str = "runs"
 ) -> Sequence[Result]:
-    """Return the current runs, or adversaries, of a store, oldest first.
+    """Return the current ``runs``, ``adversaries`` or ``examinations`` of a store, oldest first.
 
     Of all the paper's tasks unless some are named, of all keys unless some (or their first digits)
     are; those of the planted task, which the book computes itself, only where named.
@@ -56,19 +56,22 @@ def publishable(
                 f"Known: {', '.join(NAMES)}."
             )
     wanted = tasks or (NAMES if keys else SOURCES)
-    kept: Sequence[Result] = store.adversaries() if adversaries else store.runs()
+    command, listed = {
+        "runs": ("sweep", store.runs),
+        "adversaries": ("adversary", store.adversaries),
+        "examinations": ("examine", store.examinations),
+    }[kind]
+    kept: Sequence[Result] = listed()
     known = [
         one for one in kept if one.state == "current" and one.manifest["task"]["name"] in wanted
     ]
     for key in keys:
         if not any(one.key.startswith(key) for one in known):
             raise UserError(
-                f"No current {'adversary' if adversaries else 'run'} in {store.root} has a key "
-                f"that begins with '{key}'."
+                f"None of the current {kind} in {store.root} has a key that begins with '{key}'."
             )
     found = [one for one in known if not keys or one.key.startswith(tuple(keys))]
     if not found:
-        kind, command = ("adversaries", "adversary") if adversaries else ("runs", "sweep")
         raise UserError(
             f"No current {kind} of {', '.join(tasks or SOURCES)} in {store.root}: compute "
             f"them with 'sparseattn {command}' first."
@@ -279,12 +282,13 @@ def _replaced(new: Sequence[Result], before: Mapping[str, Result]) -> dict[str, 
     return replaced
 
 
-def _settings(spec: Spec | AdversarySpec) -> dict[str, object]:
+def _settings(spec: AnySpec) -> dict[str, object]:
     """Return what numbers may depend on, under names of their own."""
     if isinstance(spec, Spec):
         return spec.model_dump(exclude={"device"})
     own = spec.model_dump(exclude={"base"}).items()
-    return {**_settings(spec.base), **{f"adversary's {name}": value for name, value in own}}
+    what = "adversary" if isinstance(spec, AdversarySpec) else "examination"
+    return {**_settings(spec.base), **{f"{what}'s {name}": value for name, value in own}}
 
 
 def _described(new: Sequence[Result], folder: Path) -> dict[Path, dict[str, Any]]:
