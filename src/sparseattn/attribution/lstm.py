@@ -1,4 +1,4 @@
-"""A BiLSTM's documents: the logit without each token, and the norms of its Jacobians."""
+"""A BiLSTM's documents: without each token, with each replaced, and the norms of its Jacobians."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -67,21 +67,24 @@ def lstm_weights(lstm: nn.LSTM) -> tuple[Tensor, Tensor, Tensor]:
 Recurrence = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
 
 
-def recurrence(recurrent: Float[Tensor, "gates hidden"], steps: int) -> Recurrence:
+def recurrence(
+    recurrent: Float[Tensor, "gates hidden"], steps: int, width: int | None = None
+) -> Recurrence:
     """Return an LSTM with these recurrent weights, for many calls of so many steps; no gradient.
 
     Its arguments are the inputs (steps, rows, input), the input weights (4 · hidden, input), and
     the hidden and cell states (rows, hidden) to set out from; it returns all hidden states (steps,
-    rows, hidden) and the last hidden and cell states. There is no bias.
+    rows, hidden) and the last hidden and cell states. There is no bias. The inputs' size is
+    `width`, by default steps + 1.
 
     Through oneDNN the recurrent weights are put into its own order once. `torch.lstm` does so at
     each call, which at 12 steps of 100 rows takes a tenth of it.
     """
-    size = recurrent.shape[1]
+    size, width = recurrent.shape[1], steps + 1 if width is None else width
     if by_onednn(recurrent):
-        like, bias = recurrent.new_zeros(len(recurrent), steps + 1), recurrent.new_zeros(4 * size)
+        like, bias = recurrent.new_zeros(len(recurrent), width), recurrent.new_zeros(4 * size)
         packed = torch.ops.mkldnn._reorder_mkldnn_rnn_layer_weight(
-            like, recurrent, size, False, False, False, [steps, 64, steps + 1]
+            like, recurrent, size, False, False, False, [steps, 64, width]
         )[1]
         no_batches: list[int] = []  # sizes of packed sequences; 2 is the code of an LSTM
         options = False, no_batches, 2, size, 1, False, False, False, False
@@ -180,6 +183,85 @@ def _variants(lstm: nn.LSTM, steps: Steps) -> Iterator[tuple[int, Tensor]]:
         hidden = torch.cat([hidden, steps.hidden_before[before].expand(count, -1)])
         cell = torch.cat([cell, steps.cell_before[before].expand(count, -1)])
         states, hidden, cell = run(inputs, summed[before:stop].t().contiguous(), hidden, cell)
+        yield start, states
+
+
+def bilstm_replaced(
+    classifier: Classifier, ids: Tensor, replaced: Tensor, both: Halves
+) -> tuple[Tensor, Tensor]:
+    """Return scores and values w·h, (1 + n, n), of a document, whole and with each token replaced.
+
+    As in `bilstm_logits` half of each state is the whole document's, but for the replaced token's
+    own, which is new in both halves.
+    """
+    encoder = cast(BiLSTM, classifier.encoder)
+    decoder = classifier.decoder.weight[0]
+    matrix, bias, score = _alignment(classifier)
+    count, half = len(ids) - 2, encoder.size // 2
+    embedded = classifier.embedding(ids)
+    instead = classifier.embedding(torch.cat([ids[:1], replaced, ids[-1:]]))
+    readings = (encoder.forwards, embedded), (encoder.backwards, embedded.flip(0))
+    forwards, backwards = both(lambda reading: lstm_steps(*reading), *readings)
+
+    def seen(
+        direction: tuple[nn.LSTM, Steps, Tensor, Steps, slice, slice],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return scores and values, right beyond the replaced token; and states at its place."""
+        lstm, steps, instead, other, mine, others = direction
+        known = other.hidden.flip(0)  # the other direction's states, in this one's order
+        known_sums = product(known, matrix[:, others].t(), bias)
+        known_values = known @ decoder[others]
+        to_sums, to_value = matrix[:, mine].t().contiguous(), decoder[mine]
+        scores, values = embedded.new_zeros(2, count, count + 1)  # by position, then variant
+        own = []
+        for start, hidden in _replaced(lstm, steps, instead):
+            now = slice(start, start + len(hidden))
+            place, rows = slice(start - 1, now.stop - 1), slice(hidden.shape[1])
+            scores[place, rows] = score(product(hidden, to_sums).add_(known_sums[now, None]))
+            values[place, rows] = hidden @ to_value + known_values[now, None]
+            own.append(hidden[:, start:].diagonal().t())
+        return scores.t(), values.t(), torch.cat(own)
+
+    first, second = slice(half), slice(half, None)
+    (*ahead, own), (*back, own_back) = both(
+        seen,
+        (encoder.forwards, forwards, instead, backwards, first, second),
+        (encoder.backwards, backwards, instead.flip(0), forwards, second, first),
+    )
+    hidden = torch.cat([own, own_back.flip(0)], dim=-1)
+    at_own = score(product(hidden, matrix.t(), bias)), hidden @ decoder
+    after = torch.ones(count + 1, count, dtype=torch.bool, device=ids.device).triu()
+    scores, values = (
+        # Row 0 is the whole document; rows 1… and all columns of the second run right to left.
+        torch.where(after, one, torch.cat([two[:1], two[1:].flip(0)]).flip(1))
+        for one, two in zip(ahead, back, strict=True)
+    )
+    for table, right in zip((scores, values), at_own, strict=True):
+        table[1:].diagonal().copy_(right)
+    return scores, values
+
+
+def _replaced(lstm: nn.LSTM, steps: Steps, instead: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Yield blocks as `_variants` does, of variants in which the i-th token is another.
+
+    Variants start … stop − 1 set out at the block's first position, where all are still alike; the
+    other words' sums stand beside the document's among the input weights.
+    """
+    into, recurrent, bias = lstm_weights(lstm)
+    summed, others, last = steps.summed, product(instead, into.t(), bias), len(instead) - 1
+    run = recurrence(recurrent, BLOCK, 2 * BLOCK)
+    hidden, cell = steps.hidden_before[1:2], steps.cell_before[1:2]
+    for start in range(1, last, BLOCK):
+        stop = min(start + BLOCK, last)
+        count = stop - start
+        one_hot = torch.eye(2 * count, dtype=summed.dtype, device=summed.device)
+        step = torch.arange(count, device=summed.device)
+        swapped = one_hot[step[:, None] + count * (step[:, None] == step)]
+        inputs = torch.cat([one_hot[:count, None].expand(-1, start, -1), swapped], dim=1)
+        hidden = torch.cat([hidden, steps.hidden_before[start].expand(count, -1)])
+        cell = torch.cat([cell, steps.cell_before[start].expand(count, -1)])
+        columns = torch.cat([summed[start:stop], others[start:stop]]).t().contiguous()
+        states, hidden, cell = run(inputs, columns, hidden, cell)
         yield start, states
 
 

@@ -1,4 +1,4 @@
-r"""A Transformer's documents: the logit without each token, and the norms of its Jacobians.
+r"""A Transformer's documents: without each token, with each replaced; norms of its Jacobians.
 
 Deleting a token moves all later ones one position up, so in each variant all states may differ. But
 the *first* layer reads each token at no more than two positions: its own (u_t) and the one before
@@ -67,6 +67,36 @@ def transformer_logits(classifier: Classifier, ids: Tensor, memory: int) -> Tens
         )
         logits.append(classifier.decode(attention, states))
     return torch.cat(logits)
+
+
+def transformer_replaced(
+    classifier: Classifier, ids: Tensor, replaced: Tensor, memory: int
+) -> tuple[Tensor, Tensor]:
+    """Return scores and values w·h, (1 + n, n), of a document, whole and with each token replaced.
+
+    Parameters are as of `transformer_logits`, and `replaced` (n,) the other words. Only the layers'
+    merged products save time here: every state of a variant is new but in the first layer.
+    """
+    encoder = cast(Transformer, classifier.encoder)
+    embedded = classifier.embedding(torch.cat([ids, replaced]))
+    projected = encoder.project(embedded)
+    whole, others = projected[: len(ids)], projected[len(ids) :]
+    position = encoder.positions(len(ids), whole)
+    whole, others = whole + position, others + position[1:-1]
+    instead = torch.cat([whole[:1], others])  # variant 0 has all of its own
+    layers = [cast(SelfAttentionLayer, layer) for layer in encoder.layers]
+    merged = [_merge(layer) for layer in layers]
+    step = max(1, memory // (8 * len(ids) * encoder.size * whole.element_size()))
+    seen = []
+    for variants in torch.split(torch.arange(len(instead), device=ids.device), step):
+        states = whole.repeat(len(variants), 1, 1)
+        states[torch.arange(len(variants), device=ids.device), variants] = instead[variants]
+        for layer, weights in zip(layers, merged, strict=True):
+            states = _after(layer, states, _attention(weights, states))
+        inner = states[:, 1:-1]
+        seen.append((classifier.alignment(inner), inner @ classifier.decoder.weight[0]))
+    scores, values = map(torch.cat, zip(*seen, strict=True))
+    return scores, values
 
 
 class Merged(NamedTuple):

@@ -22,6 +22,7 @@ from sparseattn.bench.comparisons import (
     compare_influence,
     compare_kendall,
     compare_leave_one_out,
+    compare_paths,
     compare_training,
     difference,
     document,
@@ -43,6 +44,8 @@ def comparisons(repetitions: int, quick: bool) -> Iterable[Comparison]:
     yield from compare_influence(bilstm, ids, repetitions, whole=4 if quick else 12)
     yield from compare_influence(transformer, ids, repetitions)
     yield from compare_leave_one_out(transformer, ids, min(repetitions, 3), captum=False)
+    for classifier in (bilstm, transformer):
+        yield from compare_paths(classifier, ids, min(repetitions, 3))
     yield from compare_kendall(500 if quick else 2000, TOKENS, repetitions)
     yield from compare_training(*((96, 100, 1) if quick else (256, 200, 3)))
 

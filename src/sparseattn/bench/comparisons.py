@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sparseattn.attribution.importance import logits_without_each
 from sparseattn.attribution.influence import influence, jacobian_influence
+from sparseattn.attribution.paths import PATHS, path_effects
 from sparseattn.bench import peers
 from sparseattn.data.tasks import Documents, Task
 from sparseattn.data.words import BEGIN, END
@@ -225,6 +226,25 @@ def compare_influence(
             min(repetitions, 3),
         )
     return rows
+
+
+def compare_paths(classifier: Classifier, ids: Tensor, repetitions: int) -> list[Comparison]:
+    """Compare the paths of a replaced token's effect with a loop over tokens."""
+    tokens, prefix, encoder = _named(classifier, ids)
+    replaced = document(tokens, seed=1)[1:-1]
+    loop = partial(peers.paths_by_loop, classifier, ids, replaced)
+
+    def ours() -> Any:
+        found = path_effects(classifier, [ids], [replaced])
+        return np.stack([found[path][0] for path in PATHS])
+
+    return hold_against(
+        f"paths of replacing each input, {encoder}, n = {tokens}",
+        ours,
+        {f"{prefix}paths_vs_loop": ("one forward pass a token", loop)},
+        repetitions,
+        1e-4,  # the parts are small differences of logits
+    )
 
 
 def compare_kendall(documents: int, tokens: int, repetitions: int) -> list[Comparison]:

@@ -30,6 +30,7 @@ PEERS: dict[str, tuple[str, float | None]] = {
     "influence_vs_loop": ("Influence: loop", 5),
     "influence_vs_batched": ("Influence: copies", 5),
     "transformer_influence_vs_loop": ("Transformer influence: loop", 3),
+    "paths_vs_loop": ("Paths of effects: loop", 5),
     "tau_vs_scipy": ("τ-b: scipy", 10),
     "train_vs_padded": ("Training: padded", None),
     "train_vs_packed": ("Training: packed", None),

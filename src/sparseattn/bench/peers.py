@@ -94,6 +94,28 @@ def _traced(classifier: Classifier, ids: Document, copies: int) -> tuple[Tensor,
     return embedded, classifier.encoder(embedded, batch)[:, 1:-1]
 
 
+@torch.no_grad()
+def paths_by_loop(
+    classifier: Classifier, ids: Document, replaced: Int[Tensor, " tokens"]
+) -> Float[Tensor, "paths tokens"]:
+    """Return the three parts of each token's effect (`PATHS`), one forward pass a token."""
+    rows = []
+    whole = classifier(collate([ids], classifier.device))
+    old, old_values = whole.attention[0, 1:-1], whole.hidden[0, 1:-1] @ classifier.decoder.weight[0]
+    for i, word in enumerate(replaced):
+        changed = ids.clone()
+        changed[i + 1] = word
+        after = classifier(collate([changed], classifier.device))
+        new, new_values = after.attention[0, 1:-1], after.hidden[0, 1:-1]
+        new_values = new_values @ classifier.decoder.weight[0]
+        by_values = (old + new) / 2 * (new_values - old_values)
+        itself = by_values[i].clone()
+        by_values[i] = 0
+        by_weights = (new - old) * (old_values + new_values) / 2
+        rows.append(torch.stack([itself, by_values.sum(), by_weights.sum()]))
+    return torch.stack(rows, dim=1)
+
+
 def kendall_by_scipy(
     x: Float[np.ndarray, "documents tokens"],
     y: Float[np.ndarray, "documents tokens"],

@@ -163,7 +163,7 @@ def precision_at_k(
     check_padded(importance, lengths)
     k = _attended(attention, lengths).sum(axis=1) if k is None else np.minimum(k, lengths)
     k = np.where(_has_nan(attention, lengths) | _has_nan(importance, lengths), 0, k)
-    both = _top_probability(attention, lengths, k) * _top_probability(importance, lengths, k)
+    both = top_probability(attention, lengths, k) * top_probability(importance, lengths, k)
     return _ratio(both.sum(axis=1), k)
 
 
@@ -294,7 +294,7 @@ def _with_nan(values: Values, lengths: Lengths) -> np.ndarray:
     return np.where(inside(values, lengths), values.astype(np.float64), np.nan)
 
 
-def _top_probability(values: Values, lengths: Lengths, k: np.ndarray) -> np.ndarray:
+def top_probability(values: Values, lengths: Lengths, k: np.ndarray) -> np.ndarray:
     """Probability of each token to be among the k highest when ties are broken at random."""
     if not values.size:
         return np.zeros(values.shape)
