@@ -14,7 +14,7 @@ import pandas as pd
 from sparseattn import arithmetic, paths
 from sparseattn.data.corpora import SOURCES
 from sparseattn.data.preparation import digest
-from sparseattn.data.tasks import NAMES, load_task
+from sparseattn.data.tasks import NAMES, SHORTCUTS, load_task
 from sparseattn.errors import UserError, nearest
 from sparseattn.experiments.runs import Result
 from sparseattn.experiments.specs import AdversarySpec, Spec
@@ -42,20 +42,22 @@ def publishable(
     """Return the current runs, or adversaries, of a store, oldest first.
 
     Of all the paper's tasks unless some are named, of all keys unless some (or their first digits)
-    are; those of the planted task, which the book computes itself, only where named.
+    are; those of the planted task, which the book computes itself, and of shortcuts only where
+    named.
 
     Raises
     ------
     UserError
         For an unknown task, a key that no such result has, or when there is none at all.
     """
+    every = (*NAMES, *SHORTCUTS)
     for name in tasks:
-        if name not in NAMES:
+        if name not in every:
             raise UserError(
-                f"Task '{name}' is not one that can be published.{nearest(name, NAMES)} "
-                f"Known: {', '.join(NAMES)}."
+                f"Task '{name}' is not one that can be published.{nearest(name, every)} "
+                f"Known: {', '.join(every)}."
             )
-    wanted = tasks or (NAMES if keys else SOURCES)
+    wanted = tasks or (every if keys else SOURCES)
     kept: Sequence[Result] = store.adversaries() if adversaries else store.runs()
     known = [
         one for one in kept if one.state == "current" and one.manifest["task"]["name"] in wanted
