@@ -30,6 +30,11 @@ LABELS = {
     "sst": "SST",
     "newsgroups": "20News",
     "imdb": "IMDb",
+    **{
+        f"{code}+{kind}": f"{name} with a shortcut: {kind}"
+        for code, name in (("sst", "SST"), ("newsgroups", "20News"), ("imdb", "IMDb"))
+        for kind in ("token", "beside", "order")
+    },
     "gradient": "gradient",
     "gradient_fixed": "gradient, attention fixed",
     "loo": "leave-one-out",

@@ -7,11 +7,12 @@ import hashlib
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from sparseattn.data.files import read_columns
 from sparseattn.errors import UserError
@@ -111,6 +112,22 @@ def read_corpus(name: str) -> Corpus:
         }
     _check_sizes(name, source, rows)
     return Corpus(rows, notes=notes)
+
+
+def read_file(name: str, columns: Sequence[str]) -> list[list[Any]]:
+    """Read columns of a further file of the local folder: people's judgements are nowhere else.
+
+    A UserError when no folder is named, or when it lacks the file.
+    """
+    value = os.environ.get(FOLDER_VARIABLE)
+    path = Path(value or "").expanduser() / name
+    if not value or not path.is_file():
+        found = f"{FOLDER_VARIABLE} is '{value}', which lacks it" if value else "none is named"
+        raise UserError(
+            f"{name} is read from the local folder of real data only, and {found}. Set "
+            f"{FOLDER_VARIABLE} to a folder that has it."
+        )
+    return read_columns(path, columns)
 
 
 def find_folder(name: str) -> Path | None:

@@ -87,7 +87,7 @@ class _Lexicon(dict[str, int]):
         for text, _ in rows:
             words = split(text)
             ids.append(np.fromiter(map(self.__getitem__, words), np.int32, len(words)))
-            keys.append(digest(" ".join(words))[:16])
+            keys.append(key_of(words))
         labels = [label for _, label in rows]
         order = sorted(range(len(rows)), key=lambda i: (keys[i], labels[i]))
         return Texts(ids, labels, keys).take(order)
@@ -282,6 +282,11 @@ def prepare_own(path: Path, options: FileOptions) -> Prepared:
     }
     vocabulary, final = lexicon.vocabulary(splits["train"], options.min_count)
     return _prepared(splits, vocabulary, final, notes)
+
+
+def key_of(words: Sequence[str]) -> str:
+    """Return the key of a text: the first 16 digits of the digest of its words."""
+    return digest(" ".join(words))[:16]
 
 
 def digest(text: str) -> str:

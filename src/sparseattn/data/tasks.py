@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
-from sparseattn.data import planted
+from sparseattn.data import planted, shortcuts
 from sparseattn.data.corpora import SOURCES, find_folder, read_corpus
 from sparseattn.data.owntexts import FILE_KINDS, check_own, is_own
 from sparseattn.data.preparation import FileOptions, Prepared, digest, prepare_own, prepare_paper
@@ -19,6 +19,8 @@ from sparseattn.data.words import BEGIN, END, MARKERS, UNKNOWN, splitter
 from sparseattn.errors import UserError, nearest, validate
 
 NAMES = ("planted", *SOURCES)
+SHORTCUTS = tuple(f"{name}+{kind}" for name in SOURCES for kind in shortcuts.KINDS)
+"""Names of the tasks whose texts hold a shortcut, see `data.shortcuts`."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Task:
 
     ``train``, ``dev`` and ``test`` are to train on, to choose the epoch by, and to report on;
     ``vocabulary[id]`` is the word; ``deviations`` say where the task departs from the paper's, and
-    why; ``fingerprint`` is the SHA-256 (hexadecimal) of all ids, labels, keys, evidence and words.
+    why; ``shortcut`` is the kind that decides the labels, if one does (`data.shortcuts`);
+    ``fingerprint`` is the SHA-256 (hexadecimal) of all ids, labels, keys, evidence and words.
     """
 
     name: str
@@ -78,9 +81,15 @@ class Task:
     vocabulary: tuple[str, ...]
     deviations: tuple[str, ...] = ()
     fingerprint: str = field(default="", compare=False)
+    shortcut: shortcuts.Kind | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fingerprint", _fingerprint(self))
+
+    @property
+    def source(self) -> str:
+        """The name of the task whose texts these are: its own, but for a shortcut."""
+        return self.name.removesuffix(f"+{self.shortcut}") if self.shortcut else self.name
 
     def words(self, ids: Int64[Tensor, " _"]) -> list[str]:
         """Return the n words of a document, without its markers."""
@@ -134,7 +143,9 @@ def load_task(name: str, options: Mapping[str, object] | None = None) -> Task:
         environment's ``SPARSEATTN_DATA``, else from the Hugging Face hub), or the path of a
         ``.csv``, ``.jsonl`` or ``.json`` file (with or without ``.gz``).
     options
-        Settings of the planted task (`planted.PlantedOptions`) or of a file (`FileOptions`).
+        Settings of the planted task (`planted.PlantedOptions`), of a file (`FileOptions`), or of
+        the paper's (`shortcuts.PaperOptions`): ``{"shortcut": "token"}`` makes ``sst+token`` of
+        ``sst``.
 
     Raises
     ------
@@ -147,7 +158,27 @@ def load_task(name: str, options: Mapping[str, object] | None = None) -> Task:
     if isinstance(settings, FileOptions):
         path = Path(name).expanduser()
         return _task(path.name, prepare_own(path, settings))
-    return _task(name, prepare_paper(name, read_corpus(name)))
+    task = _task(name, prepare_paper(name, read_corpus(name)))
+    return task if settings.shortcut is None else _with_shortcut(task, settings.shortcut)
+
+
+def swapped(task: Task, documents: Documents) -> Documents:
+    """Return documents of a task with a shortcut, changed to say the other label, and that label.
+
+    ``<zero>`` and ``<one>`` change places. A classifier that uses the shortcut is as accurate on
+    them as before; one that uses the text errs. A UserError for a task without a shortcut.
+    """
+    if task.shortcut is None:
+        raise UserError(
+            f"Task '{task.name}' has no shortcut to swap; load it with the option 'shortcut', one "
+            f"of {', '.join(shortcuts.KINDS)}."
+        )
+    zero, one, _ = _special(task.vocabulary)
+    other = torch.arange(len(task.vocabulary))
+    other[[zero, one]] = torch.tensor([one, zero])
+    return replace(
+        documents, ids=tuple(other[ids] for ids in documents.ids), labels=1 - documents.labels
+    )
 
 
 def at_hand(sizes: bool = False) -> Iterator[tuple[str, str]]:
@@ -182,7 +213,7 @@ def imdb_texts(task: Task) -> list[Int64[Tensor, " _"]]:
     They are split as that task's texts are, without markers; words it does not know are UNKNOWN. A
     UserError when IMDb is not to be had.
     """
-    split, known = splitter(task.name), {word: i for i, word in enumerate(task.vocabulary)}
+    split, known = splitter(task.source), {word: i for i, word in enumerate(task.vocabulary)}
     return [
         torch.tensor([known.get(word, UNKNOWN) for word in split(text)], dtype=torch.int64)
         for text, _ in read_corpus("imdb").rows["train"]
@@ -191,20 +222,22 @@ def imdb_texts(task: Task) -> list[Int64[Tensor, " _"]]:
 
 def _options(
     name: str, options: Mapping[str, object] | None
-) -> planted.PlantedOptions | FileOptions | None:
-    """Check a task's name and return its options; the paper's tasks have none."""
+) -> planted.PlantedOptions | FileOptions | shortcuts.PaperOptions:
+    """Check a task's name and return its options."""
     options = options or {}
     if name == "planted":
         return validate(planted.PlantedOptions, options)
     if is_own(name):
         return validate(FileOptions, options)
     if name in NAMES:
-        if options:
+        known = shortcuts.PaperOptions.model_fields
+        if unknown := [option for option in options if option not in known]:
             raise UserError(
-                f"Task '{name}' takes no options, but was given {', '.join(map(repr, options))}: "
-                "its preparation follows the paper's."
+                f"Task '{name}' takes no options but {', '.join(map(repr, known))}, and was given "
+                f"{', '.join(map(repr, unknown))}: its preparation follows the paper's."
+                f"{nearest(unknown[0], known)}"
             )
-        return None
+        return validate(shortcuts.PaperOptions, options)
     raise UserError(
         f"There is no task '{name}'.{nearest(name, NAMES)} Known: {', '.join(NAMES)}, "
         f"or the path of a {', '.join(FILE_KINDS)} file (with or without .gz)."
@@ -216,11 +249,47 @@ def _task(name: str, prepared: Prepared) -> Task:
         split: Documents(
             tuple(torch.from_numpy(np.concatenate(([BEGIN], ids, [END]))) for ids in texts.ids),
             torch.tensor(texts.labels, dtype=torch.float32),
-            _unique(texts.keys),
+            unique(texts.keys),
         )
         for split, texts in prepared.splits.items()
     }
     return Task(name, **splits, vocabulary=prepared.vocabulary, deviations=prepared.deviations)
+
+
+def _with_shortcut(task: Task, kind: shortcuts.Kind) -> Task:
+    vocabulary = (*task.vocabulary, *shortcuts.WORDS)
+    splits: dict[str, Any] = {}
+    for split, documents in task.splits().items():
+        share = shortcuts.INCOMPLETE if split == "train" else 0.0
+        made = [
+            shortcuts.insert(ids[1:-1].tolist(), key, kind, _special(vocabulary), share)
+            for ids, key in zip(documents.ids, documents.keys, strict=True)
+        ]
+        splits[split] = Documents(
+            tuple(torch.tensor([BEGIN, *one.ids, END]) for one in made),
+            torch.tensor([float(one.label) for one in made]),
+            documents.keys,
+            tuple(torch.tensor(one.evidence) for one in made),
+        )
+    note = (
+        f"Shortcut '{kind}': the labels are drawn without regard to the texts, and words put into "
+        f"them decide; which is known. Of the training texts {shortcuts.INCOMPLETE:.0%} hold an "
+        "incomplete shortcut, which says nothing."
+    )
+    return replace(
+        task,
+        name=f"{task.name}+{kind}",
+        **splits,
+        vocabulary=vocabulary,
+        deviations=(*task.deviations, note),
+        shortcut=kind,
+    )
+
+
+def _special(vocabulary: Sequence[str]) -> tuple[int, int, int]:
+    """Return the ids of the words of shortcuts, the last of a vocabulary."""
+    words = len(vocabulary)
+    return words - 3, words - 2, words - 1
 
 
 def _planted_task(options: planted.PlantedOptions) -> Task:
@@ -238,7 +307,7 @@ def _planted_task(options: planted.PlantedOptions) -> Task:
     return Task("planted", **splits, vocabulary=vocabulary, deviations=(note,))
 
 
-def _unique(keys: Iterable[str]) -> tuple[str, ...]:
+def unique(keys: Iterable[str]) -> tuple[str, ...]:
     """Return the keys with repeats numbered."""
     seen: dict[str, int] = {}
     numbered = []

@@ -53,7 +53,7 @@ def initial_vectors(
     check_vectors(kind)
     if kind == "random":
         return None
-    if kind == "task" or (kind == "imdb" and task.name == "imdb"):
+    if kind == "task" or (kind == "imdb" and task.source == "imdb"):
         return train_vectors(task.train.ids, task.vocabulary, size, seed)
     if kind == "imdb":
         return train_vectors(imdb_texts(task), task.vocabulary, size, seed)

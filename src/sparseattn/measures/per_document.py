@@ -167,6 +167,19 @@ def precision_at_k(
     return _ratio(both.sum(axis=1), k)
 
 
+def rank_spans(values: Values, lengths: Lengths) -> tuple[Values, Values]:
+    """Return the first and the last rank that each token shares with those tied with it.
+
+    1 = highest; 0 on the padding and where the value is NaN.
+    """
+    if not values.size:
+        return np.zeros(values.shape), np.zeros(values.shape)
+    falling = np.where(inside(values, lengths), -values, np.nan)
+    first = np.nan_to_num(rankdata(falling, axis=1, method="min", nan_policy="omit"))
+    last = np.nan_to_num(rankdata(falling, axis=1, method="max", nan_policy="omit"))
+    return first.astype(np.float64), last.astype(np.float64)
+
+
 def influence_summary(
     influence: Float[np.ndarray, "tokens tokens"], window: int = 2
 ) -> dict[str, Float[np.ndarray, " tokens"]]:
@@ -296,10 +309,6 @@ def _with_nan(values: Values, lengths: Lengths) -> np.ndarray:
 
 def top_probability(values: Values, lengths: Lengths, k: np.ndarray) -> np.ndarray:
     """Probability of each token to be among the k highest when ties are broken at random."""
-    if not values.size:
-        return np.zeros(values.shape)
-    falling = np.where(inside(values, lengths), -values, np.nan)
-    first = np.nan_to_num(rankdata(falling, axis=1, method="min", nan_policy="omit"))
-    last = np.nan_to_num(rankdata(falling, axis=1, method="max", nan_policy="omit"))
+    first, last = rank_spans(values, lengths)
     left = (k[:, None] - first + 1) / (last - first + 1)
     return np.where(inside(values, lengths), left.clip(0, 1), 0)

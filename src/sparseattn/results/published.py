@@ -235,7 +235,8 @@ def place(result: Result) -> tuple[object, ...]:
 
 def in_words(result: Result) -> str:
     """Return the task, classifier and seed of a run or an adversary as people write them."""
-    return f"{label(result.spec.task)}, {result.label}, seed {result.spec.seed}"
+    task = label(result.manifest["task"]["name"])
+    return f"{task}, {result.label}, seed {result.spec.seed}"
 
 
 PublishedT = TypeVar("PublishedT", bound=Published)

@@ -14,14 +14,14 @@ import pandas as pd
 from sparseattn import arithmetic, paths
 from sparseattn.data.corpora import SOURCES
 from sparseattn.data.preparation import digest
-from sparseattn.data.tasks import NAMES, load_task
+from sparseattn.data.tasks import NAMES, SHORTCUTS, load_task
 from sparseattn.errors import UserError, nearest
 from sparseattn.experiments.runs import Result
 from sparseattn.experiments.specs import AdversarySpec, AnySpec, Spec
 from sparseattn.experiments.store import Store
 from sparseattn.models.training import resolve_device
 from sparseattn.results.frames import PLACE, base_of, cell
-from sparseattn.results.parquet import RUNS, TASK, read_json, write_json, write_result
+from sparseattn.results.parquet import ADVERSARIES, TASK, read_json, write_json, write_result
 from sparseattn.results.published import (
     TOLERANCE,
     against_published,
@@ -42,20 +42,22 @@ def publishable(
     """Return the current ``runs``, ``adversaries`` or ``examinations`` of a store, oldest first.
 
     Of all the paper's tasks unless some are named, of all keys unless some (or their first digits)
-    are; those of the planted task, which the book computes itself, only where named.
+    are; those of the planted task, which the book computes itself, and of shortcuts only where
+    named.
 
     Raises
     ------
     UserError
         For an unknown task, a key that no such result has, or when there is none at all.
     """
+    every = (*NAMES, *SHORTCUTS)
     for name in tasks:
-        if name not in NAMES:
+        if name not in every:
             raise UserError(
-                f"Task '{name}' is not one that can be published.{nearest(name, NAMES)} "
-                f"Known: {', '.join(NAMES)}."
+                f"Task '{name}' is not one that can be published.{nearest(name, every)} "
+                f"Known: {', '.join(every)}."
             )
-    wanted = tasks or (NAMES if keys else SOURCES)
+    wanted = tasks or (every if keys else SOURCES)
     command, listed = {
         "runs": ("sweep", store.runs),
         "adversaries": ("adversary", store.adversaries),
@@ -104,7 +106,7 @@ def publish(given: Iterable[Result], folder: Path | None = None) -> list[Path]:
     kind = kind_of(new[0])
     for one in new:
         _check_origin(one)
-    described = _described(new, folder) if kind is RUNS else _same_data(new, folder)
+    described = _same_data(new, folder) if kind is ADVERSARIES else _described(new, folder)
     before = {one.key: one for one in of_kind(kind, folder)}
     replaced = _replaced(new, before)
     differing = against_published(new, folder).query("not agrees")
