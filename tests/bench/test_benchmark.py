@@ -37,6 +37,13 @@ def test_peers_of_importance_influence_and_paths_agree(encoder):
         json.dumps(row.record(), allow_nan=False)
 
 
+@pytest.mark.parametrize("encoder", ["bilstm", "transformer"])
+def test_a_pass_for_each_text_gives_the_same_faithfulness(encoder):
+    (row,) = comparisons.compare_faithfulness(small(encoder), document(5), 1, explainers=2)
+    assert row.key == f"{'' if encoder == 'bilstm' else 'transformer_'}faithfulness_vs_loop"
+    assert row.difference <= 1e-5
+
+
 def test_captum_replaces_and_does_not_delete():
     classifier, ids = small("none"), document(5)
     with torch.no_grad():

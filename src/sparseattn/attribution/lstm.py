@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import NamedTuple, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sparseattn.attribution.kernels import Halves, by_onednn, directions, masked_logits, product
@@ -381,3 +381,34 @@ def _norms(lstm: nn.LSTM, steps: Steps, slopes: Slopes, adjoints: Tensor, memory
             inputs = out[:, size:].view(last - begin, per, -1)
             norms[begin:last, step] = torch.linalg.vector_norm(inputs, dim=(1, 2))
     return norms
+
+
+def bilstm_texts(classifier: Classifier, ids: Int[Tensor, "texts time"]) -> Float[Tensor, " texts"]:
+    """Return the logits of texts of one length that are made of few words; no gradient.
+
+    ``ids`` are BEGIN, tokens, END. What a word adds to the gates, W_ih x + b, is computed once
+    where there are fewer words than entries of an embedding: as in `_variants`, the kernel is then
+    given one-hot vectors, and these sums as its input weights.
+    """
+    encoder, decoder = cast(BiLSTM, classifier.encoder), classifier.decoder
+    words, code = torch.unique(ids, return_inverse=True)
+    embedded = classifier.embedding(words)
+    few = len(words) < embedded.shape[1]
+    table = torch.eye(len(words), dtype=embedded.dtype, device=ids.device) if few else embedded
+    matrix, bias, score = _alignment(classifier)
+    inputs = table[code.t()]
+    states = []
+    for lstm, read in ((encoder.forwards, inputs), (encoder.backwards, inputs.flip(0))):
+        into, recurrent, both = lstm_weights(lstm)
+        if few:
+            given = [product(embedded, into.t(), both).t().contiguous(), recurrent]
+        else:
+            given = [into, recurrent, both, torch.zeros_like(both)]
+        state = read.new_zeros(1, len(ids), recurrent.shape[1])
+        out = torch.lstm(read, (state, state), given, not few, 1, 0.0, False, False, False)[0]
+        states.append(out)
+    hidden = torch.cat([states[0], states[1].flip(0)], dim=-1)[1:-1]
+    scores = score(product(hidden, matrix.t(), bias)).t()
+    values = (hidden @ decoder.weight[0]).t()
+    weights = classifier.projection(scores, torch.ones_like(scores, dtype=torch.bool))
+    return (weights * values).sum(dim=-1) + decoder.bias

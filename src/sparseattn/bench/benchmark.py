@@ -19,6 +19,7 @@ from sparseattn.bench import goals
 from sparseattn.bench.comparisons import (
     Comparison,
     classifier_of,
+    compare_faithfulness,
     compare_influence,
     compare_kendall,
     compare_leave_one_out,
@@ -34,6 +35,7 @@ from sparseattn.models.classifier import Classifier
 
 RowT = TypeVar("RowT")
 TOKENS = 180  # about the mean of IMDb
+SHORT = 20  # about the mean of SST
 
 
 def comparisons(repetitions: int, quick: bool) -> Iterable[Comparison]:
@@ -46,6 +48,7 @@ def comparisons(repetitions: int, quick: bool) -> Iterable[Comparison]:
     yield from compare_leave_one_out(transformer, ids, min(repetitions, 3), captum=False)
     for classifier in (bilstm, transformer):
         yield from compare_paths(classifier, ids, min(repetitions, 3))
+        yield from compare_faithfulness(classifier, document(SHORT), repetitions)
     yield from compare_kendall(500 if quick else 2000, TOKENS, repetitions)
     yield from compare_training(*((96, 100, 1) if quick else (256, 200, 3)))
 

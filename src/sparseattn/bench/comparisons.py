@@ -15,9 +15,11 @@ from torch import Tensor
 from sparseattn.attribution.importance import logits_without_each
 from sparseattn.attribution.influence import influence, jacobian_influence
 from sparseattn.attribution.paths import PATHS, path_effects
+from sparseattn.attribution.removal import Removals, limits, removal_curves
 from sparseattn.bench import peers
 from sparseattn.data.tasks import Documents, Task
 from sparseattn.data.words import BEGIN, END
+from sparseattn.measures.faithfulness import Curves, faithfulness
 from sparseattn.measures.kendall import kendall_tau
 from sparseattn.models.classifier import Classifier, ModelSettings, collate
 from sparseattn.models.training import TrainingSettings, fit
@@ -245,6 +247,29 @@ def compare_paths(classifier: Classifier, ids: Tensor, repetitions: int) -> list
         repetitions,
         1e-4,  # the parts are small differences of logits
     )
+
+
+def compare_faithfulness(
+    classifier: Classifier, ids: Tensor, repetitions: int, explainers: int = 10
+) -> list[Comparison]:
+    """Compare normalised faithfulness of some rankings with a forward pass a text."""
+    tokens, prefix, encoder = _named(classifier, ids)
+    rows = np.random.default_rng(0).random((explainers, tokens))
+    importances = {str(name): row for name, row in enumerate(rows)}
+
+    def columns(kind: type[Removals]) -> list[float]:
+        removals = kind(classifier, ids)
+        without, only = (
+            {name: curve[None] for name, curve in one.items()}
+            for one in removal_curves(removals, importances)
+        )
+        found = faithfulness(Curves(removals.whole, without, only, limits(removals)[None]))
+        return [float(column[0]) for column in found.values()]
+
+    what = f"normalised faithfulness of {explainers} rankings and chance, {encoder}, n = {tokens}"
+    loop = partial(columns, peers.PlainRemovals)
+    rivals: Rivals = {f"{prefix}faithfulness_vs_loop": ("one forward pass a text", loop)}
+    return hold_against(what, partial(columns, Removals), rivals, min(repetitions, 3))
 
 
 def compare_kendall(documents: int, tokens: int, repetitions: int) -> list[Comparison]:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from sparseattn.attribution.removal import Removals, Sets
+from sparseattn.data.words import BEGIN, END
 from sparseattn.models.classifier import Batch, BiLSTM, Classifier, collate
 from sparseattn.models.training import TrainingSettings, batches
 
@@ -52,6 +54,18 @@ def leave_out_by_captum(
             embedded, feature_mask=tokens, perturbations_per_eval=size
         )
     return found[0, 1:-1, 0]
+
+
+class PlainRemovals(Removals):
+    """A forward pass for each set of tokens, those asked for before and equal texts as well."""
+
+    @torch.no_grad()
+    def logits(self, keep: Sets) -> Float[np.ndarray, " sets"]:
+        """Return (S,) logits of the document with only the tokens kept, by deletion."""
+        inner = np.pad(keep, ((0, 0), (1, 1)), constant_values=True)
+        marked = torch.tensor([BEGIN, *self.tokens, END])
+        one_by_one = [self.classifier(collate([marked[row]])).logit for row in torch.tensor(inner)]
+        return torch.cat(one_by_one).numpy()
 
 
 def influence_by_loop(classifier: Classifier, ids: Document) -> Float[Tensor, "states inputs"]:

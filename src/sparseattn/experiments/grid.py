@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sparseattn.errors import UserError, nearest, validate
-from sparseattn.experiments.specs import CONTROLS, TRAINED, AdversarySpec, ExaminationSpec, Spec, Upon
+from sparseattn.experiments.specs import (
+    CONTROLS,
+    TRAINED,
+    AdversarySpec,
+    ExaminationSpec,
+    Spec,
+    Upon,
+)
 from sparseattn.models.adversary import PRESSURE
 from sparseattn.wording import Alpha, Lam, ProjectionName
 

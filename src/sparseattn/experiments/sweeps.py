@@ -96,7 +96,9 @@ def ensure(
     wanted = [spec for spec, result in found.items() if result is None]
     if wanted:
         jobs = min(_default_jobs(wanted) if jobs is None else jobs, len(wanted))
-        shown = Progress(wanted, jobs, [*store.runs(), *store.adversaries(), *store.examinations()], progress)
+        shown = Progress(
+            wanted, jobs, [*store.runs(), *store.adversaries(), *store.examinations()], progress
+        )
         failures: dict[AnySpec, Failure] = {}
         compute = _one_by_one if jobs == 1 else _in_processes
         try:

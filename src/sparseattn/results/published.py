@@ -140,7 +140,9 @@ def examinations(
 ) -> list[PublishedExamination]:
     """Return the published examinations, in the order of their base runs; see `runs`."""
     found = [
-        PublishedExamination(stored_spec(ExaminationSpec, record["spec"]), record["key"], path, record)
+        PublishedExamination(
+            stored_spec(ExaminationSpec, record["spec"]), record["key"], path, record
+        )
         for path, record in read_records(_folder(folder), tasks, EXAMINATIONS)
     ]
     return sorted(found, key=lambda one: _order(one.spec.base))
