@@ -7,6 +7,7 @@ are not normalised. ``memory`` are the bytes a chunk of work may take, by defaul
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from sparseattn.attribution.kernels import (
     halves,
     masked_logits,
     memory_bound,
+    passing_bytes,
 )
 from sparseattn.attribution.lstm import bilstm_logits
 from sparseattn.attribution.transformer import transformer_logits
@@ -186,9 +188,5 @@ def _table(classifier: Classifier, ids: Ids) -> Tensor:
 
 def _forward_chunks(classifier: Classifier, ids: Ids, memory: int | None) -> Iterator[list[int]]:
     """Chunks for a pass through the whole network, with what a backward pass needs of it."""
-    size = classifier.settings.embedding_size + 24 * classifier.settings.hidden_size
-    width = size * classifier.embedding.weight.element_size()
-    # A Transformer holds two layers' (time, time) weights as well, some of them several times.
-    return chunks(
-        ids, lambda time: time * (width + 64 * time), memory_bound(memory, classifier.device)
-    )
+    bound = memory_bound(memory, classifier.device)
+    return chunks(ids, partial(passing_bytes, classifier), bound)

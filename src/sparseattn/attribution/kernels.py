@@ -53,6 +53,14 @@ def chunks(
         start += count
 
 
+def passing_bytes(classifier: Classifier, time: int) -> int:
+    """Return the bytes that a document's pass through the whole network takes, with a way back."""
+    size = classifier.settings.embedding_size + 24 * classifier.settings.hidden_size
+    width = size * classifier.embedding.weight.element_size()
+    # A Transformer holds two layers' (time, time) weights as well, some of them several times.
+    return time * (width + 64 * time)
+
+
 def by_onednn(tensor: Tensor) -> bool:
     """Return whether oneDNN computes with a tensor: float32 on a CPU, not switched off.
 

@@ -151,12 +151,18 @@ class SelfAttentionLayer(nn.Module):
     def forward(
         self, states: Float[Tensor, "batch time size"], padded: Bool[Tensor, "batch time"]
     ) -> Float[Tensor, "batch time size"]:
-        """Return LN(y + W₂ relu(W₁y)), y = LN(x + O·softmax(QKᵀ/√d)V); padding is never a key."""
-        query, key, value = self.qkv(states).chunk(3, dim=-1)
-        scores = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])
-        weights = torch.softmax(scores.masked_fill(~padded[:, None, :], -torch.inf), dim=-1)
+        """Return LN(y + W₂ relu(W₁y)), y = LN(x + O·softmax(QKᵀ/√d)V)."""
+        weights, value = self.attend(states, padded)
         states = self.norm1(states + self.out(weights @ value))
         return self.norm2(states + self.contract(torch.relu(self.expand(states))))
+
+    def attend(
+        self, states: Float[Tensor, "batch time size"], padded: Bool[Tensor, "batch time"]
+    ) -> tuple[Float[Tensor, "batch time time"], Float[Tensor, "batch time size"]]:
+        """Return softmax(QKᵀ/√d), in which padding is never a key, and V."""
+        query, key, value = self.qkv(states).chunk(3, dim=-1)
+        scores = query @ key.transpose(1, 2) / math.sqrt(query.shape[-1])
+        return torch.softmax(scores.masked_fill(~padded[:, None, :], -torch.inf), dim=-1), value
 
 
 class Transformer(nn.Module):
@@ -183,10 +189,16 @@ class Transformer(nn.Module):
         self, embedded: Float[Tensor, "batch time embedding"], batch: Batch
     ) -> Float[Tensor, "batch time hidden"]:
         """Return the last layer's states, (batch, time, hidden_size)."""
-        states = self.project(embedded) + self.positions(embedded.shape[1], embedded)
+        states = self.embed(embedded)
         for layer in self.layers:
             states = layer(states, batch.padded)
         return states
+
+    def embed(
+        self, embedded: Float[Tensor, "batch time embedding"]
+    ) -> Float[Tensor, "batch time hidden"]:
+        """Return what the first layer reads: projected embeddings plus positions."""
+        return self.project(embedded) + self.positions(embedded.shape[1], embedded)
 
 
 class NoEncoder(nn.Module):
