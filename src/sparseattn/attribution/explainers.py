@@ -120,7 +120,9 @@ def mean_addition(
     """Return the mean change of the logit when each token joins those before it in an order."""
     ranks = np.argsort(orders, axis=1)
     keep = ranks[:, None] < np.arange(orders.shape[1] + 1)[:, None]  # the first 0 … n of an order
-    logits = logits_of_subsets(classifier, document, keep.reshape(-1, orders.shape[1]), memory=memory)
+    logits = logits_of_subsets(
+        classifier, document, keep.reshape(-1, orders.shape[1]), memory=memory
+    )
     added = np.diff(logits.astype(np.float64).reshape(keep.shape[:2]), axis=1)
     return np.take_along_axis(added, ranks, axis=1).mean(axis=0)
 

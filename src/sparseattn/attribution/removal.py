@@ -27,7 +27,7 @@ RANDOM, ORDERS = "random", 10
 """The explainer that knows nothing, and how many orders stand for it."""
 EXACT = 8
 """Up to so many tokens the limits are exact."""
-WIDTH = 5
+WIDTH = 3
 """Nested sets that a search for limits follows."""
 LONG = 40
 """Beyond so many tokens a search takes a tenth of them at a step."""

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Integer
 
-from sparseattn.data.corpora import read_corpus, read_file
+from sparseattn.data.corpora import find_folder, read_corpus, read_file
 from sparseattn.data.preparation import key_of
 from sparseattn.data.tasks import Documents, Task, unique
 from sparseattn.data.words import BEGIN, END, UNKNOWN, splitter
@@ -159,3 +159,46 @@ def _overlaps(words: Words, pieces: Words) -> list[list[int]]:
         overlaps.append(sorted(set(owner[start : start + len(word)])))
         start += len(word)
     return overlaps
+
+
+def judged(task: Task, documents: Documents) -> list[np.ndarray] | None:
+    """Return the sentiments (`word_sentiments`) of test documents of SST; None of another task.
+
+    None, too, where there is no folder of real data; UserError where some are not found.
+    """
+    if task.name != "sst" or find_folder("sst") is None:
+        return None
+    every = word_sentiments(task)
+    known = dict(zip(every.documents.keys, every.sentiments, strict=True))
+    missing = [key for key in documents.keys if key not in known]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(documents)} documents of SST are not among the sentences that "
+            "people judged: the folder's files are of different states. Take all from one source."
+        )
+    return [known[key] for key in documents.keys]
+
+
+def marked(task: Task, reviews: int) -> Marked | None:
+    """Return the documents in which people marked what decides: SST's, or films' for IMDb.
+
+    At most so many `reviews` of films, chosen by hash. None of another task, or without a folder of
+    real data.
+    """
+    if task.name not in ("sst", "imdb") or find_folder(task.name) is None:
+        return None
+    if task.name == "imdb":
+        every = movie_rationales(task)
+        chosen = every.documents.sample(reviews)
+        rows = [every.documents.keys.index(key) for key in chosen.keys]
+        return Marked(chosen, tuple(every.people[row] for row in rows))
+    parts = [sentence_rationales(task, split) for split in ("dev", "test")]
+    documents = [part.documents for part in parts]
+    return Marked(
+        Documents(
+            tuple(ids for one in documents for ids in one.ids),
+            torch.cat([one.labels for one in documents]),
+            tuple(key for one in documents for key in one.keys),
+        ),
+        tuple(marks for part in parts for marks in part.people),
+    )

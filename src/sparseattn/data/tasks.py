@@ -19,6 +19,7 @@ from sparseattn.data.words import BEGIN, END, MARKERS, UNKNOWN, splitter
 from sparseattn.errors import UserError, nearest, validate
 
 NAMES = ("planted", *SOURCES)
+CONTEXT = "planted+context"
 SHORTCUTS = tuple(f"{name}+{kind}" for name in SOURCES for kind in shortcuts.KINDS)
 """Names of the tasks whose texts hold a shortcut, see `data.shortcuts`."""
 
@@ -304,7 +305,8 @@ def _planted_task(options: planted.PlantedOptions) -> Task:
             tuple(torch.tensor(d.evidence) for d in documents),
         )
     note = "Planted: generated, not a task of the paper; which words decide is known."
-    return Task("planted", **splits, vocabulary=vocabulary, deviations=(note,))
+    name = CONTEXT if options.context else "planted"
+    return Task(name, **splits, vocabulary=vocabulary, deviations=(note,))
 
 
 def unique(keys: Iterable[str]) -> tuple[str, ...]:

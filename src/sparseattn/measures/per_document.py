@@ -128,8 +128,8 @@ def tau_attended(attention: Values, importance: Values, lengths: Lengths) -> Per
     check_padded(importance, lengths)
     attended = _attended(attention, lengths)
     first = np.argsort(~attended, axis=1, kind="stable")  # the attended, in their order
-    left = [np.take_along_axis(one, first, axis=1) for one in (attention, importance)]
-    return kendall_tau(*left, attended.sum(axis=1))
+    weights, left = (np.take_along_axis(one, first, axis=1) for one in (attention, importance))
+    return kendall_tau(weights, left, attended.sum(axis=1))
 
 
 def mass_on(selected: Selection, importance: Values, lengths: Lengths) -> PerDocument:

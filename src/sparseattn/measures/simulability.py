@@ -29,7 +29,7 @@ def most_important(importance: Values, lengths: Lengths, k: Lengths, ties: Value
 
 def simulated(
     words: Words, chosen: Chosen, decisions: Bool[np.ndarray, " documents"],
-    asked: Words, chosen_there: Chosen,
+    asked: Words, chosen_there: Bool[np.ndarray, "asked others"],
 ) -> Bool[np.ndarray, " asked"]:  # fmt: skip
     """Return what a student says of the documents it is asked about.
 
@@ -64,7 +64,7 @@ def simulated(
     return np.asarray(student.predict(_seen(asked, chosen_there, width)), dtype=bool)
 
 
-def _seen(words: Words, chosen: Chosen, width: int) -> csr_matrix:
+def _seen(words: Words, chosen: Bool[np.ndarray, "_ _"], width: int) -> csr_matrix:
     picked = [np.unique(one[row[: len(one)]]) for one, row in zip(words, chosen, strict=True)]
     counts = [len(one) for one in picked]
     rows = np.repeat(np.arange(len(picked)), counts)

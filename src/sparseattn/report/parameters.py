@@ -21,7 +21,7 @@ from sparseattn.wording import Alpha, Lam
 
 if TYPE_CHECKING:
     from sparseattn.experiments.runs import Adversary, Examination, Run
-    from sparseattn.experiments.specs import AdversarySpec, ExaminationSpec, Spec
+    from sparseattn.experiments.specs import AdversarySpec, Spec
 
 # What a kernel puts into a fresh namespace.
 _KERNEL_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
@@ -150,20 +150,23 @@ def compute(pages: Mapping[str, Mapping[str, Any]]) -> None:
     from sparseattn.experiments.sweeps import ensure
 
     runs: list[Spec] = []
-    others: list[AdversarySpec | ExaminationSpec] = []
+    adversaries: list[AdversarySpec] = []
+    examined: list[ExaminationSpec] = []
     jobs: list[int] = []
     for notebook, values in pages.items():
         own, given = declared(notebook), validated(notebook, values)
         if "encoders" in own:
             runs += given.specs()
-            others += given.adversary_specs() if "pressures" in own else []
-            others += examinations_of(given.specs(), given.examined) if "examined" in own else []
+            adversaries += given.adversary_specs() if "pressures" in own else []
+            if "examined" in own:
+                examined += examinations_of(given.specs(), given.examined)
             jobs += [given.jobs] if given.jobs else []
     if not runs:
         return
     store, most = Store(paths.store()), max(jobs, default=None)
-    ensure(dict.fromkeys([*runs, *bases(others)]), store, most)
-    ensure(dict.fromkeys(others), store, most)
+    ensure(dict.fromkeys([*runs, *bases([*adversaries, *examined])]), store, most)
+    ensure(dict.fromkeys(adversaries), store, most)
+    ensure(dict.fromkeys(examined), store, most)
 
 
 def load_yaml(text: str) -> Any:

@@ -53,11 +53,7 @@ ADVERSARIES = Kind(
     ("accuracy", "jsd"),
 )
 JACOBIANS = Kind("jacobian", RUNS.origin, ())
-EXAMINATIONS = Kind(
-    "examinations",
-    (*(name for name in _MAKING if name not in ("accuracy", "dev", "best_epoch")), "base"),
-    (),
-)
+EXAMINATIONS = Kind("examinations", (*_MAKING, "base", "auc"), ())
 OPTIONAL = ("cpu_seconds",)  # not known of the first runs
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from sparseattn import arithmetic, paths
 from sparseattn.data.corpora import SOURCES
 from sparseattn.data.preparation import digest
-from sparseattn.data.tasks import NAMES, SHORTCUTS, load_task
+from sparseattn.data.tasks import CONTEXT, NAMES, SHORTCUTS, load_task
 from sparseattn.errors import UserError, nearest
 from sparseattn.experiments.runs import Result
 from sparseattn.experiments.specs import AdversarySpec, AnySpec, Spec
@@ -50,7 +50,7 @@ def publishable(
     UserError
         For an unknown task, a key that no such result has, or when there is none at all.
     """
-    every = (*NAMES, *SHORTCUTS)
+    every = (*NAMES, CONTEXT, *SHORTCUTS)
     for name in tasks:
         if name not in every:
             raise UserError(
@@ -58,14 +58,13 @@ def publishable(
                 f"Known: {', '.join(every)}."
             )
     wanted = tasks or (every if keys else SOURCES)
-    command, listed = {
-        "runs": ("sweep", store.runs),
-        "adversaries": ("adversary", store.adversaries),
-        "examinations": ("examine", store.examinations),
-    }[kind]
-    kept: Sequence[Result] = listed()
+    kept: Mapping[str, Callable[[], Sequence[Result]]] = {
+        "runs": store.runs, "adversaries": store.adversaries, "examinations": store.examinations
+    }  # fmt: skip
     known = [
-        one for one in kept if one.state == "current" and one.manifest["task"]["name"] in wanted
+        one
+        for one in kept[kind]()
+        if one.state == "current" and one.manifest["task"]["name"] in wanted
     ]
     for key in keys:
         if not any(one.key.startswith(key) for one in known):
@@ -74,6 +73,7 @@ def publishable(
             )
     found = [one for one in known if not keys or one.key.startswith(tuple(keys))]
     if not found:
+        command = {"runs": "sweep", "adversaries": "adversary", "examinations": "examine"}[kind]
         raise UserError(
             f"No current {kind} of {', '.join(tasks or SOURCES)} in {store.root}: compute "
             f"them with 'sparseattn {command}' first."
