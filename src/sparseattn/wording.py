@@ -27,6 +27,7 @@ LABELS = {
     "transformer": "Transformer",
     "dot": "scaled dot",
     "planted": "Planted",
+    "planted+context": "Planted, in context",
     "sst": "SST",
     "newsgroups": "20News",
     "imdb": "IMDb",

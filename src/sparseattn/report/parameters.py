@@ -21,7 +21,7 @@ from sparseattn.wording import Alpha, Lam
 
 if TYPE_CHECKING:
     from sparseattn.experiments.runs import Adversary, Examination, Run
-    from sparseattn.experiments.specs import AdversarySpec, Spec
+    from sparseattn.experiments.specs import AdversarySpec, ExaminationSpec, Spec
 
 # What a kernel puts into a fresh namespace.
 _KERNEL_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
