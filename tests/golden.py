@@ -18,8 +18,9 @@ from sparseattn.attribution.influence import INFLUENCE_VERSION, influence, jacob
 from sparseattn.data.tasks import Documents, Task, load_task
 from sparseattn.data.vectors import VECTORS_VERSION, train_vectors
 from sparseattn.data.words import BEGIN, END
+from sparseattn.experiments.examinations import examine
 from sparseattn.experiments.making import observe, reproducible
-from sparseattn.experiments.specs import OBSERVATION_VERSION
+from sparseattn.experiments.specs import EXAMINATION_VERSION, OBSERVATION_VERSION
 from sparseattn.models.adversary import ADVERSARY_VERSIONS, AdversarySettings, diverge, respond
 from sparseattn.models.classifier import Classifier, ModelSettings
 from sparseattn.models.training import TRAINING_VERSION, TrainingSettings, fit, predict
@@ -34,6 +35,7 @@ VERSIONS = {
     "influence": INFLUENCE_VERSION,
     "observation": OBSERVATION_VERSION,
     "vectors": VECTORS_VERSION,
+    "examination": EXAMINATION_VERSION,
     **{f"adversary_{variant}": number for variant, number in ADVERSARY_VERSIONS.items()},
 }
 ENCODERS = ("none", "bilstm", "transformer")
@@ -67,6 +69,14 @@ def stages() -> dict[str, dict[str, float]]:
                 found["influence"][f"{encoder}_{kind.__name__}"] = _weighted(
                     np.concatenate(matrices)
                 )
+        for encoder in ("bilstm", "transformer"):
+            classifier, observed = _formula(encoder, len(task.vocabulary)), task.test.sample(5)
+            asked = examine(classifier, task, observed, observe(classifier, observed), 4)
+            found["examination"] |= {
+                f"{encoder}_{name}": _weighted(values)
+                for name, values in asked.items()
+                if not np.isnan(values).all()
+            }
         for variant in ADVERSARY_VERSIONS:
             found[f"adversary_{variant}"] = _adversary(variant, task)
         vectors = train_vectors(task.train.ids, task.vocabulary, 8)

@@ -21,8 +21,8 @@ documents are rows of their own, after the observed ones.
 """
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -90,8 +90,6 @@ def make_examination(
     """
     seconds = dict[str, float]()
     start = time.process_time()
-    observed = run.documents(task)
-    documents = observed.select(range(min(spec.documents, len(observed))))
 
     @contextmanager
     def part(name: str) -> Iterator[None]:
@@ -102,26 +100,8 @@ def make_examination(
 
     with reproducible(spec.device):
         classifier = run.classifier().to(resolve_device(spec.device))
-        with part("explain"):
-            signed = explanations(classifier, documents.ids, run.traces)
-            sizes = {name: _size(name, values) for name, values in signed.items()}
-            columns = agreement(sizes, documents) | truth(sizes, documents)
-        with part("faithfulness"):
-            columns |= _faithfulness(classifier, documents, observed, signed)
-        with part("flow"):
-            (replaced,) = replacements(observed.ids)
-            parts = path_effects(classifier, documents.ids, replaced[: len(documents)])
-            columns |= flow(parts, sizes["attention"], documents.lengths)
-        with part("simulate"):
-            columns |= simulability(classifier, task, observed, run.traces)
-            if task.shortcut:
-                other = swapped(task, observed)
-                right = (predict(classifier, other).numpy() > 0) == (other.labels.numpy() > 0.5)
-                columns["swapped_correct"] = right
-        with part("people"):
-            people = plausible(classifier, task, documents, sizes)
-    lengths = {"length": observed.lengths}
-    files = {DOCUMENTS: safetensors_numpy.save(_in_rows([columns | lengths, *people]))}
+        columns = examine(classifier, task, run.documents(task), run.traces, spec.documents, part)
+    files = {DOCUMENTS: safetensors_numpy.save(columns)}
     manifest = run.manifest
     return files, {
         "key": spec.key(task.fingerprint),
@@ -135,6 +115,49 @@ def make_examination(
         **origin(seconds),
         "identity": spec.identity(task.fingerprint),
     }
+
+
+def examine(
+    classifier: Classifier,
+    task: Task,
+    observed: Documents,
+    traces: Mapping[str, np.ndarray],
+    count: int,
+    part: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
+) -> Columns:
+    """Return what a classifier answers, a value each row; see the module.
+
+    Parameters
+    ----------
+    classifier, task
+        The classifier, trained on the task.
+    observed, traces
+        Documents of its test split, and their traces (`experiments.making.observe`).
+    count
+        How many of them are examined.
+    part
+        Entered for each part of the work, with its name.
+    """
+    documents = observed.select(range(min(count, len(observed))))
+    with part("explain"):
+        signed = explanations(classifier, documents.ids, traces)
+        sizes = {name: _size(name, values) for name, values in signed.items()}
+        columns = agreement(sizes, documents) | truth(sizes, documents)
+    with part("faithfulness"):
+        columns |= _faithfulness(classifier, documents, observed, signed)
+    with part("flow"):
+        (replaced,) = replacements(observed.ids)
+        parts = path_effects(classifier, documents.ids, replaced[: len(documents)])
+        columns |= flow(parts, sizes["attention"], documents.lengths)
+    with part("simulate"):
+        columns |= simulability(classifier, task, observed, traces)
+        if task.shortcut:
+            other = swapped(task, observed)
+            right = (predict(classifier, other).numpy() > 0) == (other.labels.numpy() > 0.5)
+            columns["swapped_correct"] = right
+    with part("people"):
+        people = plausible(classifier, task, documents, sizes)
+    return _in_rows([columns | {"length": observed.lengths}, *people])
 
 
 def explanations(
