@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import t
 
-from sparseattn.measures.statistics import summarise
+from sparseattn.measures.statistics import estimate
 from sparseattn.verdicts import judging
 from sparseattn.verdicts.judging import STANCES
 
@@ -34,9 +34,7 @@ def world(effects, seeds, rng, noise=0.15, documents=30):
         + noise * 2 * rng.normal(size=(len(effects), 1, documents))
         + noise * 4 * rng.normal(size=shape)
     )
-    cell, seed, document = (axis.ravel() for axis in np.indices(shape))
-    rows = {"cell": cell, "seed": seed, "document": document, "value": values.ravel()}
-    found = summarise(pd.DataFrame(rows), ["cell"], ["value"]).rename(columns={"mean": "value"})
+    found = pd.DataFrame(estimate(values.transpose(1, 2, 0))).rename(columns={"mean": "value"})
     said = zip(found["value"], found["low"], found["high"], found["seeds"], strict=True)
     told = [judging.stance(*ends, SMALLEST, seeds) for *ends, seeds in said]
     return found.assign(stance=told)
@@ -76,7 +74,7 @@ def test_most_of_one_seed_outvote_nobody():
 @pytest.mark.parametrize("spread", [0.0, 1.5])
 def test_a_world_without_effect_is_seldom_told_as_one(spread):
     """Of 3 seeds and 12 cells; effects between cells vary around nothing, or not at all."""
-    rng, wrong, times = np.random.default_rng(1), 0, 300
+    rng, wrong, times = np.random.default_rng(1), 0, 1000
     for _ in range(times):
         effects = spread * rng.normal(size=12)
         found = judging.judge(world(effects, 3, rng, noise=1.0), 0.05)
@@ -86,22 +84,22 @@ def test_a_world_without_effect_is_seldom_told_as_one(spread):
             "holds on average",
             "reversed on average",
         )
-    assert wrong / times < 0.075  # nominally .05; 2.5 standard errors beyond
+    assert wrong / times < 0.07  # nominally .05
 
 
 @pytest.mark.parametrize("cells", [4, 12])
 @pytest.mark.parametrize("spread", [0.0, 0.5, 2.0])
 def test_intervals_cover_what_they_should(cells, spread):
     """The mean's, and the prediction's of one more cell, with 3 seeds a cell."""
-    rng, times = np.random.default_rng(2), 200
+    rng, times = np.random.default_rng(2), 600
     mean = further = 0
     for _ in range(times):
         effects = 2.0 + spread * rng.normal(size=cells + 1)
         found = judging.mean_over(world(effects[:-1], 3, rng, noise=0.5), SMALLEST)
         mean += found.low <= 2.0 <= found.high
         further += found.predicted_low <= effects[-1] <= found.predicted_high
-    assert mean / times >= 0.91
-    assert further / times >= 0.89
+    assert mean / times >= 0.93
+    assert further / times >= 0.91
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])

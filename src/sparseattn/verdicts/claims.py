@@ -32,6 +32,11 @@ from sparseattn.wording import classifier_names, label, signed, span
 
 CELL = ["origin", "task", "encoder", "alignment"]
 KEYS = [*CELL, "seed", "document"]
+EFFECT = [
+    *CELL, "classifier", "value", "low", "high", "se", "documents", "seeds", "stance", "unit",
+    "smallest",
+]  # fmt: skip
+"""Columns of an effect: its cell, its value and interval, and what it says (`judging.stance`)."""
 LOO, PRODUCT, PAPERS = "leave-one-out", "gradient · embedding", "the paper's gradient"
 YARDSTICKS = {LOO: "loo", PRODUCT: "product", PAPERS: "gradient"}
 Effects = Callable[[pd.DataFrame, str], pd.Series]
@@ -104,12 +109,10 @@ def cells(
     Returns
     -------
     DataFrame
-        ``number``, `CELL`, ``classifier``, ``value``, ``low``, ``high``, ``se``, ``documents``,
-        ``seeds``, ``stance`` (`verdicts.judging.stance`), ``unit`` and ``smallest``. A cell whose
-        effect is undefined on every document is left out.
+        `EFFECT`, and the ``number`` of the claim.
     """
     frames = {
-        kind: None if frame is None or frame.empty else _named(frame)
+        kind: None if frame is None or frame.empty else named(frame)
         for kind, frame in (("runs", measurements), ("adversaries", adversaries))
     }
     parts = []
@@ -120,24 +123,38 @@ def cells(
         frame = frames[claim.evidence]
         if column is None or frame is None or column not in frame:
             continue
-        found = claim.effects(frame, column)
-        if found.notna().any():
-            rows = summarise(found.rename("effect").reset_index(), CELL, ["effect"])
-            parts.append(rows.rename(columns={"mean": "value"}).assign(number=claim.number))
-    names = ["value", "low", "high", "se", "documents", "seeds"]
-    columns = ["number", *CELL, "classifier", *names, "stance", "unit", "smallest"]
-    if not parts:
-        return pd.DataFrame(columns=columns)
-    rows = pd.concat(parts, ignore_index=True).dropna(subset=["value"])
-    of = {claim.number: claim for claim in CLAIMS}
-    rows = rows.assign(
-        classifier=classifier_names(rows),
-        smallest=rows["number"].map({number: claim.smallest for number, claim in of.items()}),
-        unit=rows["number"].map({number: claim.unit for number, claim in of.items()}),
-    )
+        found = by_cell(claim.effects(frame, column), claim.smallest, claim.unit)
+        parts.append(found.assign(number=claim.number))
+    known = [part for part in parts if len(part)]
+    empty = pd.DataFrame(columns=[*EFFECT, "number"])
+    return pd.concat(known, ignore_index=True) if known else empty
+
+
+def by_cell(effects: pd.Series, smallest: float, unit: str) -> pd.DataFrame:
+    """Return effects with their intervals and what they say, one row a cell.
+
+    Parameters
+    ----------
+    effects
+        One number for each of `KEYS`, its index; positive speaks for what is asked.
+    smallest
+        The smallest effect that matters.
+    unit
+        Of both.
+
+    Returns
+    -------
+    DataFrame
+        `EFFECT`. A cell whose effect is undefined on every document is left out.
+    """
+    if not effects.notna().any():
+        return pd.DataFrame(columns=EFFECT)
+    rows = summarise(effects.rename("effect").reset_index(), CELL, ["effect"])
+    rows = rows.rename(columns={"mean": "value"}).dropna(subset=["value"])
+    rows = rows.assign(classifier=classifier_names(rows), smallest=smallest, unit=unit)
     said = [rows[name] for name in ("value", "low", "high", "smallest", "seeds")]
     told = [stance(*one) for one in zip(*said, strict=True)]
-    return rows.assign(stance=told)[columns].reset_index(drop=True)
+    return rows.assign(stance=told)[EFFECT].reset_index(drop=True)
 
 
 def verdicts(effects: pd.DataFrame) -> pd.DataFrame:
@@ -220,7 +237,7 @@ def _sentence(verdict: Mapping[str, Any]) -> str:
     )
 
 
-def _named(frame: pd.DataFrame) -> pd.DataFrame:
+def named(frame: pd.DataFrame) -> pd.DataFrame:
     """Return measurements under canonical names, with an ``origin``."""
     if "origin" not in frame:
         frame = frame.assign(origin=frame["task"].map(label))
@@ -249,8 +266,11 @@ def _mean(frame: pd.DataFrame, effect: pd.Series) -> pd.Series:
     return _means(both, ["effect"])["effect"]
 
 
-def _pairs(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """Return columns under a sparse projection beside those under softmax (``…_even``)."""
+def pairs(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Return columns under a sparse projection beside those under softmax (``…_even``).
+
+    Of frames from `named`; indexed by `KEYS`, so paired by document and seed.
+    """
     frame = frame.reindex(columns=[*KEYS, "projection", *columns])
     sparse, even = (_means(_under(frame, side), columns) for side in (True, False))
     return sparse.join(even.add_suffix("_even"), how="inner")
@@ -283,7 +303,7 @@ def _from_others(frame: pd.DataFrame, column: str) -> pd.Series:
 
 
 def _stays_spread(frame: pd.DataFrame, column: str) -> pd.Series:
-    both = _pairs(frame, [column, "attention_effective", "length"])
+    both = pairs(frame, [column, "attention_effective", "length"])
     narrowing = both["attention_effective"] / both["attention_effective_even"]
     halfway = both[f"{column}_even"] * np.sqrt(narrowing)
     return 100 * (both[column] - halfway) / both["length"]
@@ -315,7 +335,7 @@ def _costs_more_frozen(frame: pd.DataFrame, column: str) -> pd.Series:
 
 
 def _agrees_less(frame: pd.DataFrame, column: str) -> pd.Series:
-    both = _pairs(frame, [column])
+    both = pairs(frame, [column])
     return both[f"{column}_even"] - both[column]
 
 
