@@ -91,11 +91,7 @@ Markdown(headline.reproduced(replicated, published.ledger(), verdicts, yardstick
 # *Live* is what this build computed itself, and decides nothing beside published tasks.
 
 # %% tags=["remove-input"]
-charts.claims_table(
-    {"together": verdicts}
-    | {origin: claims.verdicts(part) for origin, part in cells.groupby("origin", sort=False)},
-    paths.notebook_names(),
-)
+charts.claims_table(headline.by_source(cells), paths.notebook_names())
 
 # %% tags=["remove-input"]
 Markdown(answers.own_texts(frame))

@@ -304,8 +304,8 @@ Markdown(f"{answers.in_full(judged, 1)}\n\n{answers.own_texts(frame)}")
 # %% tags=["hide-input"]
 charts.table(
     answers.by_origin(judged),
-    "Claim 1, task by task: the mean effect with its 95 % interval.",
-    columns="origin verdict counts value low high",
+    "Claim 1, task by task: the mean effect.",
+    columns="origin verdict counts value",
     titles={"counts": "cells", "value": "points"},
 )
 

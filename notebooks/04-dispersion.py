@@ -380,9 +380,8 @@ Markdown("\n\n".join([*told, answers.own_texts(frame)]))
 # %% tags=["hide-input"]
 charts.table(
     answers.by_origin(judged),
-    "Claims 2 and 3, task by task: the mean effect, in points of the tokens, with its 95 % "
-    "interval.",
-    columns="number origin verdict counts value low high",
+    "Claims 2 and 3, task by task: the mean effect, in points of the tokens.",
+    columns="number origin verdict counts value",
     titles={"counts": "cells", "value": "points"},
 )
 

@@ -414,8 +414,8 @@ Markdown("\n\n".join([*told, answers.own_texts(frame), truth.told(found)]))
 # %% tags=["hide-input"]
 charts.table(
     answers.by_origin(judged),
-    "Claims 4 and 5, task by task: the mean effect in τ with its 95 % interval.",
-    columns="number origin verdict counts value low high",
+    "Claims 4 and 5, task by task: the mean effect in τ.",
+    columns="number origin verdict counts value",
     titles={"counts": "cells", "value": "τ"},
 )
 

@@ -32,7 +32,7 @@ from IPython.display import Markdown
 from sparseattn import charts, paths
 from sparseattn.report import links
 from sparseattn.results import paper, published, side_by_side, variants
-from sparseattn.verdicts import adversarial, answers, claims, departures, replication
+from sparseattn.verdicts import adversarial, answers, claims, departures, headline, replication
 from sparseattn.verdicts.contradictions import contradictions
 
 frame = side_by_side.together([], p.tasks)
@@ -41,7 +41,6 @@ adversaries = adversarial.together([], p.tasks)
 replicated = replication.named(replication.replicate(frame, ledger, adversaries), p.tasks)
 replicated["where"] = [links.behind_figure(row) for row in replicated.to_dict("records")]
 cells = claims.cells(frame, adversaries)
-verdicts = claims.verdicts(cells)
 
 # %% [markdown]
 # ## How far this replication is
@@ -331,7 +330,7 @@ charts.table(
 # ## Verdict
 
 # %% tags=["hide-input"]
-charts.claims_table({"together": verdicts}, paths.notebook_names())
+charts.claims_table(headline.by_source(cells), paths.notebook_names())
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT

@@ -91,3 +91,11 @@ def test_nothing_to_draw_is_said(cells, means):
     assert "no rows" in told.data
     with pytest.raises(UserError, match="smallest"):
         charts.forest(cells.drop(columns="smallest"), means)
+
+
+def test_without_an_interval_there_is_the_mean_alone(cells, means):
+    ends = ["low", "high", "predicted_low", "predicted_high"]
+    figure, _ = drawn(cells, means.assign(**dict.fromkeys(ends, np.nan)))
+    whole, _ = drawn(cells, means)
+    assert figure.svg().count("◆") == whole.svg().count("◆") == 1
+    assert figure.svg().count("<line") == whole.svg().count("<line") - 2

@@ -134,10 +134,12 @@ def forest(
         points.transform_filter("datum.seeds == 1").mark_point(
             filled=False, opacity=0.9, size=36, strokeWidth=1.4
         ),
-        mean.mark_rule(strokeWidth=1.5).encode(
-            x=across("x_predicted_low"), x2="x_predicted_high:Q"
-        ),
-        mean.mark_rule(strokeWidth=5, opacity=0.6).encode(x=across("x_low"), x2="x_high:Q"),
+        mean.transform_filter("isValid(datum.x_predicted_low)")
+        .mark_rule(strokeWidth=1.5)
+        .encode(x=across("x_predicted_low"), x2="x_predicted_high:Q"),
+        mean.transform_filter("isValid(datum.x_low)")
+        .mark_rule(strokeWidth=5, opacity=0.6)
+        .encode(x=across("x_low"), x2="x_high:Q"),
         mean.mark_text(text="◆", fontSize=16).encode(x=across("x_value")),
         mean.mark_text(dy=15, fontSize=11).encode(x=across("x_value"), text="shown:N"),
     ).properties(height=height * len(order))

@@ -230,10 +230,11 @@ def _sentence(verdict: Mapping[str, Any]) -> str:
         signed(round(verdict[name], int(places[1])) + 0.0, places)
         for name in ("value", "low", "high", "predicted_low", "predicted_high")
     )
+    sure = "" if low == "nan" else f", 95 % interval from {low} to {high}"
     further = "" if least == "nan" else f"; for one more classifier, from {least} to {most}"
     return (
-        f"{told} On average {value} {verdict['unit']}, 95 % interval from {low} to {high}"
-        f"{further}. Below {verdict['smallest']:g} it does not matter."
+        f"{told} On average {value} {verdict['unit']}{sure}{further}. Below "
+        f"{verdict['smallest']:g} it does not matter."
     )
 
 

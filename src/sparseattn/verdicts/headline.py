@@ -75,16 +75,14 @@ def answer(frame: pd.DataFrame, verdicts: pd.DataFrame) -> str:
         )
     if pd.notna(row["value"]):
         # The claim is that agreement falls; here it is told as it changes.
-        value, low, high = (signed(-row[name], "+.2f") for name in ("value", "high", "low"))
-        further = ""
+        ends = ("value", "high", "low", "predicted_high", "predicted_low")
+        value, low, high, least, most = (signed(-row[name], "+.2f") for name in ends)
+        sure = "" if pd.isna(row["low"]) else f"95 % interval {low} to {high}; "
         if pd.notna(row["predicted_low"]):
-            least, most = (
-                signed(-row[name], "+.2f") for name in ("predicted_high", "predicted_low")
-            )
-            further = f"; for one more classifier it may be anything from {least} to {most}"
+            sure += f"for one more classifier it may be anything from {least} to {most}; "
         told += (
-            f"Agreement between the two changes by {value} τ on average (95 % interval {low} to "
-            f"{high}{further}; {row['smallest']:g} would matter): it rises in {row['against']} "
+            f"Agreement between the two changes by {value} τ on average ({sure}"
+            f"{row['smallest']:g} would matter): it rises in {row['against']} "
             f"classifiers, falls in {row['for']}, of {sum(row[name] for name in STANCES)}. "
         )
     return told + tally(verdicts)
@@ -116,6 +114,15 @@ def rows(cells: pd.DataFrame, pages: Sequence[str]) -> tuple[pd.DataFrame, pd.Da
     page = [next((f"{one}.html" for one in pages if name in one), None) for name in found["page"]]
     cells = cells.assign(row=cells["number"].map(dict(zip(found["number"], named, strict=True))))
     return cells, found.assign(row=named, page=page)
+
+
+def by_source(cells: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the verdicts of `claims.verdicts` together, and on each origin by itself."""
+    each = {
+        str(origin): claims.verdicts(part) for origin, part in cells.groupby("origin", sort=False)
+    }
+    together = {"together": claims.verdicts(claims.deciding(cells))}
+    return each if len(each) == 1 else together | each
 
 
 def reproduced(

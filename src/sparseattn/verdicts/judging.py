@@ -33,7 +33,8 @@ class Mean:
     Attributes
     ----------
     value, low, high
-        The mean with its 95 % interval; NaN without a cell of several seeds.
+        The mean with its 95 % interval; NaN without a cell of several seeds, and no interval of
+        two cells, which say next to nothing of how far cells differ.
     predicted_low, predicted_high
         Where the effect of one more cell would lie; NaN with fewer than three.
     spread
@@ -90,7 +91,7 @@ def mean_over(cells: pd.DataFrame, smallest: float) -> Mean:
     -----
     Effects θ_c ~ N(μ, τ²), estimates x_c ~ N(θ_c, s_c²), τ² by Paule and Mandel. The interval of μ
     is Hartung and Knapp's, on t_{k−1}, no narrower than with a scale of 1; that of a further cell
-    μ ± t_{k−2} √(τ² + se²). Of a single cell, its own interval.
+    μ ± t_{k−2} √(τ² + se²). A single cell keeps its own interval.
 
     References
     ----------
@@ -109,10 +110,10 @@ def mean_over(cells: pd.DataFrame, smallest: float) -> Mean:
     found = combine_effects(values, errors**2, method_re="iterated", use_t=True)
     value, degrees = float(found.mean_effect_re), len(values) - 1
     error = float(np.sqrt(max(found.var_hksj_re, found.var_eff_w_re)))
-    half = float(t.ppf(0.975, degrees)) * error
     spread = float(np.sqrt(max(found.tau2, 0)))
-    reach = np.nan
+    half = reach = np.nan
     if degrees > 1:
+        half = float(t.ppf(0.975, degrees)) * error
         reach = float(t.ppf(0.975, degrees - 1)) * float(np.hypot(spread, error))
     return Mean(value, value - half, value + half, value - reach, value + reach, spread)
 
