@@ -59,7 +59,7 @@ verdicts = claims.verdicts(decisive)
 # ## The answer
 
 # %% tags=["remove-input"]
-Markdown(headline.answer(frame, verdicts))
+Markdown(f"{headline.answer(frame, verdicts)}\n\n{answers.own_texts(frame)}")
 
 # %% tags=["remove-input"]
 charts.show(
@@ -78,8 +78,8 @@ charts.show(
 
 # %% tags=["remove-input"]
 yardstick = truth.told(truth.evidence_auc(runs))
-replicated = replication.replicate()
-Markdown(headline.reproduced(replicated, published.ledger(), verdicts, yardstick))
+replicated = replication.replicate().query("task in @known")
+Markdown(headline.reproduced(replicated, published.ledger(known), verdicts, yardstick))
 
 # %% [markdown]
 # ## The paper's claims
@@ -92,9 +92,6 @@ Markdown(headline.reproduced(replicated, published.ledger(), verdicts, yardstick
 
 # %% tags=["remove-input"]
 charts.claims_table(headline.by_source(cells), paths.notebook_names())
-
-# %% tags=["remove-input"]
-Markdown(answers.own_texts(frame))
 
 # %% [markdown]
 # ## Read on

@@ -80,7 +80,7 @@ def test_the_answer_has_its_size_and_how_sure_it_is():
     # Claim 7 says that agreement falls: its effect of .2 is a change of −.2.
     assert "changes by −0.20 τ on average (95 % interval −0.30 to −0.10; for one more" in told
     assert "anything from −0.50 to +0.10; 0.05 would matter)" in told
-    assert "it rises in 1 classifiers, falls in 8, of 12." in told
+    assert "of 12 classifiers it rises in 1 and falls in 8." in told
     assert told.endswith("Of the paper's 7 claims, 7 hold (1, 2, 3, 4, 5, 6 and 7).")
 
 
@@ -112,7 +112,7 @@ def test_the_summary_counts_what_came_out_again():
     assert "less than 20 seconds" in told
     assert told.endswith("Yardsticks.")
     nothing = headline.reproduced(replicated[3:], ledger, verdicts(), "")
-    assert nothing == "Nothing of the paper is published here yet."
+    assert nothing == "Nothing here is about the paper's own tasks."
 
 
 def both():
@@ -130,7 +130,10 @@ def test_claims_are_judged_on_each_origin_by_itself():
     found = answers.by_origin(judged).set_index("origin")
     assert found["verdict"].to_dict() == {"SST": "holds", "Planted (live)": "reversed"}
     told = answers.in_full(judged, 1)
-    assert "By task: holds on SST (1 for, 0 against of 1); reversed on Planted (live)" in told
+    assert "Planted" not in told  # it decides nothing beside a published task
+    frame = side_by_side.joined({"SST": own, "IMDb": live.assign(task="imdb")}, live)
+    both_tasks = answers.in_full(answers.judge(frame, [1]), 1)
+    assert "By task: holds on SST (1 for, 0 against of 1); reversed on IMDb (0" in both_tasks
     assert "The paper's Table 1 has a dispersion of" in told
     assert 'href="../measures.html#measures-verdicts"' in told
     assert answers.by_origin(judged[:0]).empty
@@ -156,6 +159,7 @@ def test_own_texts_are_judged_alone():
 def test_the_name_of_a_file_is_no_markup():
     own, _ = both()
     frame = side_by_side.joined({"SST": own}, own.assign(task="<b>*mine.csv"))
-    for told in (answers.own_texts(frame), answers.in_full(answers.judge(frame, [1]), 1)):
+    tasks = side_by_side.joined({"SST": own, "<b>*": own.assign(task="imdb")}, own[:0])
+    for told in (answers.own_texts(frame), answers.in_full(answers.judge(tasks, [1]), 1)):
         assert "<b>" not in told
         assert "&#60;b&#62;&#42;" in told

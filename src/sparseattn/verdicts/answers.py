@@ -55,7 +55,7 @@ def in_full(cells: pd.DataFrame, number: int) -> str:
     claim = next(one for one in claims.CLAIMS if one.number == number)
     parts = [
         f"{one['verdict']} on {verbatim(one['origin'])} ({one['counts']})"
-        for one in by_origin(cells[cells["number"] == number]).to_dict("records")
+        for one in by_origin(decisive[decisive["number"] == number]).to_dict("records")
     ]
     by = f" Importance is by {claims.LOO}." if claims.LOO in claim.yardsticks else ""
     apart = f" By task: {'; '.join(parts)}." if len(parts) > 1 else ""

@@ -82,8 +82,8 @@ def answer(frame: pd.DataFrame, verdicts: pd.DataFrame) -> str:
             sure += f"for one more classifier it may be anything from {least} to {most}; "
         told += (
             f"Agreement between the two changes by {value} τ on average ({sure}"
-            f"{row['smallest']:g} would matter): it rises in {row['against']} "
-            f"classifiers, falls in {row['for']}, of {sum(row[name] for name in STANCES)}. "
+            f"{row['smallest']:g} would matter): of {sum(row[name] for name in STANCES)} "
+            f"classifiers it rises in {row['against']} and falls in {row['for']}. "
         )
     return told + tally(verdicts)
 
@@ -133,9 +133,9 @@ def reproduced(
     Parameters
     ----------
     replicated
-        From `verdicts.replication.replicate`.
+        From `verdicts.replication.replicate`, of the tasks that stand on the page.
     ledger
-        Of the published runs.
+        Of the published runs of these.
     verdicts
         From `claims.verdicts`.
     yardstick
@@ -143,7 +143,7 @@ def reproduced(
     """
     known = replicated[replicated["here"].notna()]
     if known.empty:
-        return "Nothing of the paper is published here yet."
+        return "Nothing here is about the paper's own tasks."
     count = known["verdict"].value_counts()
     items = progress(replicated).query("measured > 0")
     alike = items["same"] / items["measured"]
