@@ -43,67 +43,55 @@ p = parameters.check(globals(), "00-front")
 from IPython.display import Markdown
 
 from sparseattn import charts, paths
-from sparseattn.results import published
-from sparseattn.results.frames import measurements
-from sparseattn.verdicts import answers, headline, truth
+from sparseattn.results import published, side_by_side
+from sparseattn.verdicts import adversarial, answers, claims, headline, replication, truth
 
 runs = p.runs()
 # Those of the page that judges claim 6, with what this page was asked for.
 asked = parameters.shared(p, "06-adversary")
 known = headline.published_beside(p.task)
-frames = headline.by_source(runs, known)
-verdicts = headline.verdicts_of(frames, measurements(asked.adversaries()))
+frame = side_by_side.together(runs, known)
+cells = claims.cells(frame, adversarial.together(asked.adversaries(), known))
+decisive = claims.deciding(cells)
+verdicts = claims.verdicts(decisive)
 
 # %% [markdown]
 # ## The answer
 
 # %% tags=["remove-input"]
-Markdown(headline.front(frames, verdicts))
+Markdown(f"{headline.answer(frame, verdicts)}\n\n{answers.own_texts(frame)}")
 
 # %% tags=["remove-input"]
-charts.table(
-    headline.all_shares(frames),
-    "Effective number of tokens (exp of the Shannon entropy) under sparsemax, as a share of that "
-    "under softmax: paired by document, over classifiers; 95 % intervals over documents and seeds.",
-    columns="source of mean low high",
-    titles={"source": "task", "mean": "share"},
-    formats={"mean": ".0%", "low": ".0%", "high": ".0%"},
-    fold="The same with intervals",
-)
-
-# %% tags=["remove-input"]
-source, spread = headline.spread_over_lambda(frames)
 charts.show(
-    charts.over_lambda,
-    spread,
-    colour="shown",
-    panel="classifier",
-    title="Effective share of the tokens",
-    domain=(0, 1),
+    charts.forest,
+    *headline.rows(decisive, paths.notebook_names()),
     name="answer",
-    caption=f"{source}: as λ grows, attention concentrates on fewer tokens; does the importance "
-    "of the inputs? Effective share: exp of the Shannon entropy, over the number of tokens; 95 % "
-    "intervals over documents and seeds.",
-    description="Lines against lambda, a panel for each classifier: the effective share of tokens "
-    "that attention uses, and the effective shares over which the importance of inputs spreads, by "
-    "gradient and by leave-one-out.",
+    caption="The paper's claims, each as one effect of every classifier on every task, in units of "
+    "the smallest effect that would matter. Right of the grey band an effect speaks for the claim, "
+    "left of it against. A click leads to the evidence.",
+    description=f"A row for each claim. {headline.tally(verdicts)}",
+    missing="This build holds nothing to judge a claim by.",
 )
+
+# %% [markdown]
+# ## How much of the paper comes out again
+
+# %% tags=["remove-input"]
+yardstick = truth.told(truth.evidence_auc(runs))
+replicated = replication.replicate().query("task in @known")
+Markdown(headline.reproduced(replicated, published.ledger(known), verdicts, yardstick))
 
 # %% [markdown]
 # ## The paper's claims
+#
+# A claim *holds* when most classifiers are for it and none is against; *on average*, when only
+# their mean is; it is *mixed* when some are for it and others against; *negligible*, when the
+# effect is surely too small to matter. {ref}`The rule <measures-verdicts>` is the same on both
+# sides.
+# *Live* is what this build computed itself, and decides nothing beside published tasks.
 
 # %% tags=["remove-input"]
-charts.claims_table(verdicts, paths.notebook_names())
-
-# %% [markdown]
-# Each verdict follows a rule stated on the page that judges the claim, from the counts under it:
-# *supported* or *contradicted* when more than half of the cells (a classifier under one projection)
-# or series (a classifier over λ) are on one side and none on the other, *mixed* when both sides
-# have some, *too few seeds* when most rest on one training, else *unclear*. *Live* is what this
-# build computed itself, the rest is published with it.
-
-# %% tags=["remove-input"]
-Markdown(f"{answers.own_texts(headline.live(frames))}\n\n{truth.told(truth.evidence_auc(runs))}")
+charts.claims_table(headline.by_source(cells), paths.notebook_names())
 
 # %% [markdown]
 # ## Read on

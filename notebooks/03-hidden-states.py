@@ -299,44 +299,19 @@ charts.table(
 
 # %% tags=["hide-input"]
 judged = answers.judge(frame, [1])
-SPREAD = {
-    "supported": "The influence on a state is spread out",
-    "contradicted": "The influence on a state is on less than half of what noise would reach",
-    "mixed": "The influence on a state is spread out in some cells, not in others",
-    "unclear": "Whether the influence on a state is spread out is unclear",
-    "too few seeds": "Too few seeds to say whether the influence on a state is spread out",
-    "not measured here": "Whether the influence on a state is spread out is not measured here",
-}
-decided = own[own["origin"].isin(judged["origin"])]
-share, first = (decided[decided["quantity"] == name] for name in list(effects.CO_INDEXED)[:2])
-leads = (first["low"] > first["null"]).sum()
-Markdown(
-    f"**{SPREAD[answers.balance(judged, 1)]}: {answers.counts(judged, 1)} cells.** Claim 1 says "
-    f"that it is: {answers.by_outcome(judged, 1)}. The word at the state's own place has "
-    f"{share['mean'].min():.0%} to {share['mean'].max():.0%} of the influence, and comes first in "
-    f"{first['mean'].min():.0%} to {first['mean'].max():.0%} of the states, more often than by "
-    f"chance for {leads} of {len(first)} classifiers.\n\n"
-    "The two do not exclude each other. An input can be the first and have little of the whole, "
-    f"when the rest is divided among many. {answers.own_texts(frame)}"
-)
+Markdown(f"{answers.in_full(judged, 1)}\n\n{answers.own_texts(frame)}")
 
 # %% tags=["hide-input"]
 charts.table(
-    judged,
-    f"Claim 1, task by task. {judged['rule'].iloc[0]}",
-    columns={"origin": "task", "verdict": "verdict", "counts": "cells"},
-)
-
-# %% tags=["hide-input"]
-charts.table(
-    judged,
-    "The numbers behind each verdict on claim 1.",
-    columns={"origin": "task", "sentence": "numbers"},
-    fold="The numbers behind each verdict",
+    answers.by_origin(judged),
+    "Claim 1, task by task: the mean effect.",
+    columns="origin verdict counts value",
+    titles={"counts": "cells", "value": "points"},
 )
 
 # %% [markdown]
-# The rule leaves out the input at the state's own place.
+# An input can be the first and have little of the whole, when the rest is divided among many. The
+# input at the state's own place:
 
 # %% tags=["hide-input"]
 place = effects.place_of_the_word(own, sampled)

@@ -371,40 +371,28 @@ charts.table(
 
 # %% [markdown]
 # ## Verdict
-#
-# Claim 2 is judged in each *cell*: one classifier, one projection, one measure. Claim 3 is judged
-# in each *series*: the runs of one classifier over λ, by the correlation with the rank of λ (the
-# chart of correlations above has Pearson's with λ itself).
 
 # %% tags=["hide-input"]
 judged = answers.judge(frame, [2, 3])
-SPREAD = {
-    "supported": "Under sparse attention the importance of inputs stays spread out",
-    "contradicted": "Under sparse attention the importance of inputs is on few tokens",
-    "mixed": "Under sparse attention the importance of inputs stays spread out in some cells, not "
-    "in others",
-    "unclear": "Whether the importance of inputs stays spread out is unclear",
-    "too few seeds": "Too few seeds to say whether the importance of inputs stays spread out",
-    "not measured here": "Whether the importance of inputs stays spread out is not measured here",
-}
-WAYS = ("growing", "falling")
-Markdown(
-    f"**{SPREAD[answers.balance(judged, 2)]}: {answers.counts(judged, 2)} cells.** Claim 2 says "
-    f"that it does: {answers.by_outcome(judged, 2)}. Claim 3 says that it spreads more as "
-    f"attention gets sparser: {answers.by_outcome(judged, 3, WAYS)}; together "
-    f"{answers.counts(judged, 3, WAYS)} series, *{answers.balance(judged, 3)}*. "
-    f"{answers.own_texts(frame)}"
+told = [answers.in_full(judged, number) for number in (2, 3)]
+Markdown("\n\n".join([*told, answers.own_texts(frame)]))
+
+# %% tags=["hide-input"]
+charts.table(
+    answers.by_origin(judged),
+    "Claims 2 and 3, task by task: the mean effect, in points of the tokens.",
+    columns="number origin verdict counts value",
+    titles={"counts": "cells", "value": "points"},
 )
 
 # %% tags=["hide-input"]
 charts.table(
-    judged,
-    "The two claims, task by task.",
-    columns={"number": "claim", "origin": "task", "verdict": "verdict", "sentence": "numbers"},
+    answers.by_yardstick(frame, [2, 3]),
+    "The same claims by each measure of importance there is; the first one decides, for it finds "
+    "the decisive tokens where they are known. The paper's own does not.",
+    columns="number by verdict counts value low high",
+    titles={"by": "importance by", "counts": "cells", "value": "points"},
 )
-
-# %% tags=["hide-input"]
-Markdown(answers.rules(judged))
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT

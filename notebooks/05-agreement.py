@@ -408,18 +408,30 @@ charts.table(
 
 # %% tags=["hide-input"]
 judged = answers.judge(frame, [4, 5])
-Markdown(agreement.verdict(frame, judged, trend, truth.told(found)))
+told = [answers.in_full(judged, number) for number in (4, 5)]
+Markdown("\n\n".join([*told, answers.own_texts(frame), truth.told(found)]))
 
 # %% tags=["hide-input"]
 charts.table(
-    judged,
-    "The two claims, task by task.",
-    columns="number origin verdict counts sentence",
-    titles={"counts": "cells"},
+    answers.by_origin(judged),
+    "Claims 4 and 5, task by task: the mean effect in τ.",
+    columns="number origin verdict counts value",
+    titles={"counts": "cells", "value": "τ"},
 )
 
+# %% [markdown]
+# Ties cut both ways. Kendall's $\tau_b$ counts what sparse attention leaves tied as no agreement.
+# Over its ceiling it looks only at the tokens that sparse attention tells apart, which are the
+# easier ones: cutting small weights off raises it, though nothing else changes. So $\tau_b$
+# decides, and the two others, one of them at an equal number of tokens, say how far ties matter.
+
 # %% tags=["hide-input"]
-Markdown(answers.rules(judged))
+charts.table(
+    answers.by_yardstick(frame, [4, 5]),
+    "The same claims by each measure of importance, and of agreement, there is; the first decides.",
+    columns="number by verdict counts value low high",
+    titles={"by": "measured by", "counts": "cells", "value": "effect"},
+)
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT

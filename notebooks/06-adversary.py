@@ -91,7 +91,7 @@ from sparseattn import charts
 from sparseattn.measures.divergence import CEILING
 from sparseattn.models.adversary import PRESSURE
 from sparseattn.results import published
-from sparseattn.verdicts import adversarial, answers, claims, replication
+from sparseattn.verdicts import adversarial, answers, replication
 
 kept = p.adversaries()
 frame = adversarial.together(kept, p.tasks)
@@ -325,52 +325,19 @@ charts.table(
 # ## Verdict
 
 # %% tags=["hide-input"]
-cells = adversarial.cells(frame)
-Markdown(
-    "**Attention made to diverge, retrained: "
-    f"{adversarial.as_claimed(cells, 'unfrozen')} cells; frozen: "
-    f"{adversarial.as_claimed(cells, 'frozen')} cells.** The claim has it at no cost in accuracy "
-    "when retrained, and at a cost when frozen. A cell is one task, one classifier, one projection "
-    "and one kind of adversary. " + answers.own_texts(frame.assign(correct=frame["base_correct"]))
-)
+judged = answers.judge(frame[:0], [6], frame)
+own = answers.own_texts(frame.assign(correct=frame["base_correct"]))
+Markdown(f"{answers.in_full(judged, 6)}\n\n{own}")
 
 # %% tags=["hide-input"]
 charts.table(
-    adversarial.counted(cells),
-    "The claim, task by task, and how many cells speak for it, against it, or for neither.",
-    columns={
-        "origin": "task",
-        "verdict": "verdict",
-        "supported": "cells for",
-        "contradicted": "cells against",
-        "unclear": "cells for neither",
-        "too few seeds": "cells with one seed",
-    },
+    judged,
+    "What each cell says: by how many points of accuracy the frozen adversary costs more than the "
+    "retrained one, with its 95 % interval over documents and seeds.",
+    columns="origin classifier value low high seeds stance",
+    titles={"value": "points", "stance": "says"},
+    badges=("stance",),
 )
-
-# %% tags=["hide-input"]
-Markdown(
-    f"*In the paper's Table 5*, accuracy changes by {adversarial.papers_cost('frozen')} with "
-    f"frozen parameters and by {adversarial.papers_cost('unfrozen')} retrained. Here, cell by cell:"
-)
-
-# %% tags=["hide-input"]
-charts.table(
-    cells.round(dict.fromkeys(("value", "low", "high"), 3)),
-    "What each cell says of the claim. The interval is that of the change of accuracy; −0.000 is "
-    "just below zero. Supported: as the claim has it, that is, diverging at no cost when "
-    "retrained, at a cost when frozen.",
-    columns="origin classifier adversary jsd value low high seeds verdict",
-    titles={
-        "adversary": "parameters",
-        "jsd": "divergence, nats",
-        "value": "change of accuracy",
-    },
-    formats=dict.fromkeys(("value", "low", "high"), "+.3f"),
-)
-
-# %% tags=["hide-input"]
-Markdown(f"*Rule.* {claims.CLAIMS[5].rule}")
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT

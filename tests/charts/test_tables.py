@@ -7,7 +7,7 @@ import pytest
 from sparseattn.charts.tables import badge, claims_table, departures_table, table
 from sparseattn.errors import UserError
 from sparseattn.measures.statistics import Comparison
-from sparseattn.verdicts.outcomes import CELLS, Outcome
+from sparseattn.verdicts.judging import STANCES, Word
 
 
 def test_text_is_escaped_and_codes_are_spelled():
@@ -53,7 +53,7 @@ def test_claims_link_only_to_pages_there_are():
         {
             "number": [1, 2],
             "claim": ["one", "two"],
-            "verdict": ["supported", "not measured here"],
+            "verdict": ["holds", "not measured here"],
             "counts": ["3 for, 0 against, 1 unclear of 4", ""],
             "sentence": ["s", "t"],
             "paper": ["p", ""],
@@ -63,10 +63,10 @@ def test_claims_link_only_to_pages_there_are():
     markup = claims_table({"here": verdicts}, ["05-agreement"]).markup
     assert '<a href="05-agreement.html">one</a>' in markup
     assert '<td class="sentence">two<details>' in markup
-    assert f"{badge('supported')}<br><small>3 for, 0 against, 1 unclear of 4</small>" in markup
+    assert f"{badge('holds')}<br><small>3 for, 0 against, 1 unclear of 4</small>" in markup
 
 
-@pytest.mark.parametrize("word", [*get_args(Outcome), *CELLS, *get_args(Comparison)])
+@pytest.mark.parametrize("word", [*get_args(Word), *STANCES, *get_args(Comparison)])
 def test_every_verdict_has_a_badge(word):
     assert f">{word}</span>" in badge(word)
     shown = table(pd.DataFrame({"task": ["sst"], "verdict": [word]}), "c")
@@ -90,12 +90,12 @@ def test_names_break_at_their_commas_alone():
 
 
 def test_verdicts_are_badges_in_their_columns_alone():
-    frame = pd.DataFrame({"seed": ["same", "another"], "verdict": ["same", "supported"]})
+    frame = pd.DataFrame({"seed": ["same", "another"], "verdict": ["same", "holds"]})
     made = table(frame, "c")
     assert made.markup.count("verdict-holds") == 2
     assert f'<td data-title="verdict">{badge("same")}</td>' in made.markup
     assert '<td class="name" data-title="Seed">same</td>' in made.markup
-    assert made.values == {"c · same · verdict": "same", "c · another · verdict": "supported"}
+    assert made.values == {"c · same · verdict": "same", "c · another · verdict": "holds"}
     assert "verdict-" not in table(frame, "c", badges=()).markup
 
 

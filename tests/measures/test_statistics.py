@@ -9,7 +9,6 @@ from sparseattn.measures.statistics import (
     compare,
     correlate,
     differences,
-    direction,
     estimate,
     mean_interval,
     summarise,
@@ -322,16 +321,3 @@ class TestVerdicts:
     )
     def test_compare(self, low, high, expected):
         assert compare(low, high, 0.5, tolerance=0.05) == expected
-
-    @pytest.mark.parametrize(
-        ("low", "high", "above", "below"),
-        [
-            (0.1, 0.2, "supported", "contradicted"),
-            (-0.2, -0.1, "contradicted", "supported"),
-            (-0.1, 0.1, "unclear", "unclear"),
-            (np.nan, np.nan, "unclear", "unclear"),
-        ],
-    )
-    def test_direction(self, low, high, above, below):
-        assert direction(low, high, "above") == above
-        assert direction(low, high, "below") == below

@@ -62,10 +62,10 @@ def test_rows_of_one_name_are_counted():
 
 def test_verdicts_of_the_claims_are_among_them():
     verdicts = pd.DataFrame(
-        {"number": [4], "claim": "c", "verdict": "supported", "sentence": "s", "page": "p"}
+        {"number": [4], "claim": "c", "verdict": "holds", "sentence": "s", "page": "p"}
     ).assign(paper="", counts="")
     assert changes.values(notebook(claims_table({"SST": verdicts}, []))) == {
-        "claim 4, SST": "supported"
+        "claim 4, SST": "holds"
     }
 
 

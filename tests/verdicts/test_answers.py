@@ -1,14 +1,13 @@
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 import pytest
 from tiny import measured
 
 from sparseattn.results import side_by_side
-from sparseattn.verdicts import answers
-from sparseattn.verdicts.headline import front, headline, shares, spread_over_lambda
-from sparseattn.verdicts.outcomes import CELLS
-
-VERDICTS = pd.DataFrame({"verdict": ["supported", "unclear", "unclear"]})
+from sparseattn.verdicts import answers, headline
+from sparseattn.verdicts.judging import Word
 
 
 def measurements(attention, gradient, loo, spread=0.01):
@@ -38,46 +37,9 @@ def measurements(attention, gradient, loo, spread=0.01):
     return pd.DataFrame(rows)
 
 
-def of_one(frame):
-    return headline({"SST": frame}, {"SST": VERDICTS})
-
-
-@pytest.mark.parametrize(
-    ("shares", "answer"),
-    [
-        ((0.2, 1.0, 1.0), "No."),
-        ((0.2, 0.9, 1.0), "Less than it seems."),
-        ((0.2, 0.1, 1.0), "Yes, in this respect."),
-        ((1.0, 1.0, 1.0), "Unclear."),
-    ],
-)
-def test_answer_follows_the_rule(shares, answer):
-    assert of_one(measurements(*shares)).startswith(f"**{answer}**")
-
-
-def test_tasks_that_answer_alike_are_named_together():
-    narrowing, not_so = measurements(0.2, 0.9, 1.0), measurements(0.3, 1.0, 1.0)
-    frames = {"A": narrowing, "B": not_so, "C": narrowing}
-    text = headline(frames, dict.fromkeys(frames, VERDICTS))
-    assert text.startswith("**Less than it seems on A and C; no on B.** On A, B and C, attention")
-    assert "over 20% to 30% as many tokens" in text
-
-
-def test_a_claim_counts_where_all_tasks_agree():
-    other = pd.DataFrame({"verdict": ["supported", "unclear", "contradicted"]})
-    frames = dict.fromkeys("AB", measurements(0.2, 1.0, 1.0))
-    text = headline(frames, {"A": VERDICTS, "B": other})
-    assert "Of the paper's 3 claims, 1 is supported throughout, 0 are contradicted" in text
-    assert "the other 2 depend on the task" in text
-    assert "Of 3 claims on 2 tasks: 3 unclear, 2 supported, 1 contradicted." in text
-
-
 def test_factors_are_those_planted():
-    frame = measurements(0.2, 0.5, 0.9)
-    assert "attention under sparsemax spreads over 20% as many tokens" in of_one(frame)
-    assert "over 50% (gradient) and 90% (leave-one-out)" in of_one(frame)
-    found = shares(frame).set_index("of")
-    np.testing.assert_allclose(found["mean"], [0.2, 0.5, 0.9], rtol=0.02)
+    found = headline.shares(measurements(0.2, 0.5, 0.9)).set_index("of")
+    np.testing.assert_allclose(found["mean"], [0.2, 0.9], rtol=0.02)
     assert (found["low"] <= found["mean"]).all()
     assert (found["mean"] <= found["high"]).all()
 
@@ -88,72 +50,101 @@ def test_a_classifier_under_one_projection_is_left_out():
     alone = frame[frame["projection"] == "sparsemax"].assign(alignment="dot")
     quantities = [name for name in frame if "effective" in name]
     alone[quantities] *= 100
-    pd.testing.assert_frame_equal(shares(pd.concat([frame, alone])), shares(frame))
+    both = pd.concat([frame, alone])
+    pd.testing.assert_frame_equal(headline.shares(both), headline.shares(frame))
 
 
-def test_what_is_not_certain_is_said():
-    assert "not certain on SST" in of_one(measurements(0.2, 0.5, 1.0))
-    assert "not certain" not in of_one(measurements(0.2, 0.5, 0.9))
+def verdicts(**more):
+    """Verdicts on the seven claims, all holding; `more` of the seventh."""
+    row = {"verdict": "holds", "short": "s", "value": 0.2, "low": 0.1, "high": 0.3}
+    row |= {"predicted_low": -0.1, "predicted_high": 0.5, "smallest": 0.05}
+    row |= {"for": 8, "against": 1, "negligible": 2, "unclear": 1, "one seed": 0}
+    rows = [row | {"number": number} for number in range(1, 8)]
+    rows[-1] |= more
+    return pd.DataFrame(rows)
 
 
-def test_wide_intervals_do_not_say_no():
-    assert of_one(measurements(0.2, 1.0, 1.0, spread=8)).startswith("**Unclear.**")
+@pytest.mark.parametrize("word", get_args(Word))
+def test_every_word_has_an_answer(word):
+    told = headline.answer(measurements(0.2, 0.5, 0.9), verdicts(verdict=word))
+    assert told.startswith(
+        f"**{headline._ANSWERS[word]}.** Under sparsemax, attention spreads over"
+    )
+    assert "6 hold (1, 2, 3, 4, 5 and 6)" in told or word == "holds"
+
+
+def test_the_answer_has_its_size_and_how_sure_it_is():
+    told = headline.answer(measurements(0.2, 0.5, 0.9), verdicts())
+    assert "attention spreads over 20% [20%] as many tokens as under softmax" in told
+    assert "(by leave-one-out) over 90% [" in told
+    # Claim 7 says that agreement falls: its effect of .2 is a change of −.2.
+    assert "changes by −0.20 τ on average (95 % interval −0.30 to −0.10; for one more" in told
+    assert "anything from −0.50 to +0.10; 0.05 would matter)" in told
+    assert "of 12 classifiers it rises in 1 and falls in 8." in told
+    assert told.endswith("Of the paper's 7 claims, 7 hold (1, 2, 3, 4, 5, 6 and 7).")
 
 
 def test_without_both_projections_there_is_no_answer():
     frame = measurements(0.2, 1.0, 1.0).query("projection == 'softmax'")
-    assert "no answer to give" in of_one(frame)
-    assert shares(frame).empty
+    assert headline.shares(frame).empty
+    nothing = verdicts(verdict="not measured here", value=np.nan)
+    told = headline.answer(frame, nothing)
+    assert told.startswith("**No answer here: this needs softmax and a sparse projection.** Of the")
+    assert told.endswith("and 1 is not measured here (7).")
+
+
+def test_the_summary_counts_what_came_out_again():
+    replicated = pd.DataFrame(
+        {
+            "item": ["Table 1", "Table 1", "Table 2", "Table 2"],
+            "here": [0.5, 0.5, 0.5, np.nan],
+            "verdict": ["same", "undecided", "different", "not measured here"],
+            "runs": 3,
+        }
+    )
+    ledger = pd.DataFrame({"task": ["sst", "imdb"], "seconds": [10.0, 30.0]})
+    told = headline.reproduced(replicated, ledger, verdicts(verdict="mixed"), "Yardsticks.")
+    assert "3 of the paper's 4 numbers, from 2 classifiers trained here on SST and IMDb" in told
+    assert "1 come out the same, 1 different, 1 cannot be told apart" in told
+    assert "Table 1 comes closest (1 of 2 numbers the same)" in told
+    assert "Farthest away: Table 2 (0 of 1 the same)." in told
+    assert "Claims: 7 “s”: mixed." in told
+    assert "less than 20 seconds" in told
+    assert told.endswith("Yardsticks.")
+    nothing = headline.reproduced(replicated[3:], ledger, verdicts(), "")
+    assert nothing == "Nothing here is about the paper's own tasks."
+
+
+def both():
+    """SST, whose states owe to other words, and a live task whose states are their words."""
+    own = measured("sst").assign(influence_self_share=0.2)
+    live = measured("planted").assign(influence_self_share=0.9)
+    return own, live
 
 
 def test_claims_are_judged_on_each_origin_by_itself():
-    low = measured("planted").assign(influence_dispersion=0.01)
-    frame = side_by_side.joined({"SST": measured("sst")}, low)
+    own, live = both()
+    frame = side_by_side.joined({"SST": own}, live)
     judged = answers.judge(frame, [1, 2])
-    first = judged[judged["number"] == 1].set_index("origin")["verdict"]
-    assert first.to_dict() == {"SST": "supported", "Planted (live)": "contradicted"}
-    assert list(judged["number"]) == [1, 1, 2, 2]
-    assert answers.by_outcome(judged, 1) == (
-        "supported on SST (2 for, 0 against, 0 unclear of 2); contradicted on Planted (live) "
-        "(0 for, 2 against, 0 unclear of 2)"
-    )
-    assert answers.balance(judged, 1) == "mixed"
-    assert answers.counts(judged, 1, ("up", "down")) == "2 up, 2 down, 0 unclear of 4"
-    assert answers.by_outcome(judged, 2) == "not measured here on SST; not measured here on " + (
-        "Planted (live)"
-    )
-    told = answers.rules(judged)
-    for number, start in (
-        (1, "The paper's Table 1 has a dispersion of"),
-        (2, "The paper's Figure 2 has"),
-    ):
-        assert f"*Claim {number} in the paper.* {start}" in told
-
-
-@pytest.mark.parametrize(
-    ("cells", "expected"),
-    [
-        ([(3, 0, 1, 0), (0, 0, 4, 0), (0, 0, 4, 0), (0, 0, 4, 0)], "unclear"),  # no outvoting
-        ([(6, 1, 1, 0), (2, 4, 2, 0)], "mixed"),
-        ([(4, 0, 0, 0), (3, 0, 1, 0)], "supported"),
-        ([(0, 4, 0, 0), (0, 0, 0, 0)], "contradicted"),
-        ([(0, 1, 0, 0), (0, 0, 0, 8)], "too few seeds"),
-        ([(0, 0, 0, 0)], "not measured here"),
-    ],
-)
-def test_balance(cells, expected):
-    judged = pd.DataFrame(cells, columns=list(CELLS)).assign(number=5)
-    assert answers.balance(judged, 5) == expected
-    others = pd.DataFrame([(9, 9, 9, 9)], columns=list(CELLS)).assign(number=4)
-    assert answers.balance(pd.concat([others, judged]), 5) == expected
+    assert set(judged["number"]) == {1}
+    found = answers.by_origin(judged).set_index("origin")
+    assert found["verdict"].to_dict() == {"SST": "holds", "Planted (live)": "reversed"}
+    told = answers.in_full(judged, 1)
+    assert "Planted" not in told  # it decides nothing beside a published task
+    frame = side_by_side.joined({"SST": own, "IMDb": live.assign(task="imdb")}, live)
+    both_tasks = answers.in_full(answers.judge(frame, [1]), 1)
+    assert "By task: holds on SST (1 for, 0 against of 1); reversed on IMDb (0" in both_tasks
+    assert "The paper's Table 1 has a dispersion of" in told
+    assert 'href="../measures.html#measures-verdicts"' in told
+    assert answers.by_origin(judged[:0]).empty
+    assert "Not measured here." in answers.in_full(judged, 2)
 
 
 def test_own_texts_are_judged_alone():
-    low = measured("mine.csv").assign(influence_dispersion=0.01)
-    frame = side_by_side.joined({"SST": measured("sst")}, low)
-    judged = answers.judge(frame, [1])
-    assert list(judged["verdict"]) == ["contradicted"]
-    assert answers.balance(judged, 1) == "contradicted"
+    own, live = both()
+    low = live.assign(task="mine.csv")
+    frame = side_by_side.joined({"SST": own}, low)
+    assert ">reversed</span>" in answers.in_full(answers.judge(frame, [1]), 1)
     assert answers.own_texts(frame) == (
         "Judged on mine.csv (live) alone: its 4 classifiers are right on 80% of 5 test documents, "
         "where always naming the commoner class would be on 60%."
@@ -166,29 +157,9 @@ def test_own_texts_are_judged_alone():
 
 
 def test_the_name_of_a_file_is_no_markup():
-    frame = side_by_side.joined({}, measured("<b>*mine.csv"))
-    for told in (
-        answers.own_texts(frame),
-        answers.by_outcome(answers.judge(frame, [1]), 1),
-        front({"<b>*": measurements(0.2, 0.9, 1.0)}, {"<b>*": VERDICTS}),
-    ):
-        assert "<" not in told
+    own, _ = both()
+    frame = side_by_side.joined({"SST": own}, own.assign(task="<b>*mine.csv"))
+    tasks = side_by_side.joined({"SST": own, "<b>*": own.assign(task="imdb")}, own[:0])
+    for told in (answers.own_texts(frame), answers.in_full(answers.judge(tasks, [1]), 1)):
+        assert "<b>" not in told
         assert "&#60;b&#62;&#42;" in told
-
-
-def test_the_front_answers_from_what_is_published():
-    narrowing, not_so = measurements(0.2, 0.9, 1.0), measurements(0.3, 1.0, 1.0)
-    frames = {"SST": narrowing, "Planted (live)": not_so}
-    told = front(frames, dict.fromkeys(frames, VERDICTS))
-    assert told == headline({"SST": narrowing}, {"SST": VERDICTS})
-    alone = front({"Planted (live)": not_so}, {"Planted (live)": VERDICTS})
-    assert alone == headline({"Planted (live)": not_so}, {"Planted (live)": VERDICTS})
-
-
-def test_the_first_source_with_several_lambdas_is_drawn_over_them():
-    frame = measurements(0.2, 0.9, 1.0).assign(length=20.0, classifier="BiLSTM, dot")
-    frame = frame.assign(lam=np.where(frame["projection"] == "softmax", -10.0, 0.0))
-    source, rows = spread_over_lambda({"A": frame.assign(lam=0.0, seed=frame.index), "B": frame})
-    assert source == "B"
-    found = rows[rows["shown"] == "attention"].set_index("lam")["mean"]
-    np.testing.assert_allclose(found, [0.5, 0.1], rtol=0.02)

@@ -1,3 +1,5 @@
+"""Each claim's effect is what was planted, and its word follows, wherever it is asked for."""
+
 import itertools
 import re
 
@@ -5,205 +7,150 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sparseattn.measures.nulls import GRADIENTS, null_dispersion
+from sparseattn import paths
 from sparseattn.models.adversary import PRESSURE
-from sparseattn.verdicts.claims import CLAIMS, verdicts
-from sparseattn.verdicts.outcomes import CELLS, counted
-from sparseattn.verdicts.outcomes import outcome as whole
+from sparseattn.verdicts import answers, claims, headline
+from sparseattn.verdicts.claims import CLAIMS
 
 DOCUMENTS = 40
+CLASSIFIERS = list(itertools.product(["bilstm", "transformer"], ["additive", "dot"]))
 
 
-def measured(lams=(-50.0, -10.0, 0.0, 0.3, 0.6), seeds=(0, 1, 2), **quantities):
+def measured(lams=(-50.0, -10.0, 0.0, 0.6), seeds=(0, 1, 2), noise=0.01, **quantities):
     """Measurements whose means are given as functions of (encoder, λ; softmax counts as −99)."""
     rng = np.random.default_rng(0)
     projections = [("softmax", np.nan), *(("sparsegen", lam) for lam in lams)]
     frames = []
-    for encoder, (projection, lam), seed in itertools.product(
-        ["bilstm", "transformer"], projections, seeds
+    for (encoder, alignment), (projection, lam), seed in itertools.product(
+        CLASSIFIERS, projections, seeds
     ):
         at = -99 if projection == "softmax" else lam
         columns = {
-            name: mean(encoder, at) + 0.01 * rng.normal(size=DOCUMENTS)
+            name: mean(encoder, at) * (1 + noise * rng.normal(size=DOCUMENTS))
             for name, mean in quantities.items()
         }
-        cell = {"task": "planted", "encoder": encoder, "alignment": "dot"}
+        cell = {"task": "planted", "encoder": encoder, "alignment": alignment}
         run = {"projection": projection, "lam": lam, "seed": seed, "document": range(DOCUMENTS)}
-        frames.append(pd.DataFrame({**cell, **run, "length": 50.0, **columns}))
+        frames.append(pd.DataFrame({**cell, **run, "alpha": None, "length": 50.0, **columns}))
     return pd.concat(frames, ignore_index=True)
-
-
-def outcome(number, frame):
-    return CLAIMS[number - 1].judge(frame).outcome
 
 
 def flat(value):
     return lambda encoder, lam: value
 
 
-def test_seven_in_order_each_with_its_rule():
+def at_sparsemax(value, other=1.0):
+    return lambda encoder, lam: value if lam == 0 else other
+
+
+def verdict(number, frame, adversaries=None):
+    found = claims.verdicts(claims.cells(frame, adversaries))
+    return found.set_index("number").loc[number]
+
+
+def rising(by):
+    """Grow by `by` from the least of four λ to the largest, along its rank."""
+    ranks = {-50.0: 0, -10.0: 1, 0.0: 2, 0.6: 3}
+    return lambda encoder, lam: 20 + by * ranks.get(lam, 0) / 3
+
+
+def test_seven_in_order_each_stated_beforehand():
     assert [claim.number for claim in CLAIMS] == list(range(1, 8))
-    assert all(claim.rule.endswith(".") and claim.statement.endswith(".") for claim in CLAIMS)
+    stated = claims.stated()
+    assert (stated["smallest"] > 0).all()
+    assert (stated["compared"].str.endswith(".")).all()
+    needing = [claim for claim in CLAIMS if any("loo" in c for c in claim.yardsticks.values())]
+    assert [claim.number for claim in needing] == [2, 3, 4, 5, 7]
+    assert all(next(iter(claim.yardsticks)) == claims.LOO for claim in needing)
 
 
-WORLDS = {
-    "all for": ([1, 1, 1, 1], "supported"),
-    "all against": ([-1, -1, -1, -1], "contradicted"),
-    "half and half": ([1, 1, -1, -1], "mixed"),
-    "most for, one against": ([1, 1, 1, -1], "mixed"),
-    "most for, one nothing": ([1, 1, 1, 0], "supported"),
-    "one for, three nothing": ([1, 0, 0, 0], "unclear"),
-    "one against, three nothing": ([-1, 0, 0, 0], "unclear"),
-}
+@pytest.mark.parametrize(
+    ("number", "effect", "quantities"),
+    [
+        (1, 30.0, {"influence_self_share": flat(0.2)}),
+        (1, -40.0, {"influence_self_share": flat(0.9)}),
+        (1, 0.0, {"influence_self_share": flat(0.5)}),
+        # Attention narrows to a quarter; halfway is a half: of 40 tokens 20, of 50 in all.
+        (2, 40.0, {"attention_effective": at_sparsemax(5.0, 20.0),
+                   "effective_inputs_loo": flat(40.0)}),
+        (2, -20.0, {"attention_effective": at_sparsemax(5.0, 20.0),
+                    "effective_inputs_loo": at_sparsemax(10.0, 40.0)}),
+        (2, 0.0, {"attention_effective": flat(20.0), "effective_inputs_loo": flat(40.0)}),
+        (3, 20.0, {"effective_inputs_loo": rising(10.0)}),
+        (3, -20.0, {"effective_inputs_loo": rising(-10.0)}),
+        (3, 0.0, {"effective_inputs_loo": rising(0.0)}),
+        (4, 0.4, {"tau_hidden_loo": flat(0.6), "tau_inputs_loo": flat(0.2)}),
+        (4, -0.4, {"tau_hidden_loo": flat(0.2), "tau_inputs_loo": flat(0.6)}),
+        (4, 0.0, {"tau_hidden_loo": flat(0.3), "tau_inputs_loo": flat(0.3)}),
+        (5, 3.0, {"tau_inputs_loo": rising(-3.0)}),
+        (5, -3.0, {"tau_inputs_loo": rising(3.0)}),
+        (7, 0.2, {"tau_inputs_loo": at_sparsemax(0.3, 0.5)}),
+        (7, -0.2, {"tau_inputs_loo": at_sparsemax(0.7, 0.5)}),
+        (7, 0.0, {"tau_inputs_loo": flat(0.5)}),
+    ],
+)  # fmt: skip
+def test_effects_are_those_planted(number, effect, quantities):
+    found = verdict(number, measured(**quantities))
+    smallest = CLAIMS[number - 1].smallest
+    assert found["value"] == pytest.approx(effect, abs=smallest / 2)
+    assert found["verdict"] == ("negligible", "holds", "reversed")[int(np.sign(effect))]
+    assert found["low"] < found["value"] < found["high"]
 
 
-def world(effects, seeds, rng, noise=0.1, lams=(-50.0, -10.0, 0.0, 0.6)):
-    """Four classifiers, each with an effect of λ on a quantity, and of hidden over inputs."""
-    frames = []
-    for place, effect in enumerate(effects):
-        for seed, (step, lam) in itertools.product(range(seeds), enumerate(lams)):
-            level = 0.5 + effect * (step - 1.5) / 5 + noise * rng.normal() / 5
-            gap = 0.2 * effect + noise * (rng.normal() / 5 + rng.normal(size=DOCUMENTS))
-            run = {"task": "planted", "encoder": "bilstm", "alignment": f"number {place}"}
-            run |= {"projection": "sparsegen", "lam": lam, "seed": seed, "length": 50.0}
-            numbers = {"dispersion_inputs_gradient": level, "tau_inputs_gradient": 0.3}
-            numbers |= {"tau_inputs_loo": 0.3, "tau_hidden_loo": 0.3 + gap}
-            numbers |= {"tau_hidden_gradient": 0.3 + gap}
-            frames.append(pd.DataFrame({**run, **numbers, "document": range(DOCUMENTS)}))
-    return pd.concat(frames, ignore_index=True)
+def test_classifiers_that_differ_are_mixed():
+    def disagreeing(encoder, lam):
+        return (0.3 if encoder == "bilstm" else 0.7) if lam == 0 else 0.5
+
+    found = verdict(7, measured(tau_inputs_loo=disagreeing))
+    assert found["verdict"] == "mixed"
+    assert found["counts"] == "2 for, 2 against of 4"
 
 
-class TestOutcome:
-    @pytest.mark.parametrize("number", [3, 4])
-    @pytest.mark.parametrize("name", WORLDS)
-    def test_the_word_is_right(self, name, number):
-        effects, expected = WORLDS[name]
-        rng = np.random.default_rng(0)
-        found = [outcome(number, world(effects, 3, rng)) for _ in range(20)]
-        assert found.count(expected) >= 16
-
-    @pytest.mark.parametrize("number", [3, 4])
-    def test_where_there_is_nothing_it_is_unclear(self, number):
-        rng = np.random.default_rng(1)
-        found = [outcome(number, world([0, 0, 0, 0], 3, rng)) for _ in range(60)]
-        assert found.count("unclear") >= 57
-
-    @pytest.mark.parametrize("number", [3, 4])
-    @pytest.mark.parametrize("effects", [[1, 1, 1, 1], [-1, -1, -1, -1]])
-    def test_one_seed_is_too_few(self, number, effects):
-        frame = world(effects, 1, np.random.default_rng(2))
-        verdict = CLAIMS[number - 1].judge(frame)
-        assert verdict.outcome == "too few seeds"
-        assert "with one seed" in verdict.sentence
-        assert f"{len(verdict.cells)} with one seed of" in counted(verdict.counts)
-
-    def test_it_treats_both_sides_alike(self):
-        other = {"supported": "contradicted", "contradicted": "supported"}
-        for counts in itertools.product(range(4), repeat=4):
-            given = dict(zip(CELLS, counts, strict=True))
-            turned = {other.get(word, word): count for word, count in given.items()}
-            found = whole(given)
-            assert whole(turned) == other.get(found, found)
-
-    @pytest.mark.parametrize(
-        ("counts", "expected"),
-        [
-            ((67, 0, 1, 0), "supported"),
-            ((67, 1, 0, 0), "mixed"),
-            ((4, 4, 0, 0), "mixed"),
-            ((2, 0, 2, 0), "unclear"),
-            ((0, 1, 0, 7), "too few seeds"),
-            ((6, 8, 6, 8), "mixed"),
-            ((0, 0, 0, 0), "not measured here"),
-        ],
-    )
-    def test_by_counts(self, counts, expected):
-        given = dict(zip(CELLS, counts, strict=True))
-        assert whole(given) == expected
-        said = counted(given)
-        assert said.endswith(f" of {sum(counts)}") or not sum(counts)
+def test_the_difference_is_paired_by_document():
+    frame = measured(tau_inputs_loo=at_sparsemax(0.3, 0.5))
+    frame["tau_inputs_loo"] += frame["document"] / 10  # much between documents, nothing within
+    cells = claims.cells(frame)
+    assert (cells.query("number == 7")["se"] < 0.01).all()
 
 
-class TestEveryModel:
-    def test_influence(self):
-        # Half of 50 tokens have a dispersion of log 25 / log 50 = .823.
-        assert outcome(1, measured(influence_dispersion=flat(0.9))) == "supported"
-        assert outcome(1, measured(influence_dispersion=flat(0.7))) == "contradicted"
-        noise = null_dispersion(np.array([50.0]), GRADIENTS)[0]
-        half = noise - np.log(2) / np.log(50)
-        assert outcome(1, measured(influence_dispersion=flat(half))) == "unclear"
-
-    def test_one_model_against_it_is_said(self):
-        def mixed(encoder, lam):
-            return 0.2 if encoder == "bilstm" and lam == 0.6 else 0.9
-
-        verdict = CLAIMS[0].judge(measured(influence_dispersion=mixed))
-        assert verdict.outcome == "mixed"
-        assert counted(verdict.counts) == "11 for, 1 against, 0 unclear of 12"
-
-    def test_leave_one_out_is_held_against_noise_of_its_own(self):
-        # Half of noise of single numbers: .929 − log 2 / log 50 = .751; of gradients: .822.
-        both = {f"dispersion_inputs_{kind}": flat(0.79) for kind in ("gradient", "loo")}
-        verdict = CLAIMS[1].judge(measured(**both))
-        by = verdict.cells.groupby("quantity")["verdict"].unique().map(list).to_dict()
-        assert by == {
-            "dispersion_inputs_gradient": ["contradicted"],
-            "dispersion_inputs_loo": ["supported"],
-        }
-        assert verdict.outcome == "mixed"
-
-    def test_importance_is_judged_under_sparse_projections_only(self):
-        def low_under_softmax(encoder, lam):
-            return 0.2 if lam == -99 else 0.9
-
-        both = {f"dispersion_inputs_{kind}": low_under_softmax for kind in ("gradient", "loo")}
-        assert outcome(2, measured(**both)) == "supported"
-        assert outcome(2, measured(lams=(), **both)) == "not measured here"
-
-    def test_hidden_above_inputs(self):
-        means = {"inputs_gradient": 0.3, "inputs_loo": 0.3, "hidden_gradient": 0.8}
-        means = {f"tau_{name}": flat(value) for name, value in means.items()}
-        assert outcome(4, measured(**means, tau_hidden_loo=flat(0.7))) == "supported"
-        assert outcome(4, measured(**means, tau_hidden_loo=flat(0.1))) == "mixed"
-        assert outcome(4, measured(**means)) == "not measured here"
+def test_the_slope_is_that_of_least_squares_along_the_rank():
+    rng = np.random.default_rng(1)
+    frame = measured(tau_inputs_loo=lambda e, lam: rng.uniform(), seeds=(0, 1))
+    one = frame.query("encoder == 'bilstm' and alignment == 'dot' and lam == lam")
+    slopes = [
+        np.polyfit(np.linspace(0, 1, 4), part.sort_values("lam")["tau_inputs_loo"], 1)[0]
+        for _, part in one.groupby(["seed", "document"])
+    ]
+    cells = claims.cells(frame).query("number == 5 and encoder == 'bilstm' and alignment == 'dot'")
+    assert cells["value"].item() == pytest.approx(-np.mean(slopes))
 
 
-class TestTrends:
-    def test_dispersion(self):
-        for sign, expected in ((1, "supported"), (-1, "contradicted")):
-            frame = measured(dispersion_inputs_gradient=lambda e, lam, s=sign: 0.5 + s * lam / 100)
-            assert outcome(3, frame) == expected
+def test_a_seed_with_fewer_lambdas_measures_another_slope_and_is_left_out():
+    frame = measured(tau_inputs_loo=rising(3.0))
+    fewer = frame[(frame["seed"] == 0) | frame["lam"].isin([0.0, 0.6]) | frame["lam"].isna()]
+    cells = claims.cells(fewer)
+    assert set(cells.query("number == 5")["seeds"]) == {1}
+    assert set(cells.query("number == 7")["seeds"]) == {3}
 
-    def test_agreement(self):
-        def falling(encoder, lam):
-            return 0.5 - lam / 100
 
-        def disagreeing(encoder, lam):
-            return 0.5 + (lam if encoder == "bilstm" else -lam) / 100
-
-        taus = ("tau_inputs_gradient", "tau_inputs_loo")
-        assert outcome(5, measured(**dict.fromkeys(taus, falling))) == "supported"
-        assert outcome(5, measured(**dict.fromkeys(taus, disagreeing))) == "mixed"
-
-    def test_needs_more_than_one_lam(self):
-        frame = measured(lams=(0.0,), dispersion_inputs_gradient=flat(0.5))
-        assert outcome(3, frame) == "not measured here"
-        few = measured(lams=(0.0, 0.5), seeds=(0,), dispersion_inputs_gradient=flat(0.5))
-        assert outcome(3, few) == "too few seeds"
+def test_another_sparse_projection_stands_in_for_sparsemax_only_where_there_is_none():
+    frame = measured(lams=(-10.0, 0.0), tau_inputs_loo=at_sparsemax(0.3, 0.5))
+    assert verdict(7, frame)["verdict"] == "holds"
+    assert verdict(7, frame[frame["lam"] != 0])["verdict"] == "negligible"
+    assert verdict(7, frame[frame["lam"].notna()])["verdict"] == "not measured here"
 
 
 def adversaries(frozen, unfrozen, seeds=(0, 1, 2), **more):
-    """Adversaries with given (JSD, change of accuracy), for each encoder."""
+    """Adversaries with given changes of accuracy, for each encoder."""
     rng = np.random.default_rng(0)
     frames = []
     for encoder, seed in itertools.product(["bilstm", "transformer"], seeds):
-        for variant, (jsd, change) in {"frozen": frozen, "unfrozen": unfrozen, **more}.items():
+        for variant, change in {"frozen": frozen, "unfrozen": unfrozen, **more}.items():
             cell = {"task": "planted", "encoder": encoder, "alignment": "dot", "lam": np.nan}
             run = {"projection": "softmax", "alpha": None, "adversary": variant, "seed": seed}
-            numbers = {"jsd": jsd, "accuracy_change": change}
-            numbers = {k: v + 0.01 * rng.normal(size=DOCUMENTS) for k, v in numbers.items()}
             where = {**cell, **run, "pressure": PRESSURE, "document": range(DOCUMENTS)}
-            frames.append(pd.DataFrame({**where, **numbers}))
+            change = change + 0.01 * rng.normal(size=DOCUMENTS)
+            frames.append(pd.DataFrame({**where, "accuracy_change": change}))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -211,98 +158,144 @@ class TestAdversaries:
     @pytest.mark.parametrize(
         ("frozen", "unfrozen", "expected"),
         [
-            ((0.6, -0.1), (0.6, 0.0), "supported"),
-            ((0.6, -0.1), (0.6, -0.1), "mixed"),  # retraining has a cost
-            ((0.6, 0.0), (0.6, 0.0), "mixed"),  # freezing has none
-            ((0.6, -0.015), (0.6, 0.0), "mixed"),  # or one too small to matter
-            ((0.6, -0.1), (0.2, 0.0), "mixed"),  # it does not diverge
-            ((0.6, 0.0), (0.6, -0.1), "contradicted"),  # both the other way round
-            ((0.2, 0.0), (0.6, 0.0), "unclear"),  # frozen, it was not tried hard enough
-            ((0.6, -0.025), (0.6, -0.025), "unclear"),
+            (-0.1, 0.0, "holds"),
+            (-0.1, -0.1, "negligible"),
+            (0.0, 0.0, "negligible"),
+            (0.0, -0.1, "reversed"),
         ],
     )
-    def test_rule(self, frozen, unfrozen, expected):
-        assert outcome(6, adversaries(frozen, unfrozen)) == expected
+    def test_what_freezing_costs(self, frozen, unfrozen, expected):
+        found = verdict(6, pd.DataFrame(), adversaries(frozen, unfrozen))
+        assert found["verdict"] == expected
+        assert found["value"] == pytest.approx(100 * (unfrozen - frozen), abs=1)
 
     def test_at_the_stated_pressure_and_without_controls(self):
-        frame = adversaries((0.6, -0.1), (0.6, 0.0), uniform=(0.1, -0.5))
-        weak = adversaries((0.0, 0.0), (0.0, 0.0)).assign(pressure=0.01)
-        assert outcome(6, pd.concat([frame, weak])) == "supported"
-        assert outcome(6, weak) == "unclear"  # where there is no other
+        frame = adversaries(-0.1, 0.0, uniform=-0.5)
+        weak = adversaries(0.0, 0.0).assign(pressure=0.01)
+        assert verdict(6, pd.DataFrame(), pd.concat([frame, weak]))["verdict"] == "holds"
+        assert verdict(6, pd.DataFrame(), weak)["verdict"] == "negligible"  # where no other is
 
-    def test_needs_both(self):
-        frame = adversaries((0.6, -0.1), (0.6, 0.0))
-        for variant in ("frozen", "unfrozen"):
-            assert outcome(6, frame[frame["adversary"] == variant]) == "not measured here"
-
-    def test_among_the_others(self, everything):
-        frame = adversaries((0.6, -0.1), (0.6, 0.0))
-        table = verdicts(everything, frame).set_index("number")
-        assert table.loc[6, "verdict"] == "supported"
-        sentence = table.loc[6, "sentence"]
-        assert "Retrained, attention diverges by 0.60 nats (of at most 0.69)" in sentence
-        assert "2 cells (up to 3 seeds)" in sentence
-        alone = table.drop(index=6).reset_index()
-        without = verdicts(everything).query("number != 6").reset_index(drop=True)
-        pd.testing.assert_frame_equal(alone[list(without)], without)
+    @pytest.mark.parametrize("variant", ["frozen", "unfrozen"])
+    def test_needs_both(self, variant):
+        frame = adversaries(-0.1, 0.0).query("adversary == @variant")
+        assert verdict(6, pd.DataFrame(), frame)["verdict"] == "not measured here"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def everything():
-    fall = {f"tau_inputs_{kind}": lambda e, lam: 0.3 - lam / 200 for kind in ("gradient", "loo")}
-    hidden = {f"tau_hidden_{kind}": flat(0.9) for kind in ("gradient", "loo")}
-    spread = {f"dispersion_inputs_{kind}": flat(0.9) for kind in ("gradient", "loo")}
-    return measured(influence_dispersion=flat(0.9), **fall, **hidden, **spread)
+    quantities = {"influence_self_share": flat(0.2), "attention_effective": at_sparsemax(5.0, 20.0)}
+    for kind in ("loo", "gradient"):
+        quantities |= {f"effective_inputs_{kind}": rising(10.0), f"tau_hidden_{kind}": flat(0.9)}
+        quantities |= {f"tau_inputs_{kind}": at_sparsemax(0.2, 0.4)}
+    return measured(**quantities)
 
 
 class TestAll:
-    def test_table(self, everything):
-        table = verdicts(everything)
-        expected = ["supported", "supported", "unclear", "supported", "supported"]
-        assert list(table["verdict"]) == [*expected, "not measured here", "supported"]
-
-    def test_the_whole_is_derived(self, everything):
-        rising = everything["tau_inputs_gradient"] + everything["lam"].fillna(0) / 100
-        against = everything.assign(tau_inputs_gradient=rising, tau_inputs_loo=rising)
-        assert outcome(5, against) == "contradicted"
-        assert CLAIMS[6].judge(against).sentence == "Claim 2: supported; claim 5: contradicted."
-        assert outcome(7, against) == "mixed"
-        assert outcome(7, everything.drop(columns="tau_inputs_loo")) == "not measured here"
-
-    def test_sentences_hold_the_numbers_judged(self, everything):
-        verdict = CLAIMS[0].judge(everything)
-        assert (
-            "Effective tokens 34, 67% to 68% of what noise gives, in 12 cells (up to 3 seeds)"
-            in verdict.sentence
-        )
-        assert verdict.paper == "The paper's Table 1 has a dispersion of 0.46 to 0.93."
-        lower = everything.assign(influence_dispersion=everything["influence_dispersion"] - 0.1)
-        assert "Effective tokens 23, 45% to 46% of" in CLAIMS[0].judge(lower).sentence
-        assert "above zero in 19 of 24 cells" in CLAIMS[3].judge(everything).paper
-        for told in ("sentence", "paper"):
-            for sentence in verdicts(everything)[told]:
-                assert not re.search("nan|None", sentence)
-
-    def test_one_seed_is_said(self, everything):
-        one = everything[everything["seed"] == 0]
-        sentence = CLAIMS[0].judge(one).sentence
-        assert "not judged, 12 with one seed (over documents alone, 12 for" in sentence
+    def test_one_seed_is_said_and_not_judged(self, everything):
+        found = claims.verdicts(claims.cells(everything[everything["seed"] == 0]))
+        known = found[found["number"] != 6]
+        assert set(known["verdict"]) == {"too few data"}
+        assert set(known["counts"]) == {"0 for, 0 against, 4 with one seed of 4"}
+        assert known["value"].isna().all()
 
     def test_nothing_measured(self):
         for frame in (pd.DataFrame(), measured()):
-            assert set(verdicts(frame)["verdict"]) == {"not measured here"}
+            found = claims.verdicts(claims.cells(frame))
+            assert set(found["verdict"]) == {"not measured here"}
+            assert set(found["sentence"]) == {"Not measured here."}
 
     def test_the_same_model_under_two_names_counts_once(self, everything):
         again = everything[everything["lam"] == 0].assign(projection="sparsemax", lam=np.nan)
         twice = pd.concat([everything, again], ignore_index=True)
-        pd.testing.assert_frame_equal(verdicts(twice), verdicts(everything))
+        pd.testing.assert_frame_equal(claims.cells(twice), claims.cells(everything))
 
-    @pytest.mark.parametrize("seeds", [[0], [0, 1, 2]])
-    def test_what_is_undefined_everywhere_is_not_measured(self, everything, seeds):
-        measures = everything.filter(regex="tau|dispersion").columns
-        undefined = everything[everything["seed"].isin(seeds)].copy()
-        undefined[measures] = np.nan
-        for claim in CLAIMS[:5]:
-            verdict = claim.judge(undefined)
-            assert verdict.outcome == "not measured here"
-            assert verdict.sentence == "Undefined on every document."
+    def test_what_is_undefined_everywhere_is_not_measured(self, everything):
+        measures = everything.filter(regex="tau|effective|influence").columns
+        undefined = everything.assign(**dict.fromkeys(measures, np.nan))
+        found = claims.verdicts(claims.cells(undefined))
+        assert set(found["verdict"]) == {"not measured here"}
+
+    def test_a_seed_without_a_value_is_left_out(self, everything):
+        some = everything.copy()
+        some.loc[some["seed"] == 2, "tau_inputs_loo"] = np.nan
+        assert set(claims.cells(some).query("number in (4, 5, 7)")["seeds"]) == {2}
+
+    def test_sentences_hold_the_numbers_judged(self, everything):
+        found = claims.verdicts(claims.cells(everything)).set_index("number")
+        assert found.loc[1, "sentence"].startswith(
+            "Cells: 4 for, 0 against of 4. On average 30.0 points of influence, 95 % interval from"
+        )
+        assert found.loc[1, "paper"] == "The paper's Table 1 has a dispersion of 0.46 to 0.93."
+        assert "above zero in 19 of 24 cells" in found.loc[4, "paper"]
+        for told in [*found["sentence"], *found["paper"]]:
+            assert not re.search("nan|None", told)
+
+    def test_each_yardstick_judges_the_claims_it_measures(self, everything):
+        # By the gradient agreement rises, by leave-one-out it falls.
+        frame = everything.assign(tau_inputs_gradient=1 - everything["tau_inputs_gradient"])
+        found = answers.by_yardstick(frame, [4, 7]).set_index(["number", "by"])["verdict"]
+        assert found[7, claims.LOO] == "holds"
+        assert found[7, claims.PAPERS] == "reversed"
+        assert found[7, claims.PRODUCT] == "not measured here"
+        assert (4, claims.PRODUCT) not in found
+
+
+@pytest.fixture(scope="module")
+def frame(everything):
+    """Two published tasks of which one goes the other way, and a live one that does so too."""
+    flipped = everything.assign(
+        influence_self_share=1 - everything["influence_self_share"],
+        tau_inputs_loo=1 - everything["tau_inputs_loo"],
+    )
+    parts = {"SST": ("sst", everything), "IMDb": ("imdb", flipped)}
+    parts["Planted (live)"] = ("planted", flipped)
+    return pd.concat(
+        [part.assign(task=task, origin=name) for name, (task, part) in parts.items()],
+        ignore_index=True,
+    )
+
+
+class TestOneWord:
+    """No two places of the book say different things of one claim."""
+
+    def test_pages_and_front_agree(self, frame):
+        against = adversaries(-0.1, 0.0).assign(task="sst", origin="SST")
+        front = claims.verdicts(claims.deciding(claims.cells(frame, against)))
+        words = front.set_index("number")["verdict"]
+        whole = frame[frame["origin"] != "Planted (live)"]
+        paper = claims.cells(whole, against)  # the page on the paper has no live runs
+        for number, word in words.items():
+            page = answers.judge(frame if number != 6 else frame[:0], [number], against)
+            for told in (answers.in_full(page, number), answers.in_full(paper, number)):
+                assert re.search(r'class="verdict[^>]*>([^<]*)<', told)[1] == word
+        assert words[1] == words[7] == "mixed"
+        assert words[6] == "holds"
+        assert "2 are mixed" not in headline.tally(front[front["number"] == 6])
+        row = headline.rows(claims.deciding(claims.cells(frame, against)), ["05-agreement"])[1]
+        assert list(row["verdict"]) == list(words)
+        assert row["page"].tolist().count("05-agreement.html") == 2
+
+    def test_live_runs_decide_where_nothing_is_published(self, frame):
+        live = frame[frame["origin"] == "Planted (live)"]
+        assert "reversed" in answers.in_full(answers.judge(live, [1]), 1)
+
+    def test_own_texts_are_judged_alone(self, frame):
+        own = frame[frame["origin"] == "SST"].assign(task="mine.csv", origin="mine.csv (live)")
+        told = answers.in_full(answers.judge(pd.concat([frame, own]), [1]), 1)
+        assert re.search(r'class="verdict[^>]*>([^<]*)<', told)[1] == "holds"
+        assert "4 for, 0 against of 4. On average" in told
+
+    @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: f"claim {claim.number}")
+    def test_its_page_states_it_by_the_one_function(self, claim):
+        (page,) = [name for name in paths.notebook_names() if claim.page in name]
+        source = (paths.notebooks() / f"{page}.py").read_text(encoding="utf-8")
+        one_by_one = re.search(rf"answers\.in_full\(\w+, {claim.number}\)", source)
+        several = re.search(
+            r"answers\.in_full\(judged, number\) for number in \(([\d, ]+)\)", source
+        )
+        assert one_by_one or str(claim.number) in several[1]
+
+    def test_no_page_has_a_word_of_its_own(self):
+        for name in paths.notebook_names():
+            source = (paths.notebooks() / f"{name}.py").read_text(encoding="utf-8")
+            assert not re.search(r"supported|contradicted|judging\.|\bword\(", source), name

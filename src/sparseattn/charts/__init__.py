@@ -2,6 +2,7 @@
 
 from sparseattn.charts.encodings import up_to_one
 from sparseattn.charts.figure import Figure, show
+from sparseattn.charts.forest import forest
 from sparseattn.charts.interactive import projections, tokens
 from sparseattn.charts.lines import learning_curves, over_lambda, over_size
 from sparseattn.charts.points import amounts, distribution, paper_versus_here, times_faster
@@ -16,6 +17,7 @@ __all__ = [
     "claims_table",
     "departures_table",
     "distribution",
+    "forest",
     "learning_curves",
     "over_lambda",
     "over_size",

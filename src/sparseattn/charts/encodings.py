@@ -161,10 +161,15 @@ def colour_by(field: str, rows: pd.DataFrame) -> alt.Color:
     )
 
 
-def tip(field: str, form: str | None = None) -> alt.Tooltip:
-    """Show a field in the tooltip under the name people know it by."""
-    title = TITLES.get(field, field.replace("_", " "))
+def tip(field: str, form: str | None = None, title: str | None = None) -> alt.Tooltip:
+    """Show a field in the tooltip under a title, or the name people know it by."""
+    title = title or TITLES.get(field, field.replace("_", " "))
     return alt.Tooltip(field, title=title, format=form) if form else alt.Tooltip(field, title=title)
+
+
+def chosen_by(colour: str) -> str:
+    """Return the expression that keeps what the legend's reader chose."""
+    return f"length(chosen) == 0 || indexof(chosen, datum['{colour}']) >= 0"
 
 
 def finish(
@@ -175,8 +180,12 @@ def finish(
     *,
     paper: bool = False,
     null: Literal["stroke", "dots"] | None = None,
+    filtered: bool = False,
 ) -> AnyChart:
-    """Make the legend a filter, spread small multiples, take the page's width."""
+    """Make the legend a filter, spread small multiples, take the page's width.
+
+    `filtered`: the chart applies `chosen` itself, where not all of its marks have a colour.
+    """
     chosen = colours(colour, rows[colour])
     items = [{"value": value, "colour": hue} for value, hue in chosen.items()]
     usermeta = {
@@ -185,15 +194,14 @@ def finish(
         "single": _single(rows),
         "legend": {"title": TITLES.get(colour, colour), "items": items},
     }
-    keep = f"length(chosen) == 0 || indexof(chosen, datum['{colour}']) >= 0"
-    filtered = chart.transform_filter(keep)
+    drawn = chart if filtered else chart.transform_filter(chosen_by(colour))
     parameter = alt.param(name="chosen", value=[])
     column = panel_column(panel)
     if column is None:
-        drawn: AnyChart = filtered.properties(width="container").add_params(parameter)
+        drawn = drawn.properties(width="container").add_params(parameter)
     else:
         panels = list(dict.fromkeys(rows[column]))
-        drawn = filtered.facet(
+        drawn = drawn.facet(
             facet=alt.Facet(f"{column}:N", title=None, sort=panels),
             spacing=24,  # an axis's last number and the next one's first stand side by side
             columns=2 if len(panels) not in (1, 3) else 1,  # Vega draws an axis below a gap, too

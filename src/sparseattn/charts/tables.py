@@ -15,14 +15,20 @@ from sparseattn.wording import HEADINGS, label
 
 # How a verdict of `claims` or of `statistics.compare` is drawn (book/_static/sparseattn.css).
 _BADGES = {
-    "supported": "holds",
+    "holds": "holds",
+    "holds on average": "holds",
+    "for": "holds",
     "same": "holds",
-    "contradicted": "fails",
+    "reversed": "fails",
+    "reversed on average": "fails",
+    "against": "fails",
     "different": "fails",
     "mixed": "mixed",
+    "negligible": "mixed",
     "unclear": "mixed",
     "undecided": "mixed",
-    "too few seeds": "open",
+    "too few data": "open",
+    "one seed": "open",
     "not measured here": "open",
 }
 

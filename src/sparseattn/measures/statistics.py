@@ -29,7 +29,6 @@ __all__ = [
     "compare",
     "correlate",
     "differences",
-    "direction",
     "estimate",
     "mean_interval",
     "null_dispersion",
@@ -38,7 +37,6 @@ __all__ = [
     "trend",
 ]
 
-Direction = Literal["supported", "contradicted", "unclear"]
 Comparison = Literal["same", "different", "undecided"]
 
 
@@ -108,10 +106,11 @@ def estimate(
     -------
     dict
         Arrays of shape (…): ``mean``; ``low``, ``high``, the interval for new documents *and* new
-        seeds (with one seed: for new documents only); ``seeds_low``, ``seeds_high``, the interval
-        over seeds for these documents (NaN with one seed); ``sd_documents``, within a seed;
-        ``sd_seeds``, of the seeds' means (NaN with one seed); ``documents``, ``seeds``, how many
-        are behind it; ``undefined``, the share of seeds × documents without a value.
+        seeds (with one seed: for new documents only); ``se``, the standard error behind it;
+        ``seeds_low``, ``seeds_high``, the interval over seeds for these documents (NaN with one
+        seed); ``sd_documents``, within a seed; ``sd_seeds``, of the seeds' means (NaN with one
+        seed); ``documents``, ``seeds``, how many are behind it; ``undefined``, the share of seeds
+        × documents without a value.
 
     Notes
     -----
@@ -160,6 +159,7 @@ def estimate(
         "mean": mean,
         "low": mean - half,
         "high": mean + half,
+        "se": np.sqrt(variance),
         "seeds_low": mean - half_seeds,
         "seeds_high": mean + half_seeds,
         "sd_documents": np.where(documents > 1, spread, np.nan),
@@ -404,22 +404,6 @@ def compare(low: float, high: float, reference: float, tolerance: float = 0.05) 
     if low > reference + tolerance or high < reference - tolerance:
         return "different"
     return "undecided"
-
-
-def direction(low: float, high: float, claimed: Literal["above", "below"]) -> Direction:
-    """Whether an interval lies on the claimed side of zero.
-
-    Returns
-    -------
-    str
-        ``supported`` when all of it lies on the claimed side, ``contradicted`` when all of it
-        lies on the other, else ``unclear`` (also without an interval).
-    """
-    if low > 0:
-        return "supported" if claimed == "above" else "contradicted"
-    if high < 0:
-        return "supported" if claimed == "below" else "contradicted"
-    return "unclear"
 
 
 def _with_columns(frame: pd.DataFrame, needed: Iterable[str]) -> pd.DataFrame:

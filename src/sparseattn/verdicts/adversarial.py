@@ -16,12 +16,9 @@ from sparseattn.measures.divergence import CEILING, even_ceiling
 from sparseattn.measures.statistics import summarise
 from sparseattn.results import paper, published, side_by_side
 from sparseattn.results.frames import measurements
-from sparseattn.verdicts import outcomes
-from sparseattn.verdicts.answers import deciding
-from sparseattn.verdicts.claims import CLAIMS
 from sparseattn.verdicts.contradictions import contradictions
 from sparseattn.verdicts.replication import ACCURACY_TOLERANCE, replicate
-from sparseattn.wording import classifier_names, label, listed, projection_name, span, verbatim
+from sparseattn.wording import label, listed, span, verbatim
 
 BY = ["where", "origin", "sparsity", "projection", "adversary"]
 KINDS = ("reseeded", "uniform", "frozen", "unfrozen")
@@ -253,38 +250,3 @@ def beside_paper(replicated: pd.DataFrame) -> pd.DataFrame:
         quantity=rows["quantity"].replace("jsd", "JSD, nats").str.replace("_", " "),
         where=rows["task"].map(label) + ", " + rows["encoder"].map(label),
     )
-
-
-def cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """Judge claim 6 on each origin by itself: a row a cell, with its ``outcome`` of the origin."""
-    parts = []
-    for origin, part in deciding(frame).groupby("origin", sort=False):
-        verdict = CLAIMS[5].judge(part)
-        if verdict.cells.empty:
-            continue
-        rows = verdict.cells.assign(origin=origin, outcome=verdict.outcome)
-        names = [projection_name(row) for row in rows.itertuples()]
-        parts.append(rows.assign(classifier=classifier_names(rows) + [f", {one}" for one in names]))
-    return pd.concat(parts, ignore_index=True)
-
-
-def counted(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return, a row an origin, its verdict and how many `cells` say what."""
-    words = list(outcomes.CELLS)
-    by = ["origin", "outcome"]
-    rows = pd.get_dummies(cells.set_index(by)["verdict"]).reindex(columns=words, fill_value=0)
-    rows = rows.groupby(level=by, sort=False).sum().reset_index()
-    return rows.rename(columns={"outcome": "verdict"})
-
-
-def as_claimed(cells: pd.DataFrame, kind: str) -> str:
-    """Count the cells of a kind of adversary: ``6 at no cost, 2 not so, 3 unclear of 11``."""
-    words = ("at no cost", "not so") if kind == "unfrozen" else ("at a cost", "at no cost")
-    verdict = cells.loc[cells["adversary"] == kind, "verdict"]
-    return outcomes.counted({word: int((verdict == word).sum()) for word in outcomes.CELLS}, words)
-
-
-def papers_cost(kind: str) -> str:
-    """Return the range of the change of accuracy in the paper's Table 5."""
-    rows = paper.table5().query("quantity == 'accuracy_change' and adversary == @kind")
-    return span(rows["value"], "+.2f")

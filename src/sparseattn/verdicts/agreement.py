@@ -5,20 +5,11 @@ import pandas as pd
 from sparseattn.measures.nulls import null_tau_sd
 from sparseattn.measures.statistics import correlate
 from sparseattn.results import paper, side_by_side, variants
-from sparseattn.verdicts import answers, effects
+from sparseattn.verdicts import effects
 from sparseattn.verdicts.effects import CELL, KINDS, OVER, WHERE
 from sparseattn.wording import signed, verbatim
 
 TAUS = [f"tau_{of}_{kind}" for of in ("inputs", "hidden") for kind in KINDS]
-FALLS = {
-    "supported": "The sparser attention is, the less it agrees with the importance of inputs",
-    "contradicted": "The sparser attention is, the more it agrees with the importance of inputs",
-    "mixed": "Sparser attention agrees more with the importance of inputs in some classifiers, "
-    "less in others",
-    "unclear": "Whether sparser attention agrees more or less with inputs is unclear",
-    "too few seeds": "Too few seeds to say whether sparser attention agrees more or less",
-    "not measured here": "Whether sparser attention agrees more or less is not measured here",
-}
 _GRADIENTS = {"tau_inputs_gradient": "inputs", "tau_hidden_gradient": "hidden states"}
 _BEYOND = 1.96  # standard deviations: the two-sided level of 5 %
 
@@ -192,48 +183,3 @@ def moved_by_rates(changed: pd.DataFrame) -> str:
 def papers_figures() -> pd.DataFrame:
     """Return the paper's τ-b: of its Table 6 and its Figure 3."""
     return pd.concat([paper.table6(), paper.figure3()])
-
-
-def verdict(frame: pd.DataFrame, judged: pd.DataFrame, trend: pd.DataFrame, truth: str) -> str:
-    """Return the page's verdict as Markdown.
-
-    Parameters
-    ----------
-    frame
-        The page's measurements.
-    judged
-        Claims 4 and 5, of :func:`verdicts.answers.judge`.
-    trend
-        Of `trends`.
-    truth
-        What is said of the importances where the truth is known.
-    """
-    ways = ("falling", "rising")
-    return (
-        f"**{FALLS[answers.balance(judged, 5)]}: {answers.counts(judged, 5, ways)} series.** "
-        f"Claim 5 says that it falls: {answers.by_outcome(judged, 5, ways)}. "
-        f"{_of_the_ceiling(trend[trend['origin'].isin(judged['origin'])])}"
-        "\n\nClaim 4 says that attention agrees more with hidden states than with inputs: "
-        f"{answers.by_outcome(judged, 4)}; together {answers.counts(judged, 4)} cells, "
-        f"*{answers.balance(judged, 4)}*.\n\n{answers.own_texts(frame)}\n\n{truth}"
-    )
-
-
-def _of_the_ceiling(trend: pd.DataFrame) -> str:
-    tau, relative = (trend[trend["shown"] == name] for name in ("τ-b", "τ-b ÷ its ceiling"))
-    both = tau.merge(relative, on=[*WHERE, "measure"], suffixes=("", "_relative"))
-    falls = both[both["high"] < 0]
-    single = both[(both["seeds"] < 2) & (both["mean"] < 0)]
-    told = ""
-    if len(falls):
-        told = (
-            f"Of the {len(falls)} falls of τ-b, {(falls['high_relative'] < 0).sum()} remain when "
-            f"it is divided by its ceiling under ties; there, {(falls['low_relative'] > 0).sum()} "
-            "are rises, and the others not certain. "
-        )
-    if len(single):
-        told += (
-            f"Of one seed, without an interval, τ-b goes down in {len(single)} series, and τ-b "
-            f"over its ceiling in {(single['mean_relative'] < 0).sum()} of these. "
-        )
-    return told

@@ -7,89 +7,78 @@ import pandas as pd
 from sparseattn.charts.tables import badge
 from sparseattn.data.owntexts import is_own
 from sparseattn.results import side_by_side
-from sparseattn.verdicts import claims, effects, outcomes
+from sparseattn.verdicts import claims, effects
 from sparseattn.verdicts.contradictions import contradictions
 from sparseattn.wording import classifier_names, label, listed, span, verbatim
 
+RULE = '<a href="../measures.html#measures-verdicts">How a claim is judged</a>.'
 
-def judge(frame: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
-    """Judge some claims on each origin's measurements by themselves; own texts on them alone.
+
+def judge(
+    frame: pd.DataFrame, numbers: Sequence[int], adversaries: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Return the effects behind some claims, a row a cell, of all origins.
 
     Parameters
     ----------
-    frame
-        As from `together`.
+    frame, adversaries
+        Measurements with ``origin``, as from `results.side_by_side.together`.
     numbers
         Those of the claims.
-
-    Returns
-    -------
-    DataFrame
-        As from `verdicts.claims.verdicts`, with ``origin``; ordered by claim.
     """
-    frame = deciding(frame)
-    found = pd.concat(
-        [
-            claims.verdicts(part).assign(origin=origin)
-            for origin, part in frame.groupby("origin", sort=False)
-        ],
-        ignore_index=True,
-    )
-    found = found[found["number"].isin(numbers)]
-    return found.sort_values("number", kind="stable", ignore_index=True)
+    cells = claims.cells(frame, adversaries)
+    return cells[cells["number"].isin(numbers)]
 
 
-def balance(judged: pd.DataFrame, number: int) -> str:
-    """Say what becomes of one claim over all cells of all origins together.
+def by_origin(cells: pd.DataFrame) -> pd.DataFrame:
+    """Judge each claim on each origin by itself, live ones too: as `claims.verdicts`, `origin`."""
+    keys = ["number", "origin"]
+    parts = [
+        claims.verdicts(part).assign(origin=origin).set_index("number").loc[[number]].reset_index()
+        for (number, origin), part in cells.groupby(keys, sort=False)
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=keys)
+
+
+def in_full(cells: pd.DataFrame, number: int) -> str:
+    """Return as Markdown one claim, what became of it and by how much, and how it is judged.
 
     Parameters
     ----------
-    judged
-        From `judge`.
+    cells
+        From `judge`; those of `claims.deciding` decide.
     number
         That of the claim.
-
-    Returns
-    -------
-    str
-        As from `verdicts.outcomes.outcome`.
     """
-    return outcomes.outcome(_together(judged, number))
-
-
-def counts(judged: pd.DataFrame, number: int, words: Sequence[str] = ("for", "against")) -> str:
-    """Say how many cells of all origins are for one claim, against it, or neither.
-
-    Parameters
-    ----------
-    judged, number
-        As for `balance`.
-    words
-        For those that support and those that contradict.
-    """
-    return outcomes.counted(_together(judged, number), words) or "nothing was measured"
-
-
-def by_outcome(judged: pd.DataFrame, number: int, words: Sequence[str] = ("for", "against")) -> str:
-    """Say what became of one claim where: ``mixed on SST (5 for, 2 against, 1 unclear of 8)``.
-
-    Parameters
-    ----------
-    judged, number, words
-        As for `counts`.
-    """
-    rows = judged[judged["number"] == number].to_dict("records")
-    return "; ".join(
-        f"{one['verdict']} on {verbatim(one['origin'])}"
-        + (f" ({told})" if (told := outcomes.counted(one, words)) else "")
-        for one in rows
+    decisive = claims.deciding(cells)
+    row = claims.verdicts(decisive).set_index("number").loc[number].to_dict()
+    claim = next(one for one in claims.CLAIMS if one.number == number)
+    parts = [
+        f"{one['verdict']} on {verbatim(one['origin'])} ({one['counts']})"
+        for one in by_origin(decisive[decisive["number"] == number]).to_dict("records")
+    ]
+    by = f" Importance is by {claims.LOO}." if claims.LOO in claim.yardsticks else ""
+    apart = f" By task: {'; '.join(parts)}." if len(parts) > 1 else ""
+    return (
+        f"**{claim.statement}** {badge(row['verdict'])}\n\n{row['sentence']}{apart}"
+        + (f" {row['paper']}" if row["paper"] else "")
+        + f"\n\n*What is compared.* {claim.compared}{by} {RULE}"
     )
 
 
-def deciding(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that a page is judged by: those on the user's own texts, where it has any."""
-    own = frame["task"].map(is_own).astype(bool)
-    return frame[own] if own.any() else frame
+def by_yardstick(
+    frame: pd.DataFrame, numbers: Sequence[int], adversaries: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Judge some claims by each measure of importance there is: as `claims.verdicts`, ``by``."""
+    decisive = claims.deciding(frame)
+    chosen = [claim for claim in claims.CLAIMS if claim.number in numbers]
+    names = dict.fromkeys(name for claim in chosen for name in claim.yardsticks)
+    rows = []
+    for name in names:
+        found = claims.verdicts(claims.cells(decisive, adversaries, name)).assign(by=name)
+        known = [claim.number for claim in chosen if name in claim.yardsticks]
+        rows.append(found[found["number"].isin(known)])
+    return pd.concat(rows).sort_values("number", kind="stable", ignore_index=True)
 
 
 def own_texts(frame: pd.DataFrame) -> str:
@@ -105,7 +94,7 @@ def own_texts(frame: pd.DataFrame) -> str:
     str
         Empty where the page has none.
     """
-    rows = deciding(frame)
+    rows = claims.deciding(frame)
     if rows.empty or not is_own(rows["task"].iloc[0]):
         return ""
     right = rows.groupby(["classifier", "sparsity", "seed"])["correct"].mean()
@@ -117,34 +106,6 @@ def own_texts(frame: pd.DataFrame) -> str:
         f"are right on {span(right, '.0%')} of {rows['document'].nunique()} test documents, where "
         f"always naming the commoner class would be on {max(ones, 1 - ones):.0%}."
         + (" What a classifier no better than that attends to explains nothing." if few else "")
-    )
-
-
-def _together(judged: pd.DataFrame, number: int) -> dict[str, int]:
-    rows = judged[judged["number"] == number]
-    return {word: int(rows[word].sum()) for word in outcomes.CELLS}
-
-
-def rules(judged: pd.DataFrame) -> str:
-    """Return as Markdown how each claim was judged, and what the paper has on it.
-
-    Parameters
-    ----------
-    judged
-        From `judge`.
-    """
-    return "\n\n".join(
-        f"*Claim {one['number']} in the paper.* {one['paper']} *Rule.* {one['rule']}"
-        for one in judged.drop_duplicates("number").to_dict("records")
-    )
-
-
-def in_full(verdicts: pd.DataFrame, number: int) -> str:
-    """Return as Markdown one claim, what became of it, the numbers behind that, and the rule."""
-    claim = verdicts.set_index("number").loc[number]
-    return (
-        f"**{claim['claim']}** {badge(claim['verdict'])}\n\n{claim['sentence']} "
-        f"{claim['paper']}\n\n*Rule.* {claim['rule']}"
     )
 
 

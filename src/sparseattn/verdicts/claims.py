@@ -1,22 +1,45 @@
-"""The paper's claims, in our words, each with the rule by which it is judged.
+"""The paper's claims as effects: what is compared, in which unit, and what is too small to matter.
 
-Each claim is judged cell by cell (a classifier under one projection) or series by series (a
-classifier over λ), on 95 % intervals over documents and seeds (`measures.statistics.estimate`),
-or over seeds (`measures.statistics.trend`). Each one is *for* the claim, *against* it, *unclear*,
-or has *too few seeds*: of a single training, no interval says what another would give. The outcome
-follows from the counts, the same way on both sides (`verdicts.outcomes.outcome`).
+An effect belongs to a *cell*, a classifier (encoder and alignment) on a task, and is positive where
+it speaks for the claim. Each comes from one number a document and seed, paired where two
+projections are compared; its interval is over documents and seeds. The smallest effect that matters
+is stated here, before any is measured. `verdicts.judging` makes one word of the cells.
+
+Projections are no cells of their own: they share the run under softmax they are held against, and
+many have one seed. "Sparse" is sparsemax; only where a classifier was trained under no sparsemax
+are its other sparse projections taken for it.
+
+Where the importance of inputs is needed, the measure that decides is leave-one-out: it finds the
+decisive tokens where they are known (`verdicts.truth`), and every run has it. The gradient times
+the embedding passes as well, and stands beside it where it was measured; so does the paper's own
+measure, the length of the gradient, which does not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
-from sparseattn.measures.nulls import GRADIENTS
-from sparseattn.verdicts import judging
-from sparseattn.verdicts.judging import COST
-from sparseattn.verdicts.outcomes import Verdict, counted
+from sparseattn.data.owntexts import is_own
+from sparseattn.measures.statistics import summarise, trend
+from sparseattn.models.adversary import PRESSURE
+from sparseattn.results import paper, side_by_side
+from sparseattn.verdicts.effects import papers_gaps
+from sparseattn.verdicts.judging import judge, stance
+from sparseattn.wording import classifier_names, label, signed, span
+
+CELL = ["origin", "task", "encoder", "alignment"]
+KEYS = [*CELL, "seed", "document"]
+EFFECT = [
+    *CELL, "classifier", "value", "low", "high", "se", "documents", "seeds", "stance", "unit",
+    "smallest",
+]  # fmt: skip
+"""Columns of an effect: its cell, its value and interval, and what it says (`judging.stance`)."""
+LOO, PRODUCT, PAPERS = "leave-one-out", "gradient · embedding", "the paper's gradient"
+YARDSTICKS = {LOO: "loo", PRODUCT: "product", PAPERS: "gradient"}
+Effects = Callable[[pd.DataFrame, str], pd.Series]
 
 
 @dataclass(frozen=True)
@@ -29,157 +52,445 @@ class Claim:
         Its place in the list, from 1.
     statement
         The claim, in our words.
+    short
+        The same in a few words, for a chart.
     page
         The notebook that gives the evidence, by the subject in its name.
     items
         The paper's tables and figures that it rests on.
-    quantities
-        The columns of the measurements that decide it.
-    rule
-        How it is judged, in words.
-    judge
-        The rule itself: measurements (one row a run and document) to a verdict.
+    unit
+        Of the effect.
+    smallest
+        The smallest effect that matters.
+    compared
+        What the effect is, and what it being positive means.
+    yardsticks
+        Names of measures, and the column of each; the first decides.
+    effects
+        Measurements and such a column to effects, indexed by `KEYS`.
+    theirs
+        The paper's own numbers, in one sentence.
     evidence
         Which measurements: of the runs, or of the ``adversaries``.
     """
 
     number: int
     statement: str
+    short: str
     page: str
     items: tuple[str, ...]
-    quantities: tuple[str, ...]
-    rule: str
-    judge: Callable[[pd.DataFrame], Verdict]
+    unit: str
+    smallest: float
+    compared: str
+    yardsticks: Mapping[str, str]
+    effects: Effects
+    theirs: Callable[[], str]
     evidence: Literal["runs", "adversaries"] = "runs"
 
 
-def verdicts(measurements: pd.DataFrame, adversaries: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Judge all claims: one row each.
-
-    Its columns are ``number, claim, verdict, counts, sentence, paper, rule, page``, and `CELLS`
-    with the number of cells that say each; ``counts`` has the same in words.
+def cells(
+    measurements: pd.DataFrame,
+    adversaries: pd.DataFrame | None = None,
+    yardstick: str | None = None,
+) -> pd.DataFrame:
+    """Return the effects of all claims, one row a cell.
 
     Parameters
     ----------
     measurements
-        One row for each run and document.
+        One row for each run and document; with ``origin``, where live ones stand beside published
+        ones.
     adversaries
-        One row for each adversary and document (`results.frames.measurements`), where
-        there are any.
+        One row for each adversary and document (`results.frames.measurements`).
+    yardstick
+        Name of the measure of importance; by default the one that decides. Claims that are not
+        measured by it are left out.
+
+    Returns
+    -------
+    DataFrame
+        `EFFECT`, and the ``number`` of the claim.
     """
     frames = {
-        "runs": measurements,
-        "adversaries": pd.DataFrame() if adversaries is None else adversaries,
+        kind: None if frame is None or frame.empty else named(frame)
+        for kind, frame in (("runs", measurements), ("adversaries", adversaries))
     }
+    parts = []
+    for claim in CLAIMS:
+        column = (
+            claim.yardsticks.get(yardstick) if yardstick else next(iter(claim.yardsticks.values()))
+        )
+        frame = frames[claim.evidence]
+        if column is None or frame is None or column not in frame:
+            continue
+        found = by_cell(claim.effects(frame, column), claim.smallest, claim.unit)
+        parts.append(found.assign(number=claim.number))
+    known = [part for part in parts if len(part)]
+    empty = pd.DataFrame(columns=[*EFFECT, "number"])
+    return pd.concat(known, ignore_index=True) if known else empty
+
+
+def by_cell(effects: pd.Series, smallest: float, unit: str) -> pd.DataFrame:
+    """Return effects with their intervals and what they say, one row a cell.
+
+    Parameters
+    ----------
+    effects
+        One number for each of `KEYS`, its index; positive speaks for what is asked.
+    smallest
+        The smallest effect that matters.
+    unit
+        Of both.
+
+    Returns
+    -------
+    DataFrame
+        `EFFECT`. A cell whose effect is undefined on every document is left out.
+    """
+    if not effects.notna().any():
+        return pd.DataFrame(columns=EFFECT)
+    rows = summarise(effects.rename("effect").reset_index(), CELL, ["effect"])
+    rows = rows.rename(columns={"mean": "value"}).dropna(subset=["value"])
+    rows = rows.assign(classifier=classifier_names(rows), smallest=smallest, unit=unit)
+    said = [rows[name] for name in ("value", "low", "high", "smallest", "seeds")]
+    told = [stance(*one) for one in zip(*said, strict=True)]
+    return rows.assign(stance=told)[EFFECT].reset_index(drop=True)
+
+
+def verdicts(effects: pd.DataFrame) -> pd.DataFrame:
+    """Judge all claims on some cells: one row each.
+
+    Parameters
+    ----------
+    effects
+        From `cells`.
+
+    Returns
+    -------
+    DataFrame
+        ``number``, ``claim``, ``short``, ``page``, ``unit``, ``smallest``; what
+        `verdicts.judging.judge` returns, among it ``verdict`` and ``counts``; that as a
+        ``sentence``, and the ``paper``'s own numbers in another.
+    """
     rows = []
     for claim in CLAIMS:
-        verdict = claim.judge(frames[claim.evidence])
-        rows.append(
-            {
-                "number": claim.number,
-                "claim": claim.statement,
-                "verdict": verdict.outcome,
-                "counts": counted(verdict.counts),
-                "sentence": verdict.sentence,
-                "paper": verdict.paper,
-                "rule": claim.rule,
-                "page": claim.page,
-                **verdict.counts,
-            }
-        )
+        row = {
+            "number": claim.number,
+            "claim": claim.statement,
+            "short": claim.short,
+            "page": claim.page,
+            "unit": claim.unit,
+            "smallest": claim.smallest,
+            **judge(effects[effects["number"] == claim.number], claim.smallest),
+        }
+        rows.append({**row, "sentence": _sentence(row), "paper": claim.theirs()})
     return pd.DataFrame(rows)
 
 
-HALF = (
-    "A cell is for the claim when the interval of its effective number of tokens, exp of the "
-    "entropy, lies above half of what noise gives on documents of the same lengths, and against it "
-    "when below. Noise for a gradient is the length of random Gaussian vectors of "
-    f"{GRADIENTS} entries, "
-)
-TREND = (
-    "A series (a task, encoder and alignment, over λ) is for the claim when the interval over "
-    "seeds of the quantity's correlation with the rank of λ lies {side} zero, and against it when "
-    "on the other side. "
-)
-SIDES = (
-    "Too few seeds: more than half of the {cells} rest on one. Of the others, supported: more than "
-    "half are for, none against; contradicted: more than half against, none for; mixed: some for, "
-    "some against, together more than half; else unclear."
-)
-CELLWISE, SERIESWISE = SIDES.format(cells="cells"), SIDES.format(cells="series")
+def deciding(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that decide: on own texts, if any; else published ones; else all.
+
+    Rows have ``task``, and ``origin`` where live ones stand beside published ones.
+    """
+    own = rows["task"].map(is_own).astype(bool)
+    if own.any():
+        return rows[own]
+    if "origin" not in rows:
+        return rows
+    live = rows["origin"].astype("str").str.endswith(side_by_side.LIVE)
+    return rows if live.all() else rows[~live]
+
+
+def stated() -> pd.DataFrame:
+    """Return what each claim's effect is and what would be too small, one row each."""
+    return pd.DataFrame(
+        [
+            {
+                "number": claim.number,
+                "short": claim.short,
+                "compared": claim.compared,
+                "unit": claim.unit,
+                "smallest": claim.smallest,
+                "by": next(iter(claim.yardsticks)),
+            }
+            for claim in CLAIMS
+        ]
+    )
+
+
+def _sentence(verdict: Mapping[str, Any]) -> str:
+    """Return one of `claims.verdicts` in numbers: its cells, its mean and what that leaves open."""
+    if not verdict["counts"]:
+        return "Not measured here."
+    told = f"Cells: {verdict['counts']}."
+    if pd.isna(verdict["value"]):
+        return told
+    places = ".1f" if verdict["smallest"] >= 1 else ".2f"
+    value, low, high, least, most = (
+        signed(round(verdict[name], int(places[1])) + 0.0, places)
+        for name in ("value", "low", "high", "predicted_low", "predicted_high")
+    )
+    sure = "" if low == "nan" else f", 95 % interval from {low} to {high}"
+    further = "" if least == "nan" else f"; for one more classifier, from {least} to {most}"
+    return (
+        f"{told} On average {value} {verdict['unit']}{sure}{further}. Below "
+        f"{verdict['smallest']:g} it does not matter."
+    )
+
+
+def named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return measurements under canonical names, with an ``origin``."""
+    if "origin" not in frame:
+        frame = frame.assign(origin=frame["task"].map(label))
+    parts = [paper.unique(part) for _, part in frame.groupby("origin", sort=False)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _under(frame: pd.DataFrame, sparse: bool) -> pd.DataFrame:
+    """Return the rows under a sparse projection, see above, or those under softmax."""
+    if not sparse:
+        return frame[frame["projection"] == "softmax"]
+    rows = frame[frame["projection"] != "softmax"]
+    known = rows["projection"] == "sparsemax"
+    any_known = known.groupby([rows[name] for name in CELL]).transform("any")
+    return rows[known | ~any_known.astype(bool)]
+
+
+def _means(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    return frame.groupby(KEYS, sort=False)[columns].mean()
+
+
+def _mean(frame: pd.DataFrame, effect: pd.Series) -> pd.Series:
+    """Average an effect over softmax and a sparse projection."""
+    both = frame.assign(effect=effect)
+    both = pd.concat([_under(both, False), _under(both, True)])
+    return _means(both, ["effect"])["effect"]
+
+
+def pairs(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Return columns under a sparse projection beside those under softmax (``…_even``).
+
+    Of frames from `named`; indexed by `KEYS`, so paired by document and seed.
+    """
+    frame = frame.reindex(columns=[*KEYS, "projection", *columns])
+    sparse, even = (_means(_under(frame, side), columns) for side in (True, False))
+    return sparse.join(even.add_suffix("_even"), how="inner")
+
+
+def _over_lambda(frame: pd.DataFrame, values: pd.Series) -> pd.Series:
+    """Return by how much values grow from the least λ to the largest, along λ's rank.
+
+    The slope of least squares of each document and seed, over the λ it has, times the whole range:
+    a sum of the values, so that runs of one seed count as one.
+    """
+    rows = frame.assign(value=values)[frame["lam"].notna()].dropna(subset=["value"])
+    if rows.empty:
+        return pd.Series(dtype=float)
+    ranks = rows.groupby(CELL)["lam"].rank("dense")
+    rows["x"] = (ranks - 1) / (ranks.groupby([rows[name] for name in CELL]).transform("max") - 1)
+    rows["xx"], rows["xy"] = rows["x"] ** 2, rows["x"] * rows["value"]
+    known = rows.groupby(KEYS, sort=False)[["x", "xx", "value", "xy"]].mean()
+    spread = known["xx"] - known["x"] ** 2
+    # A seed with another set of λ measures another slope.
+    sizes = rows.groupby([*CELL, "seed"])["lam"].nunique().rename("size")
+    most = sizes.groupby(CELL).max().rename("most")
+    known = known.join(sizes, on=[*CELL, "seed"]).join(most, on=CELL)
+    slope = (known["xy"] - known["x"] * known["value"]) / spread.where(spread > 1e-9)
+    return slope.where(known["size"] == known["most"])
+
+
+def _from_others(frame: pd.DataFrame, column: str) -> pd.Series:
+    return _mean(frame, 100 * (0.5 - frame[column]))
+
+
+def _stays_spread(frame: pd.DataFrame, column: str) -> pd.Series:
+    both = pairs(frame, [column, "attention_effective", "length"])
+    narrowing = both["attention_effective"] / both["attention_effective_even"]
+    halfway = both[f"{column}_even"] * np.sqrt(narrowing)
+    return 100 * (both[column] - halfway) / both["length"]
+
+
+def _spreads(frame: pd.DataFrame, column: str) -> pd.Series:
+    return _over_lambda(frame, 100 * frame[column] / frame["length"])
+
+
+def _hidden_above_inputs(frame: pd.DataFrame, column: str) -> pd.Series:
+    hidden = frame.get(column.replace("inputs", "hidden"), np.nan)
+    return _mean(frame, hidden - frame[column])
+
+
+def _falls(frame: pd.DataFrame, column: str) -> pd.Series:
+    return -_over_lambda(frame, frame[column])
+
+
+def _costs_more_frozen(frame: pd.DataFrame, column: str) -> pd.Series:
+    frame = frame[frame["adversary"].isin(["frozen", "unfrozen"])]
+    if (frame["pressure"] == PRESSURE).any():
+        frame = frame[frame["pressure"] == PRESSURE]
+    frame = pd.concat([_under(frame, False), _under(frame, True)])
+    keys = [*KEYS, "projection"]
+    sides = frame.pivot_table(column, keys, "adversary", sort=False)
+    if not {"frozen", "unfrozen"} <= set(sides):
+        return pd.Series(dtype=float)
+    return (100 * (sides["unfrozen"] - sides["frozen"])).dropna().groupby(KEYS, sort=False).mean()
+
+
+def _agrees_less(frame: pd.DataFrame, column: str) -> pd.Series:
+    both = pairs(frame, [column])
+    return both[f"{column}_even"] - both[column]
+
+
+def _of_table2() -> str:
+    return (
+        "The paper's own Table 2 has correlations of dispersion with λ of "
+        f"{span(paper.table2()['value'])}, where larger λ is sparser."
+    )
+
+
+def _of_figure3() -> str:
+    values = [
+        trend(one["lam"].to_numpy(), one["value"].to_numpy(), np.zeros(len(one))).value
+        for _, one in paper.figure3().groupby(["encoder", "alignment", "quantity"])
+    ]
+    return (
+        f"The paper's Figure 3 has correlations with λ of {span(values)}, falling in "
+        f"{sum(value < 0 for value in values)} of {len(values)} series (IMDb)."
+    )
+
+
+def _of_table5() -> str:
+    rows = paper.table5().query("quantity == 'accuracy_change'")
+    by = {name: span(part["value"]) for name, part in rows.groupby("adversary")}
+    return (
+        f"The paper's Table 5 has a change of accuracy of {by['frozen']} with frozen parameters "
+        f"and {by['unfrozen']} retrained."
+    )
+
+
+def _of_table6() -> str:
+    gaps = papers_gaps()["value"]
+    return (
+        f"The paper's Table 6 has differences of {span(gaps)}, above zero in {(gaps > 0).sum()} "
+        f"of {len(gaps)} cells."
+    )
+
+
+def _by(column: str) -> dict[str, str]:
+    return {name: column.format(kind) for name, kind in YARDSTICKS.items()}
+
+
+TAU = "τ"
+TIES = {
+    f"{LOO}, over the ceiling": "tau_relative_inputs_loo",
+    f"{LOO}, first tenth": "precision_inputs_loo",
+}
+OF_TOKENS = "points of the tokens"
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         1,
         "A hidden state is not interchangeable with its input: the influence of the inputs on it "
         "is spread out, for every task, encoder and projection.",
+        "A state is not its word",
         "hidden-states",
         ("Table 1",),
-        ("influence_dispersion",),
-        HALF + "which is nearly all tokens. " + CELLWISE,
-        judging.influence_is_dispersed,
+        "points of influence",
+        5.0,
+        "The share of the influence on a state that comes from inputs at other places, less one "
+        "half; mean over softmax and sparsemax. Above zero, a state owes more to other words than "
+        "to its own.",
+        {"the paper's influence": "influence_self_share"},
+        _from_others,
+        lambda: f"The paper's Table 1 has a dispersion of {span(paper.table1()['value'])}.",
     ),
     Claim(
         2,
         "Sparse attention does not make the importance of inputs sparse: it stays spread out "
         "whatever the projection.",
+        "Importance does not follow attention",
         "dispersion",
         ("Figure 2",),
-        ("dispersion_inputs_gradient", "dispersion_inputs_loo"),
-        HALF + "for leave-one-out single random numbers. Sparse projections only. " + CELLWISE,
-        judging.importance_is_dispersed,
+        OF_TOKENS,
+        5.0,
+        "From softmax to sparsemax: the share of the tokens over which importance is spread, less "
+        "what it would be had it narrowed half as much as attention did (in logarithms of the "
+        "effective number of tokens). Above zero, importance stays spread out.",
+        _by("effective_inputs_{}"),
+        _stays_spread,
+        lambda: (
+            f"The paper's Figure 2 has medians of dispersion of {span(paper.figure2()['value'])}."
+        ),
     ),
     Claim(
         3,
         "The sparser attention is, the more the importance of inputs is spread out.",
+        "Importance spreads with λ",
         "dispersion",
         ("Table 2",),
-        ("dispersion_inputs_gradient",),
-        TREND.format(side="above") + SERIESWISE,
-        judging.dispersion_grows,
+        OF_TOKENS,
+        5.0,
+        "From the least λ to the largest, along its rank: by how much the share of the tokens "
+        "grows over which importance is spread.",
+        _by("effective_inputs_{}"),
+        _spreads,
+        _of_table2,
     ),
     Claim(
         4,
         "Attention agrees more with the importance of hidden states than with that of inputs, in "
         "all models.",
+        "Agrees more with states than inputs",
         "agreement",
         ("Table 6", "Figure 1", "Figure 4"),
-        ("tau_hidden_gradient", "tau_inputs_gradient", "tau_hidden_loo", "tau_inputs_loo"),
-        "A cell is for the claim when the interval of the paired difference of τ-b lies above "
-        "zero, and against it when below, for gradient and leave-one-out apart. " + CELLWISE,
-        judging.hidden_above_inputs,
+        TAU,
+        0.05,
+        "Agreement (τ-b) of attention with hidden states less that with inputs; mean over softmax "
+        "and sparsemax.",
+        {LOO: "tau_inputs_loo", PAPERS: "tau_inputs_gradient"},
+        _hidden_above_inputs,
+        _of_table6,
     ),
     Claim(
         5,
         "The sparser attention is, the less it agrees with the importance of inputs.",
+        "Agreement falls with λ",
         "agreement",
         ("Figure 3",),
-        ("tau_inputs_gradient", "tau_inputs_loo"),
-        TREND.format(side="below") + SERIESWISE,
-        judging.agreement_falls,
+        TAU,
+        0.05,
+        "From the least λ to the largest, along its rank: by how much agreement with inputs "
+        "(τ-b) falls.",
+        _by("tau_inputs_{}") | TIES,
+        _falls,
+        _of_figure3,
     ),
     Claim(
         6,
         "Attention can be made to diverge at no cost in accuracy when the model is retrained, but "
         "not when its other parameters are frozen.",
+        "Diverging costs more when frozen",
         "adversary",
         ("Table 5",),
-        ("jsd", "accuracy_change"),
-        "Retrained, a cell is for the claim when the interval of the divergence lies above half of "
-        f"its maximum, ln 2, and that of the change of accuracy above −{COST:g}; against it when "
-        "either lies wholly below. Frozen, it is for the claim when the divergence is as large and "
-        f"the interval of the change below zero, not wholly within {COST:g} of it; against it when "
-        f"it diverges and the change lies above −{COST:g}. " + CELLWISE,
-        judging.diverges_at_no_cost,
+        "points of accuracy",
+        2.5,
+        "The accuracy that a retrained adversary has beyond a frozen one of the same base; mean "
+        "over softmax and sparsemax.",
+        {"accuracy": "accuracy_change"},
+        _costs_more_frozen,
+        _of_table5,
         "adversaries",
     ),
     Claim(
         7,
         "Overall, sparsity makes attention no more, perhaps less, plausible as an explanation.",
+        "Sparse attention agrees less",
         "paper",
         (),
-        (),
-        "What claims 2 and 5 are, where they are the same; mixed where one is mixed, or supported "
-        "and the other contradicted; too few seeds where either has; else unclear.",
-        judging.no_more_plausible,
+        TAU,
+        0.05,
+        "From softmax to sparsemax: by how much agreement with the importance of inputs falls "
+        "(τ-b). Above zero is “less plausible”, negligible “no more”.",
+        _by("tau_inputs_{}") | TIES,
+        _agrees_less,
+        lambda: "",
     ),
 )

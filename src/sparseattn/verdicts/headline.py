@@ -1,77 +1,46 @@
-"""The front page: the report's answer in a few sentences, from the measurements of this build."""
+"""The front page: the answer in a few sentences, and how much of the paper came out again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from sparseattn.data.owntexts import is_own
-from sparseattn.experiments.runs import Run
-from sparseattn.measures.statistics import differences, summarise
-from sparseattn.results import paper, published, side_by_side
-from sparseattn.results.frames import measurements
+from sparseattn.measures.statistics import differences
+from sparseattn.results import paper, published
 from sparseattn.verdicts import claims
-from sparseattn.wording import label, listed, span, verbatim
+from sparseattn.verdicts.departures import NOT_STATED, departures
+from sparseattn.verdicts.judging import STANCES
+from sparseattn.verdicts.replication import progress
+from sparseattn.wording import label, listed, signed, span
 
-_NAMES = {
-    "attention_effective": "attention",
-    "effective_inputs_gradient": "importance of inputs (gradient)",
-    "effective_inputs_loo": "importance of inputs (leave-one-out)",
+_NAMES = {"attention_effective": "attention", "effective_inputs_loo": "importance of inputs"}
+_ANSWERS = {
+    "holds": "No: sparse attention agrees less with what matters to the output",
+    "holds on average": "Rather not: sparse attention agrees less with what matters to the output, "
+    "on average",
+    "negligible": "No: sparse attention agrees with what matters to the output as much as softmax "
+    "does",
+    "mixed": "Not in general: under sparse attention some classifiers agree more with what matters "
+    "to the output, others less",
+    "reversed on average": "Somewhat: sparse attention agrees more with what matters to the "
+    "output, on average",
+    "reversed": "Yes, in this respect: sparse attention agrees more with what matters to the "
+    "output",
+    "too few data": "Not certain: whether sparse attention agrees more with what matters to the "
+    "output cannot be told from these data",
+    "not measured here": "No answer here: this needs softmax and a sparse projection",
 }
-
-
-def headline(measurements: Mapping[str, pd.DataFrame], verdicts: Mapping[str, pd.DataFrame]) -> str:
-    """Return the answer as Markdown: what sparsemax does to attention, and to what matters.
-
-    Parameters
-    ----------
-    measurements
-        Of each task, by its name: a row for each run and document
-        (:func:`experiments.runs.measurements`).
-    verdicts
-        Of the same tasks, from :func:`verdicts.claims.verdicts`.
-
-    Returns
-    -------
-    str
-        With c the paired change of log exp(H) from softmax to sparsemax, averaged over
-        classifiers, and intervals of 95 %, the answer of a task is
-
-        - "unclear" when it is not certain that attention itself narrows;
-        - "yes, in this respect" when an importance narrows by as much as attention, "less than it
-          seems" when one narrows, but by less;
-        - "no" when none narrows, and narrowing by half as much as attention is ruled out;
-        - else "unclear".
-    """
-    found = {verbatim(task): _changes(frame) for task, frame in measurements.items()}
-    known = {task: changes for task, changes in found.items() if changes is not None}
-    tally = _tally(list(verdicts.values()))
-    if not known:
-        return (
-            "This build does not hold both softmax and sparsemax, so it has no answer to give. "
-            f"{tally}"
-        )
-    answers: dict[str, list[str]] = {}
-    for task, changes in known.items():
-        answers.setdefault(_answer(changes), []).append(task)
-    told = "; ".join(
-        answer if len(answers) == 1 else f"{answer} on {listed(tasks)}"
-        for answer, tasks in answers.items()
-    )
-    attention, gradient, loo = (
-        span(np.exp([changes.loc[name, "mean"] for changes in known.values()]), ".0%")
-        for name in _NAMES
-    )
-    even = [
-        task for task, changes in known.items() if changes.loc["effective_inputs_loo", "high"] >= 0
-    ]
-    certain = f"; by leave-one-out the difference is not certain on {listed(even)}" if even else ""
-    return (
-        f"**{told[0].upper()}{told[1:]}.** On {listed(list(known))}, attention under "
-        f"sparsemax spreads over {attention} as many tokens as under softmax; the importance of "
-        f"the inputs over {gradient} (gradient) and {loo} (leave-one-out) as many{certain}. "
-        f"{tally}"
-    )
+_WORDS = {
+    "holds": ("holds", "hold"),
+    "holds on average": ("holds on average", "hold on average"),
+    "mixed": ("is mixed", "are mixed"),
+    "negligible": ("is a difference too small to matter", "are differences too small to matter"),
+    "reversed on average": ("is reversed on average", "are reversed on average"),
+    "reversed": ("is reversed", "are reversed"),
+    "too few data": ("has too few data", "have too few data"),
+    "not measured here": ("is not measured here", "are not measured here"),
+}
 
 
 def published_beside(task: str) -> list[str]:
@@ -81,130 +50,175 @@ def published_beside(task: str) -> list[str]:
     return [name for name in paper.TASKS if name in published.tasks()]
 
 
-def by_source(runs: Sequence[Run], tasks: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Return the measurements of published tasks and, last, of live runs, by names to show."""
-    frames = {label(task): measurements(published.runs([task])) for task in tasks}
-    rows = measurements(runs)
-    return frames | {f"{label(rows['task'].iloc[0])} {side_by_side.LIVE}": rows}
+def answer(frame: pd.DataFrame, verdicts: pd.DataFrame) -> str:
+    """Return the answer as Markdown: its word, its size, and how sure it is.
+
+    Parameters
+    ----------
+    frame
+        Measurements with ``origin``; those of `claims.deciding` decide.
+    verdicts
+        From `claims.verdicts`, of the same.
+
+    Notes
+    -----
+    The word is that of claim 7, which compares agreement under softmax and under sparsemax.
+    """
+    row = verdicts.set_index("number").loc[7]
+    told = f"**{_ANSWERS[row['verdict']]}.** "
+    narrowed = shares(claims.deciding(frame)).set_index("of")
+    if len(narrowed):
+        attention, importance = (_share(narrowed.loc[name]) for name in _NAMES.values())
+        told += (
+            f"Under sparsemax, attention spreads over {attention} as many tokens as under softmax, "
+            f"the importance of the tokens (by leave-one-out) over {importance}. "
+        )
+    if pd.notna(row["value"]):
+        # The claim is that agreement falls; here it is told as it changes.
+        ends = ("value", "high", "low", "predicted_high", "predicted_low")
+        value, low, high, least, most = (signed(-row[name], "+.2f") for name in ends)
+        sure = "" if pd.isna(row["low"]) else f"95 % interval {low} to {high}; "
+        if pd.notna(row["predicted_low"]):
+            sure += f"for one more classifier it may be anything from {least} to {most}; "
+        told += (
+            f"Agreement between the two changes by {value} τ on average ({sure}"
+            f"{row['smallest']:g} would matter): of {sum(row[name] for name in STANCES)} "
+            f"classifiers it rises in {row['against']} and falls in {row['for']}. "
+        )
+    return told + tally(verdicts)
 
 
-def live(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return the live runs' measurements of `by_source`, with their ``origin``."""
-    source = list(frames)[-1]
-    return frames[source].assign(origin=source)
+def tally(verdicts: pd.DataFrame) -> str:
+    """Say what became of how many claims: ``Of the paper's 7 claims, 3 hold (1, 2 and 4), …``."""
+    told = []
+    for word, (one, many) in _WORDS.items():
+        numbers = verdicts.loc[verdicts["verdict"] == word, "number"]
+        if len(numbers):
+            named = listed([str(number) for number in numbers])
+            told.append(f"{len(numbers)} {one if len(numbers) == 1 else many} ({named})")
+    return f"Of the paper's {len(verdicts)} claims, {listed(told)}."
 
 
-def verdicts_of(
-    frames: Mapping[str, pd.DataFrame], adversaries: pd.DataFrame
-) -> dict[str, pd.DataFrame]:
-    """Judge all claims on each frame of `by_source`; `adversaries` are those of the live runs."""
-    *published_ones, source = frames
-    against = {
-        name: measurements(published.adversaries([frames[name]["task"].iloc[0]]))
-        for name in published_ones
+def rows(cells: pd.DataFrame, pages: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return effects and their means for `charts.forest`, a row a claim.
+
+    Parameters
+    ----------
+    cells
+        Those that decide, from `claims.cells`.
+    pages
+        Names of the notebooks there are.
+    """
+    found = claims.verdicts(cells)
+    named = found["number"].astype(str) + " " + found["short"]
+    page = [next((f"{one}.html" for one in pages if name in one), None) for name in found["page"]]
+    cells = cells.assign(row=cells["number"].map(dict(zip(found["number"], named, strict=True))))
+    return cells, found.assign(row=named, page=page)
+
+
+def by_source(cells: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the verdicts of `claims.verdicts` together, and on each origin by itself."""
+    each = {
+        str(origin): claims.verdicts(part) for origin, part in cells.groupby("origin", sort=False)
     }
-    against[source] = adversaries
-    return {name: claims.verdicts(frame, against[name]) for name, frame in frames.items()}
+    together = {"together": claims.verdicts(claims.deciding(cells))}
+    return each if len(each) == 1 else together | each
 
 
-def front(frames: Mapping[str, pd.DataFrame], verdicts: Mapping[str, pd.DataFrame]) -> str:
-    """Return `headline` of the published tasks, or where there are none of the live one."""
-    *published_ones, source = frames
-    names = published_ones or [source]
-    return headline(
-        {name: frames[name] for name in names}, {name: verdicts[name] for name in names}
+def reproduced(
+    replicated: pd.DataFrame, ledger: pd.DataFrame, verdicts: pd.DataFrame, yardstick: str
+) -> str:
+    """Return a summary of the replication as Markdown: scope, what holds, what was easy, or hard.
+
+    Parameters
+    ----------
+    replicated
+        From `verdicts.replication.replicate`, of the tasks that stand on the page.
+    ledger
+        Of the published runs of these.
+    verdicts
+        From `claims.verdicts`.
+    yardstick
+        What is said of the measures of importance where the truth is known.
+    """
+    known = replicated[replicated["here"].notna()]
+    if known.empty:
+        return "Nothing here is about the paper's own tasks."
+    count = known["verdict"].value_counts()
+    items = progress(replicated).query("measured > 0")
+    alike = items["same"] / items["measured"]
+    best, worst = items.loc[alike.idxmax()], items.loc[alike.idxmin()]
+    word = verdicts.set_index("number")["verdict"]
+    open_ones = [departure for departure in departures() if NOT_STATED in departure.paper]
+    single = int(verdicts["one seed"].sum())
+    tasks = listed([label(name) for name in paper.TASKS if name in set(ledger["task"])])
+    holding = [_named(verdicts, number) for number in word.index[word.str.startswith("holds")]]
+    failing = [
+        _named(verdicts, number) for number in word.index[~word.str.startswith(("holds", "not"))]
+    ]
+    return "\n".join(
+        [
+            f"- **Scope.** {len(known)} of the paper's {len(replicated)} numbers, from "
+            f"{len(ledger)} classifiers trained here on {tasks}: {count.get('same', 0)} come out "
+            f"the same, {count.get('different', 0)} different, {count.get('undecided', 0)} cannot "
+            "be told apart with so few seeds.",
+            f"- **What holds.** {_sentence(holding)} Of the tables and figures, {best['item']} "
+            f"comes closest ({best['same']} of {best['measured']} numbers the same).",
+            f"- **What does not, or is not known.** {_sentence(failing)} Farthest away: "
+            f"{worst['item']} ({worst['same']} of {worst['measured']} the same).",
+            "- **What was easy.** The three corpora are public, the classifiers small: half of the "
+            "runs, with all their measures, took less than "
+            f"{ledger['seconds'].median():.0f} seconds.",
+            f"- **What was hard.** {len(open_ones)} choices are not stated in the paper "
+            f'(<a href="10-deviations.html">departures</a>); {single} of the effects in the '
+            f"chart rest on one seed. {yardstick}",
+        ]
     )
-
-
-def all_shares(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return `shares` of each frame, with its ``source``."""
-    return pd.concat([shares(frame).assign(source=source) for source, frame in frames.items()])
-
-
-def spread_over_lambda(frames: Mapping[str, pd.DataFrame]) -> tuple[str, pd.DataFrame]:
-    """Summarise effective shares of the tokens over λ, of the first source with more than one λ."""
-    swept = [source for source, frame in frames.items() if len(set(frame["lam"].dropna())) > 1]
-    source = (swept or list(frames))[0]
-    frame = frames[source]
-    frame = frame.assign(**{f"share_{name}": frame[name] / frame["length"] for name in _NAMES})
-    by = [*paper.CELL, "classifier"]
-    rows = summarise(frame[frame["lam"].notna()], by, [f"share_{name}" for name in _NAMES])
-    named = rows["quantity"].astype("str").str.removeprefix("share_")
-    return source, rows.assign(shown=named.map(_NAMES))
 
 
 def shares(measurements: pd.DataFrame) -> pd.DataFrame:
     """Return the effective numbers of tokens under sparsemax as shares of those under softmax.
 
-    Parameters
-    ----------
-    measurements
-        As for `headline`.
-
     Returns
     -------
     DataFrame
-        One row each for attention and two importances: ``of``, ``mean``, and the ends ``low`` and
-        ``high`` of its interval; no row without both projections.
+        One row each for attention and for the importance of inputs by leave-one-out: ``of``,
+        ``mean``, and the ends ``low`` and ``high`` of its interval; no row without both
+        projections.
 
     Notes
     -----
     Geometric means over documents and classifiers, paired by document; 95 % intervals over
     documents and seeds.
     """
-    changes = _changes(measurements)
-    if changes is None:
-        return pd.DataFrame(columns=["of", "mean", "low", "high"])
-    factors = np.exp(changes.loc[list(_NAMES), ["mean", "low", "high"]].astype(float))
-    return factors.assign(of=list(_NAMES.values())).reset_index(drop=True)
-
-
-def _changes(measurements: pd.DataFrame) -> pd.DataFrame | None:
-    """Return the mean change of each log exp(H), by quantity; None without both projections."""
     classifier = ["task", "encoder", "alignment", "seed"]
     logs = measurements[measurements["projection"].isin(["softmax", "sparsemax"])]
     # Only classifiers trained under both: the level of another would pass for an effect.
     trained = logs.groupby(classifier, dropna=False)["projection"].transform("nunique")
     logs = logs[trained == 2]
     if logs.empty:
-        return None
+        return pd.DataFrame(columns=["of", "mean", "low", "high"])
     logs = logs.assign(every=0, **{name: np.log(logs[name]) for name in _NAMES})
     keys = ["every", *classifier, "document"]
     # Averaged over classifiers first: what is compared is a document under the two projections.
     logs = logs.groupby([*keys, "projection"], dropna=False)[list(_NAMES)].mean().reset_index()
     logs["document"] = logs["task"] + logs["document"].astype(str)
     logs = logs.groupby(["every", "seed", "document", "projection"])[list(_NAMES)].mean()
-    return differences(
-        logs.reset_index(), "projection", ("sparsemax", "softmax"), ["every"], list(_NAMES)
-    ).set_index("quantity")
+    pair = ("sparsemax", "softmax")
+    changes = differences(logs.reset_index(), "projection", pair, ["every"], list(_NAMES))
+    factors = np.exp(changes.set_index("quantity").loc[list(_NAMES), ["mean", "low", "high"]])
+    return factors.assign(of=list(_NAMES.values())).reset_index(drop=True)
 
 
-def _answer(changes: pd.DataFrame) -> str:
-    attention = changes.loc["attention_effective"]
-    ours = changes.drop(index="attention_effective")
-    narrowing = ours[ours["high"] < 0]
-    if attention["high"] >= 0:
-        return "unclear"
-    if len(narrowing):
-        as_much = narrowing["mean"].min() <= attention["mean"]
-        return "yes, in this respect" if as_much else "less than it seems"
-    return "no" if (ours["low"] > attention["mean"] / 2).all() else "unclear"
+def _share(row: pd.Series) -> str:
+    return f"{row['mean']:.0%} [{span([row['low'], row['high']], '.0%')}]"
 
 
-def _tally(verdicts: Sequence[pd.DataFrame]) -> str:
-    """Say of how many claims the tasks speak with one voice."""
-    by_task = pd.DataFrame([one["verdict"].to_list() for one in verdicts])
-    agreed = {
-        outcome: int((by_task == outcome).all().sum()) for outcome in ("supported", "contradicted")
-    }
-    known = ", ".join(
-        f"{count} {'is' if count == 1 else 'are'} {outcome} throughout"
-        for outcome, count in agreed.items()
-    )
-    words = by_task.melt()["value"].value_counts()
-    claims, tasks = by_task.shape[1], by_task.shape[0]
-    counted = ", ".join(f"{count} {word}" for word, count in words.items())
-    return (
-        f"Of the paper's {claims} claims, {known}; the other {claims - sum(agreed.values())} "
-        f"depend on the task, or are not clear. Of {claims} claims on {tasks} tasks: {counted}."
-    )
+def _named(verdicts: pd.DataFrame, number: int) -> str:
+    row = verdicts.set_index("number").loc[number]
+    word = "" if row["verdict"] == "holds" else f": {row['verdict']}"
+    return f"{number} “{row['short']}”{word}"
+
+
+def _sentence(named: Sequence[str]) -> str:
+    return f"Claims: {'; '.join(named)}." if named else "No claim."

@@ -65,9 +65,9 @@ def told(found: pd.DataFrame) -> str:
     softmax = means[means.index.get_level_values("sparsity") == "softmax"]["gradient"]
     under = f" (under softmax {span(softmax)})" if len(softmax) else ""
     return (
-        "Claims 2 to 5 lean on two measures of importance. On planted documents, where the "
-        "decisive tokens are known, a decisive token is above another (AUC; chance is 0.50) with "
-        f"probability {span(means['gradient'])} by the length of the gradient{under}, "
+        "The paper leans on the length of the gradient; here leave-one-out decides. Where the "
+        "decisive tokens are known, on planted documents, one is above another (AUC; chance is "
+        f"0.50) with probability {span(means['gradient'])} by the length of the gradient{under}, "
         f"{span(means['product'])} by the gradient times the embedding, and "
         f"{span(means['loo'])} by leave-one-out, over {len(means)} classifiers. Lowest by the "
         f"gradient: {classifier}, {sparsity}, {lowest}."

@@ -1,0 +1,162 @@
+"""A forest plot: effects in units of what matters, so that rows of other units compare."""
+
+import json
+from textwrap import wrap
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from sparseattn.charts.colours import GREY
+from sparseattn.charts.encodings import chosen_by, colour_by, finish, tidy, tip
+from sparseattn.charts.figure import AnyChart
+from sparseattn.wording import label
+
+_SHAPES = {"circle": "●", "square": "■", "triangle-up": "▲", "triangle-down": "▼", "cross": "✚"}
+_LINE, _LEAST, _NAME = 4, 52, 16  # pixels a cell, and of a row; letters a line of a row's name
+_TICKS = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)
+_ENDS = ("low", "high", "predicted_low", "predicted_high")
+_KEY = (
+    "○ one seed, not in the mean; ◆ mean of all, thick its 95 % interval, thin where one more "
+    "classifier would lie; grey: too small to matter"
+)
+
+
+def forest(
+    cells: pd.DataFrame,
+    means: pd.DataFrame,
+    *,
+    row: str = "row",
+    shape: str = "task",
+    colour: str = "classifier",
+) -> AnyChart:
+    """Draw effects by row: a point a cell, a diamond their mean with both its intervals.
+
+    Parameters
+    ----------
+    cells
+        Columns `row`, `shape`, `colour`, ``value``, ``low``, ``high``, ``seeds``, ``unit`` and
+        ``smallest``, the smallest effect that matters, in the same unit. Those of one seed are
+        drawn hollow.
+    means
+        In the order of the rows, from top: columns `row`, ``verdict``, ``counts``, ``value``,
+        ``low``, ``high``, ``predicted_low``, ``predicted_high`` (NaN where there is none),
+        ``unit``, ``smallest``, and ``page``, where a click leads (None: nowhere). A row may have no
+        mean, and no cell.
+
+    Notes
+    -----
+    The axis counts smallest effects: linear near zero, where all from −1 to 1 is negligible, and
+    logarithmic beyond (Vega's symlog). Prediction intervals are cut at its ends.
+    """
+    numbers = ["value", "low", "high", "smallest"]
+    rows = tidy(cells, [row, shape, colour, *numbers, "seeds", "unit"], None)
+    order = [label(name) for name in means[row]]
+    page = {label(one[row]): one["page"] for one in means.to_dict("records")}
+    rows = rows.assign(
+        x=(rows["value"] / rows["smallest"]).round(4),
+        effect=_in_words(rows),
+        page=rows[row].map(page),
+        # Cells of a row lie one below another, so that none hides another.
+        line=rows.groupby(row).cumcount() - (rows.groupby(row)[row].transform("size") - 1) / 2,
+    )
+    most = int(rows.groupby(row).size().max())
+    relative = {f"x_{name}": means[name] / means["smallest"] for name in ("value", *_ENDS)}
+    pooled = means[means["value"].notna()].assign(**relative).round(dict.fromkeys(relative, 4))
+    words = _in_words(pooled)
+    short = [
+        f"{one.split(' [')[0]} {unit.split()[0]}"
+        for one, unit in zip(words, pooled["unit"], strict=True)
+    ]
+    pooled = pooled.assign(**{row: pooled[row].map(label), "effect": words, "shown": short})
+    pooled = pooled[[row, "verdict", "counts", "effect", "shown", "page", *relative]]
+    seen = np.concatenate([rows["x"], pooled[["x_low", "x_high"]].to_numpy().ravel(), [-3, 3]])
+    reach = 1.2 * float(np.nanmax(np.abs(seen)))
+    for name in relative:
+        pooled[name] = pooled[name].clip(-reach, reach)
+    ticks = sorted({sign * tick for tick in _TICKS if tick <= reach for sign in (-1.0, 1.0)})
+    scale = alt.Scale(type="symlog", constant=1, domain=[-reach, reach], nice=False)
+
+    def across(field: str) -> alt.X:
+        title = ["Effect ÷ the smallest that matters", "← against the claim · for it →"]
+        axis = alt.Axis(values=ticks, format="~g", labelOverlap=False, tickCount=50)
+        return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
+
+    height = max(_LINE * (most + 9), _LEAST)
+    names = {
+        name: [*wrap(name, _NAME), f"→ {verdict}"]
+        for name, verdict in zip(order, means["verdict"], strict=True)
+    }
+    tallest = 14 * (max(map(len, names.values())) - 1) / 2
+    axis = alt.Axis(
+        labelExpr=f"({json.dumps(names, ensure_ascii=False)})[datum.label]",
+        labelLineHeight=14,
+        labelOffset=-tallest,
+        grid=True,
+        tickBand="extent",
+    )
+    scale_of_rows = alt.Scale(domain=order, paddingInner=0, paddingOuter=0)
+    up = alt.Y(f"{row}:N", title=None, sort=order, scale=scale_of_rows, axis=axis)
+    lines = alt.Scale(domain=[-most / 2 - 0.5, most / 2 + 8.5], range=[0, height])
+    band = alt.Chart(pd.DataFrame({"low": [-1.0], "high": [1.0], "zero": [0.0]}))
+    shapes = list(dict.fromkeys(rows[shape]))
+    points = (
+        alt.Chart(rows)
+        .transform_filter(chosen_by(colour))
+        .encode(
+            x=across("x"),
+            y=up,
+            yOffset=alt.YOffset("line:Q", scale=lines),
+            shape=alt.Shape(
+                f"{shape}:N",
+                sort=shapes,
+                scale=alt.Scale(domain=shapes, range=list(_SHAPES)[: len(shapes)]),
+                legend=None,
+            ),
+            color=colour_by(colour, rows),
+            href="page:N",
+            tooltip=[
+                tip(row, title="Claim"),
+                *(tip(name) for name in (shape, colour, "effect", "seeds")),
+            ],
+        )
+    )
+    mean = alt.Chart(pooled.assign(line=most / 2 + 2)).encode(
+        y=up,
+        yOffset=alt.YOffset("line:Q", scale=lines),
+        href="page:N",
+        tooltip=[tip(row, title="Claim"), *(tip(name) for name in ("verdict", "counts", "effect"))],
+    )
+    chart = alt.layer(
+        band.mark_rect(opacity=0.13).encode(x=across("low"), x2="high:Q", color=alt.value(GREY)),
+        band.mark_rule(strokeWidth=1.2).encode(x=across("zero")),
+        points.transform_filter("datum.seeds != 1").mark_point(filled=True, opacity=0.9, size=36),
+        points.transform_filter("datum.seeds == 1").mark_point(
+            filled=False, opacity=0.9, size=36, strokeWidth=1.4
+        ),
+        mean.transform_filter("isValid(datum.x_predicted_low)")
+        .mark_rule(strokeWidth=1.5)
+        .encode(x=across("x_predicted_low"), x2="x_predicted_high:Q"),
+        mean.transform_filter("isValid(datum.x_low)")
+        .mark_rule(strokeWidth=5, opacity=0.6)
+        .encode(x=across("x_low"), x2="x_high:Q"),
+        mean.mark_text(text="◆", fontSize=16).encode(x=across("x_value")),
+        mean.mark_text(dy=15, fontSize=11).encode(x=across("x_value"), text="shown:N"),
+    ).properties(height=height * len(order))
+    drawn = finish(chart, colour, rows.drop(columns="seeds"), None, filtered=True)
+    key = [f"{mark} {name}" for name, mark in zip(shapes, _SHAPES.values(), strict=False)]
+    drawn.usermeta = drawn.usermeta | {"key": f"{', '.join([*key, _KEY])}."}
+    return drawn
+
+
+def _in_words(rows: pd.DataFrame) -> list[str]:
+    """Return each effect with its interval and unit: ``0.39 [0.24, 0.53] τ``."""
+    told = []
+    for one in rows.to_dict("records"):
+        places = 1 if one["smallest"] >= 1 else 2
+        value, low, high = (
+            format(round(one[name], places) + 0.0, f".{places}f").replace("-", "−")
+            for name in ("value", "low", "high")
+        )
+        told.append(f"{value} [{low}, {high}] {one['unit']}")
+    return told
