@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.distance import jensenshannon
 
 from sparseattn import paths
-from sparseattn.measures import kendall, per_document
+from sparseattn.measures import faithfulness, kendall, per_document
 from sparseattn.measures.divergence import disjoint_part, jensen_shannon
 from sparseattn.models.projections import project
 
@@ -131,3 +131,28 @@ def test_bound_of_two_agreements() -> None:
     assert (with_gradient + with_loo <= 1 + between + 1e-12).all()
     # Not by their mutual agreement, which attention may exceed with both.
     assert (np.minimum(with_gradient, with_loo) > between).any()
+
+
+def test_faithfulness() -> None:
+    def logit(p: float) -> float:
+        return float(np.log(p / (1 - p)))
+
+    whole = np.array([logit(0.8)])
+    without = np.array([[[logit(0.6)] * 2 + [logit(0.3)] * 3]])
+    assert faithfulness.cuts(4).tolist() == [1, 1, 2, 2, 2]
+    found = faithfulness.area(whole, without)
+    stands(float(found[0]), digits=2)
+    ends = np.array([0.05]), np.array([0.5])
+    stands(float(faithfulness.normalised(found, *ends)[0]))
+
+
+def test_flow() -> None:
+    changed = HIDDEN.copy()
+    changed[2] = 0.4
+    before, after = attend(torch.tensor(HIDDEN)).numpy(), attend(torch.tensor(changed)).numpy()
+    np.testing.assert_allclose(after, [0, 0, 0.2, 0.8])
+    own = (before + after)[2] / 2 * WEIGHT * (changed - HIDDEN)[2]
+    weights = (after - before) @ (WEIGHT * (HIDDEN + changed) / 2)
+    total = WEIGHT * (after @ changed - before @ HIDDEN)
+    np.testing.assert_allclose(total, own + weights)
+    stands(-own, weights, -total, digits=2)

@@ -107,7 +107,8 @@ def mean_over(cells: pd.DataFrame, smallest: float) -> Mean:
         return Mean(one["value"], one["low"], one["high"], np.nan, np.nan, np.nan)
     values = known["value"].to_numpy(dtype=float)
     errors = known["se"].to_numpy(dtype=float).clip(_KNOWN * smallest)
-    found = combine_effects(values, errors**2, method_re="iterated", use_t=True)
+    with np.errstate(divide="ignore"):  # of its I², which is not used, where all effects are equal
+        found = combine_effects(values, errors**2, method_re="iterated", use_t=True)
     value, degrees = float(found.mean_effect_re), len(values) - 1
     error = float(np.sqrt(max(found.var_hksj_re, found.var_eff_w_re)))
     spread = float(np.sqrt(max(found.tau2, 0)))

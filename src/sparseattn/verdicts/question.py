@@ -1,0 +1,368 @@
+"""The question itself, asked of examinations: is attention true, and does sparsity help?
+
+Each *test* gives a number a document; the effect of sparse attention is the difference from softmax
+on the same document and seed, and attention is also held against what chance would give. Cells,
+intervals and words are those of the claims (`verdicts.claims`, `verdicts.judging`).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from sparseattn.attribution.explainers import EXPLAINERS
+from sparseattn.data.tasks import CONTEXT, SHORTCUTS
+from sparseattn.experiments.runs import Examination
+from sparseattn.measures.statistics import summarise
+from sparseattn.results import published, side_by_side
+from sparseattn.results.frames import measurements
+from sparseattn.verdicts import claims
+from sparseattn.verdicts.effects import WHERE
+from sparseattn.verdicts.judging import judge
+from sparseattn.wording import classifier_names, label, listed, signed, span
+
+KNOWN = ("planted", CONTEXT, *SHORTCUTS)
+"""Tasks whose decisive tokens are known; published beside those of the paper."""
+BAR = 0.75
+"""A measure passes where its AUC is surely above this, on each of `PASSED` and for each encoder."""
+PASSED = ("planted", CONTEXT)
+ENCODERS = ("bilstm", "transformer")
+
+
+@dataclass(frozen=True)
+class Test:
+    """One thing that an explanation should do.
+
+    Attributes
+    ----------
+    name
+        What attention does where it passes, in a few words.
+    column
+        Of an examination, 0 to 1, more is better; ``{}`` stands for the measure of importance.
+    chance
+        The column of what chance would give, or the number; None where there is no such thing.
+    unit
+        Of a hundredth.
+    statement
+        What is measured, in one sentence.
+    anchor
+        The section of the page that shows it.
+    """
+
+    name: str
+    column: str
+    chance: str | float | None
+    unit: str
+    statement: str
+    anchor: str
+
+
+SMALLEST = 5.0
+"""Hundredths that matter, of every test; stated before any was measured."""
+TESTS = (
+    Test(
+        "Finds the words that decide", "evidence_auc_{}", 0.5, "points of AUC",
+        "The probability that a word that truly decides is ranked above another, where that is "
+        "known.",
+        "truth-known",
+    ),
+    Test(
+        "Without its words the decision falls", "comprehensiveness_{}", "comprehensiveness_random",
+        "points of the possible",
+        "What the decision's probability loses without the first 10 to 50 % of the words, from the "
+        "least (0) to the most (1) that any order reaches.",
+        "truth-faithful",
+    ),
+    Test(
+        "Its words alone keep the decision", "sufficiency_{}", "sufficiency_random",
+        "points of the possible",
+        "What the decision's probability keeps with only these words, on the same scale.",
+        "truth-faithful",
+    ),
+    Test(
+        "Few words carry the effect", "effect_in_tenth", "tenth_share", "points of the effect",
+        "The share of the effect of replacing words that lies on the most attended tenth of them.",
+        "truth-flow",
+    ),
+    Test(
+        "A weight on a state is one on its word", "flow_itself", None, "points of the effect",
+        "The share of the effect of replacing a word that goes through its own hidden state, not "
+        "through other states or through the weights.",
+        "truth-flow",
+    ),
+    Test(
+        "Its words are those with a sentiment", "sentiment_auprc_{}", "sentiment_auprc_chance",
+        "points of AUPRC",
+        "The area under precision and recall of the words that people call positive or negative.",
+        "truth-people",
+    ),
+    Test(
+        "Its words are those people marked", "people_auprc_{}", "people_auprc_chance",
+        "points of AUPRC",
+        "The same for the words that decided for people who were asked.",
+        "truth-people",
+    ),
+    Test(
+        "The decision can be told from its words", "simulated_{}", "simulated_random",
+        "points of accuracy",
+        "How often a student that sees the first tenth of the words decides as the classifier.",
+        "truth-simulated",
+    ),
+)  # fmt: skip
+_BETTER = {
+    "holds": "better", "holds on average": "better on average", "reversed": "worse",
+    "reversed on average": "worse on average", "negligible": "no different",
+    "mixed": "better for some and worse for others", "too few data": "not certain",
+}  # fmt: skip
+_ABOVE = {
+    "holds": "better than chance", "holds on average": "better than chance on average",
+    "reversed": "worse than chance", "reversed on average": "worse than chance on average",
+    "negligible": "no better than chance", "mixed": "better for some and worse for others",
+    "too few data": "not certain",
+}  # fmt: skip
+
+
+def together(live: Iterable[Examination], tasks: Sequence[str]) -> pd.DataFrame:
+    """Return published examinations of tasks, and a page's own, as one frame with `derived`.
+
+    Beside any of the paper's tasks stand those whose decisive tokens are known.
+    """
+    names = [*KNOWN, *tasks] if tasks else []
+    parts = {label(task): measurements(published.examinations([task])) for task in names}
+    return derived(claims.named(side_by_side.joined(parts, measurements(live))))
+
+
+def derived(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add ``effect_in_tenth`` and what it is by chance, ``tenth_share``."""
+    if frame.empty:
+        return frame
+    return frame.assign(
+        effect_in_tenth=1 - frame["effect_beyond_tenth"],
+        tenth_share=1 - frame["beyond_tenth_share"],
+    )
+
+
+def cells(frame: pd.DataFrame, chance: bool = False) -> pd.DataFrame:
+    """Return the effects of the tests, a row a cell: columns `claims.EFFECT` and ``test``.
+
+    Parameters
+    ----------
+    frame
+        From `together`.
+    chance
+        Instead of sparsemax less softmax, attention under sparsemax less what chance would give.
+    """
+    parts = []
+    for test in TESTS:
+        column = test.column.format("attention")
+        if column not in frame or (chance and test.chance is None):
+            continue
+        if chance:
+            level = frame[test.chance] if isinstance(test.chance, str) else test.chance
+            above = frame.assign(effect=frame[column] - level)
+            pair = claims.pairs(above, ["effect"])["effect"]
+        else:
+            both = claims.pairs(frame, [column])
+            pair = both[column] - both[f"{column}_even"]
+        found = claims.by_cell(100 * pair, SMALLEST, test.unit)
+        parts.append(found.assign(test=test.name))
+    known = [part for part in parts if len(part)]
+    return pd.concat(known, ignore_index=True) if known else pd.DataFrame(
+        columns=[*claims.EFFECT, "test"]
+    )  # fmt: skip
+
+
+def verdicts(effects: pd.DataFrame) -> pd.DataFrame:
+    """Judge each test on some cells, one row each: ``test``, ``unit``, ``smallest``, the judgement.
+
+    See `verdicts.judging.judge`; tests without a cell are left out.
+    """
+    rows = [
+        {
+            "test": test.name,
+            "unit": test.unit,
+            "smallest": SMALLEST,
+            "anchor": test.anchor,
+            "statement": test.statement,
+            **judge(effects[effects["test"] == test.name], SMALLEST),
+        }
+        for test in TESTS
+        if (effects["test"] == test.name).any()
+    ]
+    return pd.DataFrame(rows)
+
+
+def rows(effects: pd.DataFrame, page: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return effects and their means for `charts.forest`, a row a test; a click leads to `page`."""
+    found = verdicts(effects)
+    if found.empty:
+        return effects.assign(row=effects["test"]), pd.DataFrame()
+    found = found.assign(row=found["test"], page=page + ".html#" + found["anchor"])
+    return effects.assign(row=effects["test"]), found
+
+
+def answer(better: pd.DataFrame, above: pd.DataFrame) -> str:
+    """Return as Markdown whether sparse attention is the better explanation, and one at all.
+
+    Parameters
+    ----------
+    better, above
+        From `verdicts`, of `cells` against softmax and against chance.
+    """
+    if better.empty:
+        return "**No answer here**: this needs softmax and a sparse projection."
+    words = set(better["verdict"])
+    gains = better["verdict"].isin(["holds", "holds on average"])
+    losses = better["verdict"].isin(["reversed", "reversed on average"])
+    if words <= {"too few data"}:
+        told = "Not certain"
+    elif not gains.any():
+        told = "No" if losses.any() or (better["verdict"] == "negligible").any() else "Not certain"
+    elif gains.all():
+        told = "Yes"
+    else:
+        told = "In some respects only" if not losses.any() else "In some respects, not in others"
+    return (
+        f"**Is sparse attention the better explanation? {told}.** Sparsemax against softmax, over "
+        f"{len(better)} tests: {_said(better, _BETTER)}.\n\n**Is it one at all?** Sparsemax "
+        f"attention against chance: {_said(above, _ABOVE)}."
+    )
+
+
+def _said(found: pd.DataFrame, names: dict[str, str]) -> str:
+    told = []
+    for word, name in names.items():
+        some = found[found["verdict"] == word].to_dict("records")
+        if some:
+            told.append(f"*{name}* in {len(some)} ({'; '.join(map(_size, some))})")
+    return "; ".join(told) or "nothing was measured"
+
+
+def _size(row: dict[str, Any]) -> str:
+    name = row["test"][0].lower() + row["test"][1:]
+    if pd.isna(row["value"]):
+        return name
+    return f"{name}: {signed(row['value'], '+.0f')} {row['unit'].split()[0]}"
+
+
+def levels(
+    frame: pd.DataFrame, column: str, by: Sequence[str], names: Sequence[str] = tuple(EXPLAINERS)
+) -> pd.DataFrame:
+    """Summarise one test of several measures of importance, and of what chance would give.
+
+    Parameters
+    ----------
+    frame
+        From `together`.
+    column
+        With ``{}`` for the measure.
+    by
+        Columns that name a cell.
+    names
+        Of the measures; those that no row has are left out.
+
+    Returns
+    -------
+    DataFrame
+        As from `measures.statistics.summarise`, with ``shown``, the measure in words.
+    """
+    columns = {column.format(name): name for name in names}
+    known = [one for one in columns if one in frame and frame[one].notna().any()]
+    if not known:
+        return pd.DataFrame()
+    pooled = side_by_side.pooled(frame.dropna(subset=known, how="all"), by, known)
+    found = summarise(pooled, by, known).dropna(subset=["mean"])
+    return found.assign(shown=[_named(columns[one]) for one in found["quantity"]])
+
+
+def parts(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    """Summarise columns, whose names in words are the values, by classifier and projection."""
+    known = [one for one in names if one in frame and frame[one].notna().any()]
+    if not known:
+        return pd.DataFrame()
+    by = [*WHERE, "projection", "sparsity"]
+    asked = frame.assign(classifier=classifier_names(frame)).dropna(subset=known, how="all")
+    found = summarise(side_by_side.pooled(asked, by, known), by, known).dropna(subset=["mean"])
+    return found.assign(shown=[names[one] for one in found["quantity"]])
+
+
+def passing(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return which measures find the decisive tokens where they are known, one row each.
+
+    Returns
+    -------
+    DataFrame
+        ``shown``; ``lowest``, the least mean AUC of any cell (task of `PASSED`, encoder,
+        projection), with ``low``, the lower end of its interval, and ``where``; ``cells``, how many
+        there are; ``passes``: whether every cell's interval is above `BAR`, and each encoder and
+        task of `PASSED` has one. The best first.
+    """
+    if frame.empty:
+        return pd.DataFrame()
+    known = frame[frame["task"].isin(PASSED) & frame["encoder"].isin(ENCODERS)]
+    by = ["task", "encoder", "sparsity"]
+    found = []
+    for name in EXPLAINERS:
+        part = levels(known, "evidence_auc_{}", by, [name]) if len(known) else pd.DataFrame()
+        if part.empty:
+            continue
+        worst = part.loc[part["mean"].idxmin()]
+        complete = len(part.drop_duplicates(["task", "encoder"])) == len(PASSED) * len(ENCODERS)
+        where = [label(worst["task"]), label(worst["encoder"]), worst["sparsity"]]
+        found.append(
+            {
+                "name": name,
+                "shown": _named(name),
+                "lowest": worst["mean"],
+                "low": worst["low"],
+                "where": ", ".join(where),
+                "cells": len(part),
+                "passes": "passes" if complete and (part["low"] > BAR).all() else "fails",
+            }
+        )
+    rows = pd.DataFrame(found)
+    return rows.sort_values("lowest", ascending=False, ignore_index=True) if len(rows) else rows
+
+
+def passed(found: pd.DataFrame) -> str:
+    """Say which measures of `passing` pass, and how far attention and the gradient are from it."""
+    if found.empty:
+        return "Where the decisive tokens are not known, no measure can be tested."
+    good = found.loc[found["passes"] == "passes", "shown"]
+    told = f"{listed(list(good))} pass" if len(good) > 1 else f"Only {listed(list(good))} passes"
+    low = found.set_index("name")["lowest"]
+    rest = [
+        f"{words} falls to {low[name]:.2f}"
+        for name, words in (("inputs_gradient", "the length of the gradient"),
+                            ("attention", "attention itself"))
+        if name in low and low[name] <= BAR
+    ]  # fmt: skip
+    told = told if len(good) else "No measure passes"
+    return f"{told}: AUC surely above {BAR:g} everywhere. " + (
+        f"In the worst case {listed(rest)}; chance is 0.5." if rest else ""
+    )
+
+
+def left_out(frame: pd.DataFrame) -> str:
+    """Say how much of all effect comes from words whose weight is exactly zero."""
+    sparse = frame[frame["projection"] == "sparsemax"] if len(frame) else frame
+    if sparse.empty or "effect_unattended" not in sparse:
+        return ""
+    means = sparse.assign(classifier=classifier_names(sparse)).groupby(WHERE, sort=False)[
+        ["effect_unattended", "unattended_share", "flow_context"]
+    ].mean()  # fmt: skip
+    return (
+        f"Under sparsemax, {span(means['unattended_share'], '.0%')} of the words have a weight of "
+        f"exactly zero, and {span(means['effect_unattended'], '.0%')} of all effect comes from "
+        f"them ({len(means)} classifiers on {means.index.get_level_values(0).nunique()} tasks): "
+        "what is zero on a state is not zero on its word. "
+        f"{span(means['flow_context'], '.0%')} of the effect goes through the states of other "
+        "words."
+    )
+
+
+def _named(name: str) -> str:
+    kind = name.removeprefix("inputs_")
+    words = label(kind)
+    return words[0].upper() + words[1:] if words[:2] != "LI" else words

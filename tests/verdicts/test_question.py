@@ -1,0 +1,137 @@
+"""The question on simulated worlds: the word must be what was put in."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sparseattn.charts import forest
+from sparseattn.verdicts import question
+
+TASKS, ENCODERS = ("sst", "imdb"), ("bilstm", "transformer")
+
+
+def world(gain=0.0, above=0.2, tasks=TASKS, seeds=3, documents=40, noise=0.02, encoders=ENCODERS):
+    """Return examinations in which attention is `above` chance, and sparsemax `gain` better."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for task in tasks:
+        for encoder in encoders:
+            for seed in range(seeds):
+                common = rng.normal(0, noise, documents)
+                for projection in ("softmax", "sparsemax"):
+                    more = gain if projection == "sparsemax" else 0.0
+                    for document in range(documents):
+                        level = 0.4 + above + more + common[document] + rng.normal(0, noise)
+                        rows.append(
+                            {
+                                "key": f"{task}{encoder}{projection}{seed}",
+                                "task": task,
+                                "origin": task,
+                                "encoder": encoder,
+                                "alignment": "additive",
+                                "projection": projection,
+                                "sparsity": projection,
+                                "lam": 0.0 if projection == "sparsemax" else np.nan,
+                                "alpha": None,
+                                "seed": seed,
+                                "document": document,
+                                "comprehensiveness_attention": level,
+                                "comprehensiveness_random": 0.4,
+                                "simulated_attention": level,
+                                "simulated_random": 0.4,
+                                "effect_beyond_tenth": 0.8,
+                                "beyond_tenth_share": 0.9,
+                                "effect_unattended": 0.5,
+                                "unattended_share": 0.75,
+                                "flow_itself": 0.25,
+                                "flow_context": 0.5,
+                                "flow_attention": 0.25,
+                                "evidence_auc_attention": level,
+                                "evidence_auc_inputs_loo": 0.95 + rng.normal(0, 0.01),
+                                "evidence_auc_random": 0.5 + rng.normal(0, 0.05),
+                            }
+                        )
+    return question.derived(pd.DataFrame(rows))
+
+
+def words(frame, chance=False):
+    return question.verdicts(question.cells(frame, chance)).set_index("test")["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("gain", "word"), [(0.2, "holds"), (-0.2, "reversed"), (0.0, "negligible")]
+)
+def test_the_word_is_what_was_put_in(gain, word):
+    found = words(world(gain))
+    assert found["Without its words the decision falls"] == word
+    assert found["The decision can be told from its words"] == word
+    assert found["A weight on a state is one on its word"] == "negligible"
+
+
+def test_half_and_half_is_mixed():
+    both = [world(0.2, tasks=("sst",)), world(-0.2, tasks=("imdb",))]
+    assert words(pd.concat(both))["Without its words the decision falls"] == "mixed"
+
+
+def test_one_seed_is_too_few():
+    assert set(words(world(0.2, seeds=1))) == {"too few data"}
+
+
+@pytest.mark.parametrize(("above", "word"), [(0.2, "holds"), (0.0, "negligible")])
+def test_against_chance(above, word):
+    found = words(world(above=above), chance=True)
+    assert found["Without its words the decision falls"] == word
+    assert "A weight on a state is one on its word" not in found  # there is no chance level
+
+
+@pytest.mark.parametrize(
+    ("gain", "told"), [(0.2, "In some respects only"), (-0.2, "No"), (0.0, "No")]
+)
+def test_the_answer_names_each_test_once_and_sizes(gain, told):
+    """Two tests do not depend on the projection, so sparsity never helps in all."""
+    effects = question.cells(world(gain))
+    above = question.cells(world(gain), chance=True)
+    said = question.answer(question.verdicts(effects), question.verdicts(above))
+    assert said.startswith(f"**Is sparse attention the better explanation? {told}.**")
+    first = said.partition("\n")[0]
+    for test in effects["test"].unique():
+        assert first.count(test[1:]) == 1
+
+
+def test_without_a_projection_to_compare_there_is_no_answer():
+    frame = world()
+    effects = question.cells(frame[frame["projection"] == "softmax"])
+    assert effects.empty
+    none = question.verdicts(effects)
+    assert "No answer here" in question.answer(none, none)
+    assert question.rows(effects, "page")[1].empty
+
+
+def test_a_measure_passes_only_where_it_was_tested_and_surely_above_the_bar():
+    frame = world(tasks=question.PASSED, above=0.2)
+    found = question.passing(frame).set_index("name")
+    assert found["passes"].to_dict() == {
+        "inputs_loo": "passes", "attention": "fails", "random": "fails"
+    }  # fmt: skip
+    assert "Only leave-one-out passes" in question.passed(question.passing(frame)).replace("L", "l")
+    for part in (frame[frame["task"] == "planted"], frame[frame["encoder"] == "bilstm"]):
+        assert not (question.passing(part)["passes"] == "passes").any()
+
+
+def test_what_attention_leaves_out_is_said_in_numbers():
+    said = question.left_out(world())
+    assert "75% of the words" in said
+    assert "50% of all effect" in said
+    assert "4 classifiers on 2 tasks" in said
+
+
+def test_the_forest_draws_what_was_judged():
+    cells, means = question.rows(question.cells(world(0.2)), "13-truth")
+    assert set(means["page"]) <= {f"13-truth.html#{test.anchor}" for test in question.TESTS}
+    assert forest(cells, means).to_dict()
+
+
+def test_levels_leave_out_what_nobody_measured():
+    found = question.levels(world(), "evidence_auc_{}", ["task", "encoder", "projection"])
+    assert set(found["shown"]) == {"Attention", "Leave-one-out", "Random"}
+    assert question.levels(world(), "sentiment_auprc_{}", ["task"]).empty
