@@ -16,7 +16,7 @@ measure, the length of the gradient, which does not.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -96,8 +96,9 @@ def cells(
     measurements: pd.DataFrame,
     adversaries: pd.DataFrame | None = None,
     yardstick: str | None = None,
+    numbers: Sequence[int] = range(1, 8),
 ) -> pd.DataFrame:
-    """Return the effects of all claims, one row a cell.
+    """Return the effects of claims, all without `numbers`, one row a cell.
 
     Parameters
     ----------
@@ -121,6 +122,8 @@ def cells(
     }
     parts = []
     for claim in CLAIMS:
+        if claim.number not in numbers:
+            continue
         column = (
             claim.yardsticks.get(yardstick) if yardstick else next(iter(claim.yardsticks.values()))
         )
@@ -407,8 +410,8 @@ def _by(column: str) -> dict[str, str]:
 
 TAU = "τ"
 TIES = {
-    f"{LOO}, over the ceiling": "tau_relative_inputs_loo",
-    f"{LOO}, first tenth": "precision_inputs_loo",
+    f"{LOO} over the ceiling of τ-b": "tau_relative_inputs_loo",
+    f"{LOO} in the first tenth": "precision_inputs_loo",
 }
 OF_TOKENS = "points of the tokens"
 CLAIMS: tuple[Claim, ...] = (
