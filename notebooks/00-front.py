@@ -59,7 +59,8 @@ verdicts = claims.verdicts(decisive)
 # ## The answer
 
 # %% tags=["remove-input"]
-Markdown(f"{headline.answer(frame, verdicts)}\n\n{answers.own_texts(frame)}")
+readings = answers.by_yardstick(frame, [7])
+Markdown(f"{headline.answer(frame, verdicts, readings)}\n\n{answers.own_texts(frame)}")
 
 # %% tags=["remove-input"]
 charts.show(

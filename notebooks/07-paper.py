@@ -267,6 +267,15 @@ replication.table_of(replicated, "Table 5", shown="of what")
 # %% tags=["hide-input"]
 Markdown(answers.in_full(cells, 7))
 
+# %% tags=["hide-input"]
+charts.table(
+    answers.by_yardstick(frame, [7]),
+    "The same by each measure of importance, and of agreement, there is; the first decides. Over "
+    "its ceiling, τ-b looks only at the tokens that sparse attention tells apart.",
+    columns="by verdict counts value low high",
+    titles={"by": "measured by", "counts": "cells", "value": "effect"},
+)
+
 # %% [markdown]
 # ## The paper against itself
 #

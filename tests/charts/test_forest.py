@@ -74,7 +74,7 @@ def test_a_click_leads_to_the_evidence(cells, means):
 
 def test_the_key_names_the_shapes_and_hollow_marks(cells, means):
     figure, _ = drawn(cells, means)
-    assert "● SST, ■ IMDb, ○ one seed" in figure._repr_html_()
+    assert "● SST, ■ IMDb, hollow: one seed" in figure._repr_html_()
 
 
 @pytest.mark.parametrize("width", [330, 760])
@@ -91,6 +91,15 @@ def test_nothing_to_draw_is_said(cells, means):
     assert "no rows" in told.data
     with pytest.raises(UserError, match="smallest"):
         charts.forest(cells.drop(columns="smallest"), means)
+
+
+def test_the_papers_own_is_hollow_where_there_is_one(cells, means):
+    figure, _ = drawn(cells, means.assign(reported=[7.5, np.nan]))
+    assert figure.svg().count("◇") == 1
+    assert "◇ the paper" in figure._repr_html_()
+    for given in (means, means.assign(reported=np.nan)):
+        figure, _ = drawn(cells, given)
+        assert "◇" not in figure._repr_html_()
 
 
 def test_without_an_interval_there_is_the_mean_alone(cells, means):

@@ -54,6 +54,11 @@ def test_a_classifier_under_one_projection_is_left_out():
     pd.testing.assert_frame_equal(headline.shares(both), headline.shares(frame))
 
 
+READINGS = pd.DataFrame(
+    {"by": ["one", "two", "three"], "verdict": ["holds", "not measured here", "reversed"]}
+)
+
+
 def verdicts(**more):
     """Verdicts on the seven claims, all holding; `more` of the seventh."""
     row = {"verdict": "holds", "short": "s", "value": 0.2, "low": 0.1, "high": 0.3}
@@ -66,7 +71,7 @@ def verdicts(**more):
 
 @pytest.mark.parametrize("word", get_args(Word))
 def test_every_word_has_an_answer(word):
-    told = headline.answer(measurements(0.2, 0.5, 0.9), verdicts(verdict=word))
+    told = headline.answer(measurements(0.2, 0.5, 0.9), verdicts(verdict=word), READINGS)
     assert told.startswith(
         f"**{headline._ANSWERS[word]}.** Under sparsemax, attention spreads over"
     )
@@ -74,12 +79,13 @@ def test_every_word_has_an_answer(word):
 
 
 def test_the_answer_has_its_size_and_how_sure_it_is():
-    told = headline.answer(measurements(0.2, 0.5, 0.9), verdicts())
+    told = headline.answer(measurements(0.2, 0.5, 0.9), verdicts(), READINGS)
     assert "attention spreads over 20% [20%] as many tokens as under softmax" in told
     assert "(by leave-one-out) over 90% [" in told
     # Claim 7 says that agreement falls: its effect of .2 is a change of −.2.
     assert "changes by −0.20 τ on average (95 % interval −0.30 to −0.10; for one more" in told
     assert "anything from −0.50 to +0.10; 0.05 would matter)" in told
+    assert "By other measures, the claim that it falls is reversed (three). Of" in told
     assert "of 12 classifiers it rises in 1 and falls in 8." in told
     assert told.endswith("Of the paper's 7 claims, 7 hold (1, 2, 3, 4, 5, 6 and 7).")
 
@@ -88,7 +94,7 @@ def test_without_both_projections_there_is_no_answer():
     frame = measurements(0.2, 1.0, 1.0).query("projection == 'softmax'")
     assert headline.shares(frame).empty
     nothing = verdicts(verdict="not measured here", value=np.nan)
-    told = headline.answer(frame, nothing)
+    told = headline.answer(frame, nothing, READINGS[:0])
     assert told.startswith("**No answer here: this needs softmax and a sparse projection.** Of the")
     assert told.endswith("and 1 is not measured here (7).")
 

@@ -9,6 +9,7 @@ import pytest
 
 from sparseattn import paths
 from sparseattn.models.adversary import PRESSURE
+from sparseattn.results import paper
 from sparseattn.verdicts import answers, claims, headline
 from sparseattn.verdicts.claims import CLAIMS
 
@@ -95,6 +96,24 @@ def test_effects_are_those_planted(number, effect, quantities):
     assert found["value"] == pytest.approx(effect, abs=smallest / 2)
     assert found["verdict"] == ("negligible", "holds", "reversed")[int(np.sign(effect))]
     assert found["low"] < found["value"] < found["high"]
+
+
+def test_the_papers_own_effects_are_those_of_its_tables():
+    """By hand, from book/paper: Table 5's changes, and Table 6's by leave-one-out."""
+    found = {claim.number: claim.reported() for claim in CLAIMS}
+    costs = paper.table5().query("quantity == 'accuracy_change'")
+    wide = costs.pivot_table("value", ["task", "encoder"], "adversary")
+    assert found[6] == pytest.approx(100 * (wide["unfrozen"] - wide["frozen"]).mean())
+    taus = paper.table6().query("quantity == 'tau_inputs_loo'")
+    wide = taus.pivot_table("value", ["task", "encoder"], "projection")
+    assert found[7] == pytest.approx((wide["softmax"] - wide["sparsemax"]).mean())
+    curves = paper.figure3().query("quantity == 'tau_inputs_loo'")
+    falls = [
+        -np.polyfit(np.linspace(0, 1, len(one)), one.sort_values("lam")["value"], 1)[0]
+        for _, one in curves.groupby(["encoder", "alignment"])
+    ]
+    assert found[5] == pytest.approx(np.mean(falls))
+    assert all(np.isnan(found[number]) for number in (1, 2, 3))
 
 
 def test_classifiers_that_differ_are_mixed():
@@ -263,10 +282,10 @@ class TestOneWord:
         front = claims.verdicts(claims.deciding(claims.cells(frame, against)))
         words = front.set_index("number")["verdict"]
         whole = frame[frame["origin"] != "Planted (live)"]
-        paper = claims.cells(whole, against)  # the page on the paper has no live runs
+        alone = claims.cells(whole, against)  # the page on the paper has no live runs
         for number, word in words.items():
             page = answers.judge(frame if number != 6 else frame[:0], [number], against)
-            for told in (answers.in_full(page, number), answers.in_full(paper, number)):
+            for told in (answers.in_full(page, number), answers.in_full(alone, number)):
                 assert re.search(r'class="verdict[^>]*>([^<]*)<', told)[1] == word
         assert words[1] == words[7] == "mixed"
         assert words[6] == "holds"

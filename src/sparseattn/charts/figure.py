@@ -104,7 +104,7 @@ class Figure:
 def _key(usermeta: dict[str, object]) -> str:
     """Return what the marks mean that are not ours, or the chart's own key."""
     if own := usermeta.get("key"):
-        return f" <span class='chart-key'>{escape(str(own))}</span>"
+        return f" {escape(str(own))}"  # may be long, and so breaks
     marks = {name for name in ("paper", "single") if usermeta.get(name)} | {usermeta.get("null")}
     named = [words for name, words in _KEYS.items() if name in marks]
     return f" <span class='chart-key'>● {', '.join(['here', *named])}.</span>" if named else ""

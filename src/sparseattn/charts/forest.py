@@ -17,7 +17,7 @@ _LINE, _LEAST, _NAME = 4, 52, 16  # pixels a cell, and of a row; letters a line 
 _TICKS = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)
 _ENDS = ("low", "high", "predicted_low", "predicted_high")
 _KEY = (
-    "○ one seed, not in the mean; ◆ mean of all, thick its 95 % interval, thin where one more "
+    "hollow: one seed, not in the mean; ◆ mean, thick its 95 % interval, thin where one more "
     "classifier would lie; grey: too small to matter"
 )
 
@@ -42,7 +42,7 @@ def forest(
         In the order of the rows, from top: columns `row`, ``verdict``, ``counts``, ``value``,
         ``low``, ``high``, ``predicted_low``, ``predicted_high`` (NaN where there is none),
         ``unit``, ``smallest``, and ``page``, where a click leads (None: nowhere). A row may have no
-        mean, and no cell.
+        mean, and no cell. With ``reported``, the paper's own effect (NaN where there is none).
 
     Notes
     -----
@@ -61,7 +61,9 @@ def forest(
         line=rows.groupby(row).cumcount() - (rows.groupby(row)[row].transform("size") - 1) / 2,
     )
     most = int(rows.groupby(row).size().max())
-    relative = {f"x_{name}": means[name] / means["smallest"] for name in ("value", *_ENDS)}
+    theirs = "reported" in means and bool(means["reported"].notna().any())
+    marked = ["value", *_ENDS, *(["reported"] if theirs else [])]
+    relative = {f"x_{name}": means[name] / means["smallest"] for name in marked}
     pooled = means[means["value"].notna()].assign(**relative).round(dict.fromkeys(relative, 4))
     words = _in_words(pooled)
     short = [
@@ -70,7 +72,8 @@ def forest(
     ]
     pooled = pooled.assign(**{row: pooled[row].map(label), "effect": words, "shown": short})
     pooled = pooled[[row, "verdict", "counts", "effect", "shown", "page", *relative]]
-    seen = np.concatenate([rows["x"], pooled[["x_low", "x_high"]].to_numpy().ravel(), [-3, 3]])
+    inside = [name for name in relative if "predicted" not in name]
+    seen = np.concatenate([rows["x"], pooled[inside].to_numpy().ravel(), [-3, 3]])
     reach = 1.2 * float(np.nanmax(np.abs(seen)))
     for name in relative:
         pooled[name] = pooled[name].clip(-reach, reach)
@@ -127,6 +130,9 @@ def forest(
         href="page:N",
         tooltip=[tip(row, title="Claim"), *(tip(name) for name in ("verdict", "counts", "effect"))],
     )
+    known = mean.transform_filter("isValid(datum.x_reported)")
+    papers_own = [known.mark_text(text="◇", fontSize=19).encode(x=across("x_reported"))]
+    papers_own = papers_own if theirs else []
     chart = alt.layer(
         band.mark_rect(opacity=0.13).encode(x=across("low"), x2="high:Q", color=alt.value(GREY)),
         band.mark_rule(strokeWidth=1.2).encode(x=across("zero")),
@@ -142,10 +148,12 @@ def forest(
         .encode(x=across("x_low"), x2="x_high:Q"),
         mean.mark_text(text="◆", fontSize=16).encode(x=across("x_value")),
         mean.mark_text(dy=15, fontSize=11).encode(x=across("x_value"), text="shown:N"),
+        *papers_own,
     ).properties(height=height * len(order))
     drawn = finish(chart, colour, rows.drop(columns="seeds"), None, filtered=True)
     key = [f"{mark} {name}" for name, mark in zip(shapes, _SHAPES.values(), strict=False)]
-    drawn.usermeta = drawn.usermeta | {"key": f"{', '.join([*key, _KEY])}."}
+    papers = "; ◇ the paper's own" if theirs else ""
+    drawn.usermeta = drawn.usermeta | {"key": f"{', '.join([*key, _KEY])}{papers}."}
     return drawn
 
 

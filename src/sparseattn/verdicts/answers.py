@@ -26,8 +26,7 @@ def judge(
     numbers
         Those of the claims.
     """
-    cells = claims.cells(frame, adversaries)
-    return cells[cells["number"].isin(numbers)]
+    return claims.cells(frame, adversaries, numbers=numbers)
 
 
 def by_origin(cells: pd.DataFrame) -> pd.DataFrame:
@@ -75,7 +74,7 @@ def by_yardstick(
     names = dict.fromkeys(name for claim in chosen for name in claim.yardsticks)
     rows = []
     for name in names:
-        found = claims.verdicts(claims.cells(decisive, adversaries, name)).assign(by=name)
+        found = claims.verdicts(claims.cells(decisive, adversaries, name, numbers)).assign(by=name)
         known = [claim.number for claim in chosen if name in claim.yardsticks]
         rows.append(found[found["number"].isin(known)])
     return pd.concat(rows).sort_values("number", kind="stable", ignore_index=True)

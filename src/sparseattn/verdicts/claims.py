@@ -15,7 +15,8 @@ the embedding passes as well, and stands beside it where it was measured; so doe
 measure, the length of the gradient, which does not.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -72,6 +73,8 @@ class Claim:
         The paper's own numbers, in one sentence.
     evidence
         Which measurements: of the runs, or of the ``adversaries``.
+    reported
+        The effect in the paper's own numbers, mean over its cells, where they have its unit.
     """
 
     number: int
@@ -86,14 +89,16 @@ class Claim:
     effects: Effects
     theirs: Callable[[], str]
     evidence: Literal["runs", "adversaries"] = "runs"
+    reported: Callable[[], float] = lambda: math.nan
 
 
 def cells(
     measurements: pd.DataFrame,
     adversaries: pd.DataFrame | None = None,
     yardstick: str | None = None,
+    numbers: Sequence[int] = range(1, 8),
 ) -> pd.DataFrame:
-    """Return the effects of all claims, one row a cell.
+    """Return the effects of claims, all without `numbers`, one row a cell.
 
     Parameters
     ----------
@@ -117,6 +122,8 @@ def cells(
     }
     parts = []
     for claim in CLAIMS:
+        if claim.number not in numbers:
+            continue
         column = (
             claim.yardsticks.get(yardstick) if yardstick else next(iter(claim.yardsticks.values()))
         )
@@ -170,7 +177,7 @@ def verdicts(effects: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         ``number``, ``claim``, ``short``, ``page``, ``unit``, ``smallest``; what
         `verdicts.judging.judge` returns, among it ``verdict`` and ``counts``; that as a
-        ``sentence``, and the ``paper``'s own numbers in another.
+        ``sentence``, and the ``paper``'s own numbers in another; and its effect as ``reported``.
     """
     rows = []
     for claim in CLAIMS:
@@ -183,7 +190,8 @@ def verdicts(effects: pd.DataFrame) -> pd.DataFrame:
             "smallest": claim.smallest,
             **judge(effects[effects["number"] == claim.number], claim.smallest),
         }
-        rows.append({**row, "sentence": _sentence(row), "paper": claim.theirs()})
+        theirs = {"paper": claim.theirs(), "reported": claim.reported()}
+        rows.append({**row, "sentence": _sentence(row), **theirs})
     return pd.DataFrame(rows)
 
 
@@ -375,14 +383,35 @@ def _of_table6() -> str:
     )
 
 
+def _reported_gap() -> float:
+    return float(papers_gaps().query("quantity == 'gap_loo'")["value"].mean())
+
+
+def _reported_fall() -> float:
+    curves = paper.figure3().query("quantity == 'tau_inputs_loo'").assign(origin="", seed=0)
+    return -float(_over_lambda(curves.assign(document=0), curves["value"]).mean())
+
+
+def _reported_cost() -> float:
+    rows = paper.table5().query("quantity == 'accuracy_change'")
+    means = rows.groupby("adversary")["value"].mean()
+    return float(100 * (means["unfrozen"] - means["frozen"]))
+
+
+def _reported_less() -> float:
+    rows = paper.table6().query("quantity == 'tau_inputs_loo'")
+    means = rows.groupby("projection")["value"].mean()
+    return float(means["softmax"] - means["sparsemax"])
+
+
 def _by(column: str) -> dict[str, str]:
     return {name: column.format(kind) for name, kind in YARDSTICKS.items()}
 
 
 TAU = "τ"
 TIES = {
-    f"{LOO}, over the ceiling": "tau_relative_inputs_loo",
-    f"{LOO}, first tenth": "precision_inputs_loo",
+    f"{LOO} over the ceiling of τ-b": "tau_relative_inputs_loo",
+    f"{LOO} in the first tenth": "precision_inputs_loo",
 }
 OF_TOKENS = "points of the tokens"
 CLAIMS: tuple[Claim, ...] = (
@@ -448,6 +477,7 @@ CLAIMS: tuple[Claim, ...] = (
         {LOO: "tau_inputs_loo", PAPERS: "tau_inputs_gradient"},
         _hidden_above_inputs,
         _of_table6,
+        reported=_reported_gap,
     ),
     Claim(
         5,
@@ -462,6 +492,7 @@ CLAIMS: tuple[Claim, ...] = (
         _by("tau_inputs_{}") | TIES,
         _falls,
         _of_figure3,
+        reported=_reported_fall,
     ),
     Claim(
         6,
@@ -478,6 +509,7 @@ CLAIMS: tuple[Claim, ...] = (
         _costs_more_frozen,
         _of_table5,
         "adversaries",
+        _reported_cost,
     ),
     Claim(
         7,
@@ -492,5 +524,6 @@ CLAIMS: tuple[Claim, ...] = (
         _by("tau_inputs_{}") | TIES,
         _agrees_less,
         lambda: "",
+        reported=_reported_less,
     ),
 )

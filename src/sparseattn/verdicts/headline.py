@@ -50,7 +50,7 @@ def published_beside(task: str) -> list[str]:
     return [name for name in paper.TASKS if name in published.tasks()]
 
 
-def answer(frame: pd.DataFrame, verdicts: pd.DataFrame) -> str:
+def answer(frame: pd.DataFrame, verdicts: pd.DataFrame, readings: pd.DataFrame) -> str:
     """Return the answer as Markdown: its word, its size, and how sure it is.
 
     Parameters
@@ -59,6 +59,8 @@ def answer(frame: pd.DataFrame, verdicts: pd.DataFrame) -> str:
         Measurements with ``origin``; those of `claims.deciding` decide.
     verdicts
         From `claims.verdicts`, of the same.
+    readings
+        Claim 7 by every measure there is, from `answers.by_yardstick`; the first is the one told.
 
     Notes
     -----
@@ -85,6 +87,11 @@ def answer(frame: pd.DataFrame, verdicts: pd.DataFrame) -> str:
             f"{row['smallest']:g} would matter): of {sum(row[name] for name in STANCES)} "
             f"classifiers it rises in {row['against']} and falls in {row['for']}. "
         )
+    known = ~readings["verdict"].isin(["not measured here", "too few data"])
+    others = readings.iloc[1:][known.iloc[1:]].groupby("verdict", sort=False)["by"]
+    if len(others):
+        words = [f"{word} ({'; '.join(names)})" for word, names in others]
+        told += f"By other measures, the claim that it falls is {listed(words)}. "
     return told + tally(verdicts)
 
 
