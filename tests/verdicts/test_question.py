@@ -116,13 +116,14 @@ def test_a_measure_passes_only_where_it_was_tested_and_surely_above_the_bar():
     assert "Only leave-one-out passes" in question.passed(question.passing(frame)).replace("L", "l")
     for part in (frame[frame["task"] == "planted"], frame[frame["encoder"] == "bilstm"]):
         assert not (question.passing(part)["passes"] == "passes").any()
+        assert "no measure can pass" in question.passed(question.passing(part))
 
 
 def test_what_attention_leaves_out_is_said_in_numbers():
     said = question.left_out(world())
     assert "75% of the words" in said
     assert "50% of all effect" in said
-    assert "4 classifiers on 2 tasks" in said
+    assert "(4 classifiers, sst and imdb)" in said
 
 
 def test_the_forest_draws_what_was_judged():
@@ -135,3 +136,12 @@ def test_levels_leave_out_what_nobody_measured():
     found = question.levels(world(), "evidence_auc_{}", ["task", "encoder", "projection"])
     assert set(found["shown"]) == {"Attention", "Leave-one-out", "Random"}
     assert question.levels(world(), "sentiment_auprc_{}", ["task"]).empty
+
+
+def test_planted_tasks_decide_on_the_truth_alone():
+    """Beside real texts; by themselves they are all there is."""
+    planted, real = world(-0.2, tasks=("planted",)), world(0.2)
+    found = words(pd.concat([planted, real]))
+    assert found["Without its words the decision falls"] == "holds"
+    assert found["Finds the words that decide"] == "mixed"
+    assert words(planted)["Without its words the decision falls"] == "reversed"

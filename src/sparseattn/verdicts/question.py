@@ -143,6 +143,12 @@ def derived(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def unplanted(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave the tasks whose decisive tokens are known, but where there is no other."""
+    known = frame["task"].isin(KNOWN)
+    return frame if known.all() else frame[~known]
+
+
 def cells(frame: pd.DataFrame, chance: bool = False) -> pd.DataFrame:
     """Return the effects of the tests, a row a cell: columns `claims.EFFECT` and ``test``.
 
@@ -154,7 +160,10 @@ def cells(frame: pd.DataFrame, chance: bool = False) -> pd.DataFrame:
         Instead of sparsemax less softmax, attention under sparsemax less what chance would give.
     """
     parts = []
+    every, real = frame, unplanted(frame)
     for test in TESTS:
+        # Where the truth was planted it is asked for; the other tests are of texts as people write.
+        frame = every if test.anchor == "truth-known" else real
         column = test.column.format("attention")
         if column not in frame or (chance and test.chance is None):
             continue
@@ -318,6 +327,7 @@ def passing(frame: pd.DataFrame) -> pd.DataFrame:
                 "low": worst["low"],
                 "where": ", ".join(where),
                 "cells": len(part),
+                "complete": complete,
                 "passes": "passes" if complete and (part["low"] > BAR).all() else "fails",
             }
         )
@@ -328,7 +338,12 @@ def passing(frame: pd.DataFrame) -> pd.DataFrame:
 def passed(found: pd.DataFrame) -> str:
     """Say which measures of `passing` pass, and how far attention and the gradient are from it."""
     if found.empty:
-        return "Where the decisive tokens are not known, no measure can be tested."
+        return "Where the decisive words are not known, no measure can be tested."
+    if not found["complete"].any():
+        return (
+            "Not tested on both tasks and with both encoders here, so that no measure can pass; "
+            f"where each is lowest, AUC is {span(found['lowest'])} (chance is 0.5)."
+        )
     good = found.loc[found["passes"] == "passes", "shown"]
     told = f"{listed(list(good))} pass" if len(good) > 1 else f"Only {listed(list(good))} passes"
     low = found.set_index("name")["lowest"]
@@ -346,16 +361,17 @@ def passed(found: pd.DataFrame) -> str:
 
 def left_out(frame: pd.DataFrame) -> str:
     """Say how much of all effect comes from words whose weight is exactly zero."""
-    sparse = frame[frame["projection"] == "sparsemax"] if len(frame) else frame
+    sparse = unplanted(frame[frame["projection"] == "sparsemax"]) if len(frame) else frame
     if sparse.empty or "effect_unattended" not in sparse:
         return ""
     means = sparse.assign(classifier=classifier_names(sparse)).groupby(WHERE, sort=False)[
         ["effect_unattended", "unattended_share", "flow_context"]
     ].mean()  # fmt: skip
+    where = means.index.get_level_values("origin")
     return (
         f"Under sparsemax, {span(means['unattended_share'], '.0%')} of the words have a weight of "
         f"exactly zero, and {span(means['effect_unattended'], '.0%')} of all effect comes from "
-        f"them ({len(means)} classifiers on {means.index.get_level_values(0).nunique()} tasks): "
+        f"them ({len(means)} classifiers, {listed(list(dict.fromkeys(where)))}): "
         "what is zero on a state is not zero on its word. "
         f"{span(means['flow_context'], '.0%')} of the effect goes through the states of other "
         "words."
