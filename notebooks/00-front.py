@@ -44,7 +44,15 @@ from IPython.display import Markdown
 
 from sparseattn import charts, paths
 from sparseattn.results import published, side_by_side
-from sparseattn.verdicts import adversarial, answers, claims, headline, replication, truth
+from sparseattn.verdicts import (
+    adversarial,
+    answers,
+    claims,
+    headline,
+    question,
+    replication,
+    truth,
+)
 
 runs = p.runs()
 # Those of the page that judges claim 6, with what this page was asked for.
@@ -54,25 +62,42 @@ frame = side_by_side.together(runs, known)
 cells = claims.cells(frame, adversarial.together(asked.adversaries(), known))
 decisive = claims.deciding(cells)
 verdicts = claims.verdicts(decisive)
+examined = claims.deciding(
+    question.together(parameters.shared(p, "13-truth").examinations(), known)
+)
+better, above = question.cells(examined), question.cells(examined, chance=True)
 
 # %% [markdown]
 # ## The answer
 
 # %% tags=["remove-input"]
-readings = answers.by_yardstick(frame, [7])
-Markdown(f"{headline.answer(frame, verdicts, readings)}\n\n{answers.own_texts(frame)}")
+told = question.answer(question.verdicts(better), question.verdicts(above))
+Markdown(f"{told}\n\n{answers.own_texts(frame)}")
 
 # %% tags=["remove-input"]
 charts.show(
     charts.forest,
-    *headline.rows(decisive, paths.notebook_names()),
+    *headline.both(
+        question.rows(better, "13-truth"), headline.rows(decisive, paths.notebook_names())
+    ),
     name="answer",
-    caption="The paper's claims, each as one effect of every classifier on every task, in units of "
-    "the smallest effect that would matter. Right of the grey band an effect speaks for the claim, "
-    "left of it against. A click leads to the evidence.",
-    description=f"A row for each claim. {headline.tally(verdicts)}",
-    missing="This build holds nothing to judge a claim by.",
+    caption="Above, the question: by how much sparsemax attention passes each test better than "
+    "softmax attention; below, the paper's claims. Each is one effect of every classifier on every "
+    "task, in units of the smallest effect that would matter: right of the grey band it speaks for "
+    "what the row says, left of it against. A click leads to the evidence.",
+    description=f"A row for each test and each claim. {told.replace('*', '')} "
+    f"{headline.tally(verdicts)}",
+    missing="This build holds nothing to judge by.",
 )
+
+# %% [markdown]
+# ## What the paper asked
+#
+# It compared attention with measures of importance.
+
+# %% tags=["remove-input"]
+readings = answers.by_yardstick(frame, [7])
+Markdown(headline.answer(frame, verdicts, readings))
 
 # %% [markdown]
 # ## How much of the paper comes out again
@@ -102,6 +127,7 @@ charts.claims_table(headline.by_source(cells), paths.notebook_names())
 # - {doc}`03-hidden-states`: whether a weight on a state is a weight on a word.
 # - {doc}`04-dispersion`: whether few words matter when attention points at few states.
 # - {doc}`05-agreement`: attention against importance.
+# - {doc}`13-truth`: which measures are true, and whether attention is.
 # - {doc}`06-adversary`: other attention, the same predictions.
 # - {doc}`07-paper`: every figure of the paper beside ours, on the paper's tasks.
 # - {doc}`10-deviations`: what is done otherwise here, and how much that changes.

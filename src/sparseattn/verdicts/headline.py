@@ -123,6 +123,17 @@ def rows(cells: pd.DataFrame, pages: Sequence[str]) -> tuple[pd.DataFrame, pd.Da
     return cells, found.assign(row=named, page=page)
 
 
+def both(
+    *parts: tuple[pd.DataFrame, pd.DataFrame],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Put rows of `charts.forest` below one another, of those parts that have any."""
+    known = [part for part in parts if len(part[1])]
+    if not known:
+        return parts[0]
+    cells, means = (pd.concat([part[side] for part in known], ignore_index=True) for side in (0, 1))
+    return cells, means
+
+
 def by_source(cells: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the verdicts of `claims.verdicts` together, and on each origin by itself."""
     each = {
