@@ -10,7 +10,8 @@ from sparseattn.verdicts import question
 TASKS, ENCODERS = ("sst", "imdb"), ("bilstm", "transformer")
 
 
-def world(gain=0.0, above=0.2, tasks=TASKS, seeds=3, documents=40, noise=0.02, encoders=ENCODERS):
+def world(gain=0.0, above=0.2, tasks=TASKS, seeds=3, documents=40, noise=0.02, encoders=ENCODERS,
+          accuracy=1.0):  # fmt: skip
     """Return examinations in which attention is `above` chance, and sparsemax `gain` better."""
     rng = np.random.default_rng(0)
     rows = []
@@ -43,6 +44,7 @@ def world(gain=0.0, above=0.2, tasks=TASKS, seeds=3, documents=40, noise=0.02, e
                                 "beyond_tenth_share": 0.9,
                                 "effect_unattended": 0.5,
                                 "unattended_share": 0.75,
+                                "accuracy": accuracy,
                                 "flow_itself": 0.25,
                                 "flow_context": 0.5,
                                 "flow_attention": 0.25,
@@ -108,13 +110,13 @@ def test_without_a_projection_to_compare_there_is_no_answer():
 
 
 def test_a_measure_passes_only_where_it_was_tested_and_surely_above_the_bar():
-    frame = world(tasks=question.PASSED, above=0.2)
+    frame = world(tasks=(*question.SINGLE, *question.BESIDE), above=0.2)
     found = question.passing(frame).set_index("name")
     assert found["passes"].to_dict() == {
         "inputs_loo": "passes", "attention": "fails", "random": "fails"
     }  # fmt: skip
     assert "Only leave-one-out passes" in question.passed(question.passing(frame)).replace("L", "l")
-    for part in (frame[frame["task"] == "planted"], frame[frame["encoder"] == "bilstm"]):
+    for part in (frame[frame["task"].isin(question.SINGLE)], frame[frame["encoder"] == "bilstm"]):
         assert not (question.passing(part)["passes"] == "passes").any()
         assert "no measure can pass" in question.passed(question.passing(part))
 
@@ -145,3 +147,9 @@ def test_planted_tasks_decide_on_the_truth_alone():
     assert found["Without its words the decision falls"] == "holds"
     assert found["Finds the words that decide"] == "mixed"
     assert words(planted)["Without its words the decision falls"] == "reversed"
+
+
+def test_a_classifier_that_did_not_learn_the_task_tests_nothing():
+    assert question.passing(world(tasks=question.SINGLE, accuracy=0.5)).empty
+    assert "Finds the words that decide" not in words(world(accuracy=0.5))
+    assert "Few words carry the effect" in words(world(accuracy=0.5))
