@@ -153,8 +153,10 @@ def ledger(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd
     return ledger_of(runs(tasks, folder))
 
 
-def tasks(folder: Path | None = None) -> dict[str, dict[str, Any]]:
-    """Return what is known of the published tasks, by name.
+def tasks(folder: Path | None = None, examined: bool = False) -> dict[str, dict[str, Any]]:
+    """Return what is known of the tasks of published runs, by name.
+
+    With `examined`, of those, too, of which only examinations are published.
 
     Returns
     -------
@@ -165,7 +167,11 @@ def tasks(folder: Path | None = None) -> dict[str, dict[str, Any]]:
         measurements, to those who have the data.
     """
     entries = ("fingerprint", "splits", "deviations", "documents")
-    files = sorted(_folder(folder).glob(f"*/{TASK}"))
+    files = [
+        file
+        for file in sorted(_folder(folder).glob(f"*/{TASK}"))
+        if examined or any(file.parent.glob("*.parquet"))
+    ]
     return {file.parent.name: read_json(file, entries) for file in files}
 
 

@@ -295,7 +295,7 @@ def _settings(spec: AnySpec) -> dict[str, object]:
 
 def _described(new: Sequence[Result], folder: Path) -> dict[Path, dict[str, Any]]:
     """Return the task files to write: those that are missing, or know too few documents."""
-    known, found = tasks(folder), {}
+    known, found = tasks(folder, examined=True), {}
     for run in new:
         name, fingerprint = run.manifest["task"]["name"], run.manifest["task"]["fingerprint"]
         count = len(run.measurements())
