@@ -63,17 +63,17 @@
       });
     }
 
-    /* The address keeps the choice, so that it can be sent to others. */
-    function remember() {
+    /* The address keeps the choice, so that it can be sent to others; Back undoes it. */
+    function remember(how) {
       const fragment = Object.entries(choice()).map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&");
-      history.replaceState(null, "", fragment ? `#${fragment}` : location.pathname + location.search);
+      history[how](null, "", fragment ? `#${fragment}` : location.pathname + location.search);
     }
 
     function follow() {
       const fragment = location.hash.slice(1);
       const row = rows.find((one) => one.id === fragment);
       const wanted = row ? {} : Object.fromEntries(new URLSearchParams(fragment));
-      if (!row && !fields.some((field) => field.name in wanted)) return;
+      if (fragment && !row && !fields.some((field) => field.name in wanted)) return;
       for (const field of fields) {
         const value = wanted[field.name] || ALL;
         const known = field.tagName !== "SELECT" || [...field.options].some((option) => option.value === value);
@@ -82,12 +82,13 @@
       show();
       for (const one of rows) one.classList.toggle("named", one === row);
       if (row) row.querySelector("details").open = true;
-      (row || form).scrollIntoView({ block: row ? "center" : "start" });
+      if (fragment) (row || form).scrollIntoView({ block: row ? "center" : "start" });
     }
 
     form.addEventListener("submit", (event) => event.preventDefault());
-    for (const kind of ["input", "change"]) form.addEventListener(kind, () => { show(); remember(); });
-    form.addEventListener("reset", () => setTimeout(() => { show(); remember(); }));
+    // A word is typed letter by letter: of these Back knows only the last.
+    form.addEventListener("input", (event) => { show(); remember(event.target.tagName === "SELECT" ? "pushState" : "replaceState"); });
+    form.addEventListener("reset", () => setTimeout(() => { show(); remember("pushState"); }));
 
     const lines = JSON.parse(ledger.querySelector(".ledger-csv").textContent);
     const place = new Map(rows.map((row, index) => [row, index + 1]));
@@ -102,8 +103,8 @@
 
     sortable(ledger.querySelector("thead"), body, fold);
     form.hidden = false;
-    follow();
-    addEventListener("hashchange", follow);
+    if (location.hash) follow();
+    addEventListener("hashchange", follow); // by a link, or by Back
   }
 
   /* A button in each heading: it is reached by Tab, and says through aria-sort what it did. */

@@ -139,6 +139,22 @@
     box.hidden = legend.items.length < 2;
   }
 
+  /* Made here, for they need a script, and search would take them for words of the page. */
+  function buildDownloads(figure) {
+    const box = document.createElement("span");
+    box.className = "chart-downloads";
+    box.append("Download ");
+    for (const [kind, words] of Object.entries({ csv: "data (CSV)", svg: "picture (SVG)", png: "picture (PNG)" })) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.dataset.get = kind;
+      button.textContent = words;
+      button.addEventListener("click", () => download(figure, kind));
+      box.append(button);
+    }
+    figure.querySelector(".chart-tools").append(box);
+  }
+
   function save(name, content, type) {
     const link = document.createElement("a");
     const url = content.startsWith("data:") ? content : URL.createObjectURL(new Blob([content], { type }));
@@ -159,13 +175,25 @@
       .map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
   }
 
+  /* A text in lines of at most so many letters. */
+  function wrapped(text, most) {
+    const lines = [""];
+    for (const word of text.split(" ")) {
+      const longer = (lines.at(-1) + " " + word).trim();
+      if (longer.length > most) lines.push(word);
+      else lines[lines.length - 1] = longer;
+    }
+    return lines;
+  }
+
   /* The picture is drawn anew: light, 720 wide, with its legend, in the reader's state. */
-  async function picture(entry) {
+  async function picture(entry, key) {
     const target = document.createElement("div");
     target.className = "chart-offstage";
     document.body.append(target);
     const spec = fitted(entry.spec, 720, "light");
     for (const param of spec.params || []) delete param.bind;
+    if (key) spec.title = { text: wrapped(key, 100), orient: "bottom", anchor: "start", offset: 12 };
     const view = await embed(target, spec, "light", {});
     await apply(view, readState(entry.view, entry.spec));
     return { view, done: () => { view.finalize(); target.remove(); } };
@@ -178,7 +206,9 @@
       const given = figure.querySelector(".chart-data");
       return save(name, given ? JSON.parse(given.textContent) : asCsv(entry.spec), "text/csv");
     }
-    const { view, done } = await picture(entry);
+    // The words under the figure do not travel with its picture; what its marks mean must.
+    const key = figure.querySelector(".chart-key");
+    const { view, done } = await picture(entry, key && key.textContent);
     if (kind === "svg") save(name, await view.toSVG(), "image/svg+xml");
     else save(name, (await view.toCanvas(2)).toDataURL("image/png"), "image/png");
     done();
@@ -199,7 +229,7 @@
     fitFormulas();
     const scrollers = ".cell_output .output, div.highlight pre, .table-scroll, .pst-scrollable-table-container, div.math, mjx-container[display], .bd-main table";
     for (const box of document.querySelectorAll(scrollers)) {
-      const wide = innerWidth <= 600 && box.matches(".table-scroll") && box.scrollWidth > box.clientWidth + 1;
+      const wide = innerWidth <= 720 && box.matches(".table-scroll") && box.scrollWidth > box.clientWidth + 1;
       if (wide) box.querySelector("table").classList.add("cards");
       const scrolls = box.scrollWidth > box.clientWidth + 1;
       if (scrolls && box.tabIndex < 0) box.tabIndex = 0;
@@ -218,7 +248,19 @@
     for (const entry of document.querySelectorAll(".citation-list > .citation")) entry.setAttribute("role", "listitem");
   }
 
+  /* What search shows of a page is prose: no code, no words of buttons. */
+  function mendSearch() {
+    if (typeof Search === "undefined") return;
+    const whole = Search.htmlToText;
+    Search.htmlToText = (html, anchor) => {
+      const page = new DOMParser().parseFromString(html, "text/html");
+      for (const chrome of page.querySelectorAll(".cell_input, details.hide, .chart-words summary, noscript, table.provenance, table.runs, .ledger")) chrome.remove();
+      return whole(page.documentElement.outerHTML, anchor);
+    };
+  }
+
   async function start() {
+    mendSearch();
     const found = [...document.querySelectorAll("figure.chart")];
     addEventListener("load", () => {
       markScrollers();
@@ -234,9 +276,7 @@
       figures.set(figure, { spec, view: null, state: {}, width: 0 });
       buildLegend(figure);
       await draw(figure);
-      figure.querySelector(".chart-downloads").hidden = false;
-      for (const button of figure.querySelectorAll("[data-get]"))
-        button.addEventListener("click", () => download(figure, button.dataset.get));
+      buildDownloads(figure);
     }
     const redraw = () => found.forEach((figure) => draw(figure));
     new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });

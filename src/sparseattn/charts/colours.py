@@ -36,6 +36,7 @@ COLOURS: dict[str, dict[str, str]] = {
 _SPARE = (BLUE, OCHRE, GREEN, PURPLE)
 _LAMBDA_RAMP = ("#3a7ab8", "#5f66d6", "#9a58b8", "#c2527a", "#c9641a")  # even … sparse
 _BACKGROUNDS = {"light": "#ffffff", "dark": "#121212"}
+_AT_ZERO = "datum.value === 0"  # no difference, no correlation: a line to look for
 _FONT = "-apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -101,7 +102,11 @@ def theme(mode: str) -> dict[str, object]:
         },
         "axisY": {"domain": False, "ticks": False},
         "axisX": {"labelOverlap": "greedy", "labelSeparation": 8, "labelFlush": False},
-        "axisQuantitative": {"tickCount": 6},
+        "axisQuantitative": {
+            "tickCount": 6,
+            "gridColor": {"condition": {"test": _AT_ZERO, "value": faint}, "value": rule},
+            "gridWidth": {"condition": {"test": _AT_ZERO, "value": 1.5}, "value": 1},
+        },
         "legend": {
             "labelColor": ink,
             "titleColor": ink,

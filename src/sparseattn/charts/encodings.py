@@ -18,6 +18,7 @@ from sparseattn.wording import TITLES, label
 Panel: TypeAlias = str | Sequence[str] | None
 """A column whose values are small multiples, or several, joined: ``SST, BiLSTM, additive``."""
 
+_LEGEND = 560  # pixels a static picture has for its legend
 # A Vega expression: long labels go on a new line after at least seven letters.
 _WRAPPED = r"split(replace(datum.label, regexp('(.{7,}?) ', 'g'), '$1\n'), '\n')"
 
@@ -153,17 +154,23 @@ def up_to_one(rows: pd.DataFrame, fields: Sequence[str], parts: int) -> tuple[fl
 def colour_by(field: str, rows: pd.DataFrame) -> alt.Color:
     """Encode a field by its constant colours, listed in their constant order."""
     chosen = colours(field, rows[field])
+    # Of a static picture alone: the book's legend is made of buttons. No entry over another.
+    columns = max(1, _LEGEND // (35 + 7 * max(map(len, chosen), default=1)))
     return alt.Color(
         f"{field}:N",
+        legend=alt.Legend(columns=columns, symbolOpacity=1),
         title=TITLES.get(field, field),
         sort=list(chosen),
         scale=alt.Scale(domain=list(chosen), range=list(chosen.values())),
     )
 
 
+_ENDS = {"low": "95 % interval from", "high": "to"}
+
+
 def tip(field: str, form: str | None = None, title: str | None = None) -> alt.Tooltip:
     """Show a field in the tooltip under a title, or the name people know it by."""
-    title = title or TITLES.get(field, field.replace("_", " "))
+    title = title or _ENDS.get(field) or TITLES.get(field, field.replace("_", " "))
     return alt.Tooltip(field, title=title, format=form) if form else alt.Tooltip(field, title=title)
 
 
@@ -203,7 +210,8 @@ def finish(
         panels = list(dict.fromkeys(rows[column]))
         drawn = drawn.facet(
             facet=alt.Facet(f"{column}:N", title=None, sort=panels),
-            spacing=24,  # an axis's last number and the next one's first stand side by side
+            # An axis's last number and the next one's first stand side by side.
+            spacing={"row": 24, "column": 44},
             columns=2 if len(panels) not in (1, 3) else 1,  # Vega draws an axis below a gap, too
         ).add_params(parameter)
     return drawn.properties(usermeta=usermeta)

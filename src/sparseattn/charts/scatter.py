@@ -50,7 +50,10 @@ def against(
         layers.append(line.encode(y=alt.Y(f"{null}:Q", scale=up), color=alt.value(GREY)))
     points = base.mark_point(filled=True, opacity=0.85).encode(
         y=alt.Y(f"{y}:Q", title=titles[1], scale=up),
-        tooltip=[tip(field) for field in (colour, name, x, y, *extra)],
+        tooltip=[
+            *(tip(colour), tip(name), tip(x, title=titles[0]), tip(y, title=titles[1])),
+            *map(tip, extra),
+        ],
     )
     chart = alt.layer(*layers, points).properties(height=plot_height(rows, panel))
     return finish(chart, colour, rows, panel, null="dots" if null else None)
@@ -95,7 +98,12 @@ def trade_off(
         color=colour_by(colour, rows),
         tooltip=[
             alt.Tooltip(order, title=order, format="~g"),
-            *map(tip, (colour, x, y, *ends)),
+            tip(colour),
+            *(
+                tip(f"{field}{end}", title=f"{title}{words}")
+                for field, title in zip((x, y), titles, strict=True)
+                for end, words in {"": "", "_low": ", from", "_high": ", to"}.items()
+            ),
         ],
     )
     size = alt.Size(f"{order}:O", scale=alt.Scale(range=[25, 130]), legend=None)
