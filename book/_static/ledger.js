@@ -1,4 +1,4 @@
-/* Turns the ledger's table into one that filters, sorts, saves what it shows, and opens at the run
+/* Turns a table, such as the ledger's, into one that filters, sorts, saves what it shows, and opens at the run
    or the choice of runs that the address names: #KEY, or #task=sst&lam=-10. */
 (function () {
   "use strict";
@@ -32,7 +32,8 @@
         row.hidden = !chosen(row, wanted);
         shown += !row.hidden;
       }
-      count.textContent = shown === rows.length ? `${rows.length} runs.` : `${shown} of ${rows.length} runs.`;
+      const of = count.dataset.of || "runs";
+      count.textContent = shown === rows.length ? `${rows.length} ${of}.` : `${shown} of ${rows.length} ${of}.`;
     }
 
     /* Details take the whole width, in a row of their own. */
@@ -55,6 +56,7 @@
 
     for (const row of rows) {
       const details = row.querySelector("details");
+      if (!details) continue;
       details.addEventListener("toggle", () => {
         if (details.open === opened.has(row)) return;
         if (details.open) return unfold(row);
@@ -90,9 +92,10 @@
     form.addEventListener("input", (event) => { show(); remember(event.target.tagName === "SELECT" ? "pushState" : "replaceState"); });
     form.addEventListener("reset", () => setTimeout(() => { show(); remember("pushState"); }));
 
-    const lines = JSON.parse(ledger.querySelector(".ledger-csv").textContent);
+    const saved = ledger.querySelector(".ledger-csv");
+    const lines = saved && JSON.parse(saved.textContent);
     const place = new Map(rows.map((row, index) => [row, index + 1]));
-    form.querySelector("[data-get=csv]").addEventListener("click", () => {
+    if (saved) form.querySelector("[data-get=csv]").addEventListener("click", () => {
       const kept = [...body.rows].filter((row) => place.has(row) && !row.hidden).map((row) => lines[place.get(row)]);
       const link = document.createElement("a");
       link.href = URL.createObjectURL(new Blob([[lines[0], ...kept, ""].join("\r\n")], { type: "text/csv" }));

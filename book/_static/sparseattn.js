@@ -175,6 +175,26 @@
       .map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
   }
 
+  /* One button for the code of a page, in place of a line above each of its results. */
+  function gatherCode() {
+    const article = document.querySelector(".bd-article");
+    const codes = article.querySelectorAll(".cell > details.hide");
+    const title = article.querySelector("h1");
+    if (!codes.length || !title) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "code-shown";
+    const show = (shown) => {
+      article.classList.toggle("gathered", !shown);
+      for (const code of codes) code.open = shown;
+      button.textContent = shown ? "Hide the code" : "Show the code of this page";
+      button.setAttribute("aria-pressed", String(shown));
+    };
+    button.addEventListener("click", () => show(article.classList.contains("gathered")));
+    show(false);
+    title.after(button);
+  }
+
   /* A text in lines of at most so many letters. */
   function wrapped(text, most) {
     const lines = [""];
@@ -261,6 +281,7 @@
 
   async function start() {
     mendSearch();
+    gatherCode();
     const found = [...document.querySelectorAll("figure.chart")];
     addEventListener("load", () => {
       markScrollers();

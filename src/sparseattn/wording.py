@@ -80,6 +80,8 @@ TITLES = {
     "origin": "Task",
     "norm": "Influence by",
     "null": "by chance",
+    "verdict": "Verdict",
+    "item": "In the paper",
     "sparsity": "Projection",
     "stage": "Stage",
 }

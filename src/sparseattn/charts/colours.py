@@ -30,6 +30,7 @@ COLOURS: dict[str, dict[str, str]] = {
     "task": {"planted": GREY, "sst": BLUE, "newsgroups": OCHRE, "imdb": GREEN},
     "measure": {"gradient": BLUE, "gradient_fixed": GREEN, "loo": OCHRE, "loo_logit": PURPLE},
     "importance_of": {"inputs": OCHRE, "hidden": BLUE},
+    "verdict": {"same": GREEN, "different": OCHRE, "undecided": GREY},
     "adversary": {"frozen": BLUE, "unfrozen": OCHRE, "reseeded": GREEN, "uniform": GREY},
 }
 

@@ -61,6 +61,8 @@ class Figure:
         Plain text: what is drawn, and what there is to see in it for who cannot.
     data
         Comma-separated values offered for download; None offers the chart's own data.
+    fold
+        What stands for the figure until it is asked for; None shows it at once.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Figure:
     caption: str
     description: str
     data: str | None = None
+    fold: str | None = None
 
     def __repr__(self) -> str:
         return f"Figure: {self.caption}"
@@ -89,8 +92,12 @@ class Figure:
         usermeta = self.spec["usermeta"]
         assert isinstance(usermeta, dict)
         table = "" if self.data is None else inert("chart-data", self.data)
+        folded, closed = "", ""
+        if self.fold is not None:
+            folded = f"<details><summary>{escape(self.fold)}</summary>"
+            closed = "</details>"
         return (
-            f'<figure class="chart" id="figure-{name}" data-name="{name}">'
+            f'{folded}<figure class="chart" id="figure-{name}" data-name="{name}">'
             f"{inert('chart-spec', self.spec)}{table}"
             f'<div class="chart-legend" role="group" aria-label="Filter by" hidden></div>'
             f'<div class="chart-live" hidden></div>'
@@ -101,7 +108,7 @@ class Figure:
             f'<div class="chart-tools">'
             f'<details class="chart-words"><summary>In words</summary>'
             f'<p id="figure-{name}-description">{description}</p></details>'
-            f"</div></figure>"
+            f"</div></figure>{closed}"
         )
 
 
@@ -126,6 +133,7 @@ def show(
     description: str,
     data: pd.DataFrame | None = None,
     missing: str | None = None,
+    fold: str | None = None,
     **options: Any,
 ) -> Figure | Markdown:
     """Return a chart as a figure: captioned, described, downloadable.
@@ -145,6 +153,8 @@ def show(
         What the download holds, when it is more than what is drawn.
     missing
         The sentence in place of a figure without a row; the chart's own by default.
+    fold
+        What stands for the figure until it is asked for; None shows it at once.
 
     Raises
     ------
@@ -178,7 +188,7 @@ def show(
     spec["description"] = description
     spec.setdefault("usermeta", {})
     table = None if data is None else data.to_csv(index=False)
-    return Figure(name, spec, caption.strip(), description.strip(), table)
+    return Figure(name, spec, caption.strip(), description.strip(), table, fold)
 
 
 def _wrap_titles(spec: dict[str, Any]) -> None:
