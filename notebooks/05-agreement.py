@@ -119,8 +119,7 @@ charts.table(
 # %% [markdown]
 # ## Inputs and hidden states
 #
-# The classifiers of the paper's Table 6 and those of this page; the other published ones are in the
-# table below.
+# By each of the four importances, and for every classifier:
 
 # %% tags=["hide-input"]
 taus = effects.levels(cells, effects.CELL, agreement.TAUS)
@@ -133,6 +132,7 @@ charts.show(
     panel=effects.WHERE,
     domain=(-1, 1),
     name="agreement",
+    fold="The classifiers of the paper's Table 6, importance by importance",
     caption="Agreement (Kendall's τ-b) of attention with four measures of importance (the paper's "
     "Table 6), with 95 % intervals over documents and seeds.",
     description="Points with intervals in one panel for each task and classifier: agreement with "

@@ -123,7 +123,7 @@ charts.show(
 #
 # Look first for how far right the adversaries lie: near $\ln 2$ they attend to quite other tokens
 # than the base. Compare them with *another seed* and with *uniform attention*, which nobody trained
-# to differ. The second chart shows the cost: left of zero, accuracy is lost.
+# to differ. In the chart that opens below, accuracy is lost left of zero.
 
 # %% tags=["hide-input"]
 charts.show(
@@ -153,6 +153,7 @@ charts.show(
     panel="where",
     title="Change of accuracy",
     name="cost",
+    fold="What that does to accuracy, adversary by adversary",
     caption="What that does to accuracy: accuracy on the test split less the base's on the same "
     "documents, with 95 % intervals over documents and seeds (one seed: over documents only).",
     description="Points with intervals in a panel for each task and classifier, a row each for "

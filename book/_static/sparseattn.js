@@ -50,6 +50,7 @@
   async function embed(target, spec, theme, extra) {
     const config = structuredClone(window.sparseattnThemes[theme]);
     if (extra.noLegend) config.legend.disable = true;
+    else config.legend.columns = spec.usermeta?.legend?.columns || 4;
     if (extra.narrow) {
       config.axis.labelLimit = 150;
       config.axis.labelFontSize = config.axis.titleFontSize = 11;

@@ -101,6 +101,7 @@ HEADINGS = TITLES | {
     "shown": "quantity",
     "item": "in the paper",
     "value": "paper",
+    "verdict": "verdict",
     "mean": "here",
     "null": "by chance",
     "sd_documents": "sd over documents",

@@ -115,8 +115,9 @@ def theme(mode: str) -> dict[str, object]:
             "labelFontSize": 12,
             "titleFontSize": 12,
             "orient": "top",
-            "columns": 4,
+            "columnPadding": 30,  # a reader's font may be wider than the one it is measured with
             "symbolStrokeWidth": 2,
+            "symbolOpacity": 1,
             "labelLimit": 0,  # a name cut short is no name
         },
         "header": {

@@ -154,11 +154,8 @@ def up_to_one(rows: pd.DataFrame, fields: Sequence[str], parts: int) -> tuple[fl
 def colour_by(field: str, rows: pd.DataFrame) -> alt.Color:
     """Encode a field by its constant colours, listed in their constant order."""
     chosen = colours(field, rows[field])
-    # Of a static picture alone: the book's legend is made of buttons. No entry over another.
-    columns = max(1, _LEGEND // (35 + 7 * max(map(len, chosen), default=1)))
     return alt.Color(
         f"{field}:N",
-        legend=alt.Legend(columns=columns, symbolOpacity=1),
         title=TITLES.get(field, field),
         sort=list(chosen),
         scale=alt.Scale(domain=list(chosen), range=list(chosen.values())),
@@ -195,11 +192,13 @@ def finish(
     """
     chosen = colours(colour, rows[colour])
     items = [{"value": value, "colour": hue} for value, hue in chosen.items()]
+    # Of a static picture alone: the book's legend is made of buttons. No entry over another.
+    columns = max(1, _LEGEND // (50 + 7 * max(map(len, chosen), default=1)))
     usermeta = {
         "paper": paper,
         "null": null,
         "single": _single(rows),
-        "legend": {"title": TITLES.get(colour, colour), "items": items},
+        "legend": {"title": TITLES.get(colour, colour), "items": items, "columns": columns},
     }
     drawn = chart if filtered else chart.transform_filter(chosen_by(colour))
     parameter = alt.param(name="chosen", value=[])

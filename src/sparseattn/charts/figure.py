@@ -82,10 +82,15 @@ class Figure:
         # The picture has its own alternative text. Its padding: who shows it may have a wider font
         # than the one that it was measured with.
         config = theme("light") | {"aria": False, "padding": _PADDING}
+        config["legend"] = {**config["legend"], "columns": self._columns()}  # type: ignore[dict-item]
         svg = str(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, config=config))
         # Vega counts clip paths over the life of the process; here each picture counts its own.
         order = {old: f"clip-{new}" for new, old in enumerate(dict.fromkeys(_CLIP.findall(svg)))}
         return _CLIP.sub(lambda match: order[match.group()], svg)
+
+    def _columns(self) -> int:
+        usermeta: Any = self.spec.get("usermeta", {})
+        return int(usermeta.get("legend", {}).get("columns", 4))
 
     def _repr_html_(self) -> str:
         name, description = self.name, escape(self.description)

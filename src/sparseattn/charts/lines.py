@@ -93,6 +93,7 @@ def over_lambda(
     seeds = [name for name in ("seeds",) if name in frame]
     rows = beside(frame, paper, ["lam", colour, value, *ends, *chance, *seeds], panel)
     rows["temperature"] = (1 - rows["lam"].astype(float)).round(6)
+    rows["lam"] = rows["lam"].str.replace("-", "−")
     scale = scale_over(rows, [value, *ends, *chance], domain=domain)
     x = alt.X(
         "temperature:Q",

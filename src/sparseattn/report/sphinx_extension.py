@@ -5,6 +5,7 @@ A Sphinx extension, named in ``_config.yml``. The templates in ``book/_templates
 puts into a page's context.
 """
 
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -22,7 +23,7 @@ _LONGEST = 200  # characters of a summary; what shows it cuts at about as many
 # What docutils' MathML does not know, of what the report uses.
 _TEX = {
     "gathered": "aligned", r"\dots": r"\ldots", r"\tfrac": r"\frac", r"\textstyle": "",
-    r"\Big": "", r"\big": "", r"\underbrace": r"\underline",
+    r"\Bigl": "", r"\Bigr": "", r"\Big": "", r"\big": "", r"\underbrace": r"\underline",
 }  # fmt: skip
 
 
@@ -57,6 +58,7 @@ def mathml(tex: str, block: bool) -> str:
     known = tex
     for unknown, known_as in _TEX.items():
         known = known.replace(unknown, known_as)
+    known = re.sub(r"\\frac(\w)(\w)", r"\\frac{\1}{\2}", known)
     try:
         return str(tex2mathml(known, as_block=block))
     except (MathError, SyntaxError):

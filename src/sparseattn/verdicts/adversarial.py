@@ -4,6 +4,7 @@ A frame has the columns of :func:`results.frames.measurements`, ``origin``, and 
 a task and a classifier.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -118,13 +119,15 @@ def in_words(found: pd.DataFrame) -> str:
 
 def older(tasks: Sequence[str]) -> str:
     """Say which published adversaries an earlier version of the recipe made; nothing if none."""
-    made = [
-        f"{label(adversary.spec.task)} ({adversary.spec.label}, seed {adversary.spec.seed})"
-        for adversary in published.adversaries(tasks)
+    every = published.adversaries(tasks)
+    made = Counter(
+        label(adversary.spec.task)
+        for adversary in every
         if adversary.manifest["versions"] != adversary.spec.versions()
-    ]
-    told = "Made by an earlier version of the recipe, which may cost more accuracy than need be: "
-    return f"{told}{listed(made)}." if made else ""
+    )
+    told = "an earlier version of the recipe, which may cost more accuracy than need be"
+    by_task = listed([f"{count} on {task}" for task, count in made.items()])
+    return f"Of {len(every)} adversaries, {by_task} were made by {told}." if made else ""
 
 
 def of_another_seed(found: pd.DataFrame) -> str:
