@@ -39,8 +39,41 @@ from sparseattn.report import parameters
 
 p = parameters.check(globals(), "02-tasks-and-classifiers")
 
+# %% tags=["remove-cell"]
+from IPython.display import Markdown
+
+from sparseattn import charts
+from sparseattn.data.tasks import load_task
+from sparseattn.data.words import MARKERS
+from sparseattn.results.frames import measurements
+from sparseattn.verdicts import effects, training
+
+data = load_task(p.task, p.task_options)
+runs = p.runs()
+frame = measurements(runs)
+CLASSIFIER = ["classifier", "projection", "lam"]
+
 # %% [markdown]
-# ## The claim
+# ## The answer
+
+# %% tags=["hide-input"]
+cost = training.cost_of_sparsemax(frame)
+Markdown(training.cost_in_words(cost))
+
+# %% tags=["hide-input"]
+charts.table(
+    cost,
+    "Sparsemax in place of softmax, on the observed documents: the change of accuracy in "
+    "points (hundredths), paired by document, with its 95 % interval; and the share of tokens "
+    "with any attention under sparsemax.",
+    columns="classifier mean low high sparsemax",
+    titles={"mean": "accuracy, change", "sparsemax": "tokens attended to"},
+    formats={"mean": "+.1f", "low": "+.1f", "high": "+.1f", "sparsemax": ".0%"},
+    missing="",
+)
+
+# %% [markdown]
+# ## What the paper says, and how it is measured
 #
 # The paper trains binary classifiers on three tasks (SST, 20News and IMDb). Its Table 3 gives one
 # accuracy a task and encoder, not one a projection; what sparse projections cost is measured here.
@@ -61,21 +94,6 @@ p = parameters.check(globals(), "02-tasks-and-classifiers")
 # $a_i = u^\top h_i / \sqrt{m}$ for states of size $m$, both without a query as in
 # {cite:t}`jain2019attention`. {ref}`A drawing of it, and an example to check by hand
 # <measures-classifier>`.
-
-# %% tags=["remove-cell"]
-import pandas as pd
-from IPython.display import Markdown
-
-from sparseattn import charts
-from sparseattn.data.tasks import load_task
-from sparseattn.data.words import MARKERS
-from sparseattn.results.frames import measurements
-from sparseattn.verdicts import effects, training
-
-data = load_task(p.task, p.task_options)
-runs = p.runs()
-frame = measurements(runs)
-CLASSIFIER = ["classifier", "projection", "lam"]
 
 # %% [markdown]
 # ## The task
@@ -104,28 +122,16 @@ Markdown(training.departures(data))
 # %% [markdown]
 # ## Accuracy
 
+# %% [markdown]
+# Training stops when the ROC-AUC on the held-out documents of the dev split has not risen for some
+# epochs, or when all epochs allowed are used up; the weights of its best epoch are kept. The test
+# split plays no part in it.
+
 # %% tags=["hide-input"]
 Markdown(
     f"The *observed documents* are {frame['document'].nunique():,} of the {len(data.test):,} test "
     "documents, chosen without regard to their content and the same for every classifier. Whatever "
-    "is measured word by word is measured on these; so is the accuracy in the chart."
-)
-
-# %% tags=["hide-input"]
-accuracy, theirs = training.accuracies(frame), training.papers_accuracies(data.name)
-charts.show(
-    charts.paper_versus_here,
-    accuracy,
-    theirs if len(theirs) else None,
-    group="sparsity",
-    colour="classifier",
-    title="Accuracy on the observed documents",
-    domain=charts.up_to_one(pd.concat([accuracy, theirs]), ["low", "mean"], 20),
-    name="accuracy",
-    caption="Accuracy by projection and classifier, with 95 % intervals over documents and seeds. "
-    "The axis does not start at zero, and intervals are cut at its end.",
-    description="Points with intervals: accuracy on the observed documents, a row for each "
-    "projection and each λ, one colour for each encoder and alignment.",
+    "is measured word by word is measured on these."
 )
 
 # %% tags=["hide-input"]
@@ -136,26 +142,6 @@ charts.table(
     columns="classifier sparsity accuracy sd auc epochs",
     titles={"sd": "sd, seeds", "auc": "ROC-AUC"},
     formats={"accuracy": ".3f", "sd": ".3f", "auc": ".3f", "epochs": ".1f"},
-)
-
-# %% [markdown]
-# ## Learning
-#
-# Training stops when the ROC-AUC on the held-out documents of the dev split has not risen for some
-# epochs, or when all epochs allowed are used up; the weights of its best epoch are kept. The test
-# split plays no part in it.
-
-# %% tags=["hide-input"]
-curves, note = training.curves(runs)
-charts.show(
-    charts.learning_curves,
-    curves,
-    colour="projection",
-    panel="classifier",
-    name="learning-curves",
-    caption=f"ROC-AUC on the dev split over the epochs, one line a seed. {note}",
-    description="Learning curves, a panel for each classifier: ROC-AUC on held-out documents "
-    "against the epoch, rising and levelling off.",
 )
 
 # %% [markdown]
@@ -210,25 +196,6 @@ charts.table(
 without, with_context = (run.manifest["accuracy"] for run in controls)
 print("an embedding alone stays near chance:", without < 0.65)
 print("a BiLSTM reads the context:", with_context > 0.95)
-
-# %% [markdown]
-# ## Verdict
-
-# %% tags=["hide-input"]
-cost = training.cost_of_sparsemax(frame)
-Markdown(training.cost_in_words(cost))
-
-# %% tags=["hide-input"]
-charts.table(
-    cost,
-    "Sparsemax in place of softmax, on the observed documents: the change of accuracy in "
-    "points (hundredths), paired by document, with its 95 % interval; and the share of tokens "
-    "with any attention under sparsemax.",
-    columns="classifier mean low high sparsemax",
-    titles={"mean": "accuracy, change", "sparsemax": "tokens attended to"},
-    formats={"mean": "+.1f", "low": "+.1f", "high": "+.1f", "sparsemax": ".0%"},
-    missing="",
-)
 
 # %% tags=["remove-input"]
 from sparseattn.report.provenance import Provenance

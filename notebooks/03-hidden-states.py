@@ -41,8 +41,39 @@ from sparseattn.report import parameters
 
 p = parameters.check(globals(), "03-hidden-states")
 
+# %% tags=["remove-cell"]
+from IPython.display import Markdown
+
+from sparseattn import charts
+from sparseattn.results import paper, published, side_by_side
+from sparseattn.verdicts import answers, effects
+from sparseattn.wording import span
+
+runs = p.runs()
+frame = effects.derived(side_by_side.together(runs, p.tasks))
+cells = side_by_side.without_lambda(frame)
+ONE_SEED = "With one seed, the interval is over documents alone, and its point may hide it."
+
 # %% [markdown]
-# ## The claim
+# ## The answer
+
+# %% tags=["hide-input"]
+judged = answers.judge(frame, [1])
+Markdown(f"{answers.in_full(judged, 1)}\n\n{answers.own_texts(frame)}")
+
+# %% tags=["hide-input"]
+charts.show(
+    charts.forest,
+    *answers.rows(judged),
+    name="answer",
+    caption=f"{answers.in_short(judged)} Each point is a classifier: right of the grey band it "
+    "speaks for the claim, left of it against.",
+    description=answers.in_numbers(judged),
+    missing="Nothing here to judge the claim by.",
+)
+
+# %% [markdown]
+# ## What the paper says, and how it is measured
 #
 # For a document of $n$ tokens with embeddings $X_1, \dots, X_n$ and hidden states
 # $h_1, \dots, h_n$, the **influence** of input $i$ on state $p$, and the **dispersion** of all
@@ -62,21 +93,9 @@ p = parameters.check(globals(), "03-hidden-states")
 # - **Claim 1**: a hidden state is not interchangeable with its input, for dispersion is high for
 #   every task, encoder and projection (the paper's Table 1).
 #
+# The paper's numbers beside ours, one by one: <a href="07-paper.html#item=Table+1">its Table 1</a>.
 # Tasks marked *(live)* are computed when this page is built. The others are published with the
 # book.
-
-# %% tags=["remove-cell"]
-from IPython.display import Markdown
-
-from sparseattn import charts
-from sparseattn.results import paper, published, side_by_side
-from sparseattn.verdicts import answers, effects, replication
-from sparseattn.wording import span
-
-runs = p.runs()
-frame = effects.derived(side_by_side.together(runs, p.tasks))
-cells = side_by_side.without_lambda(frame)
-ONE_SEED = "With one seed, the interval is over documents alone, and its point may hide it."
 
 # %% [markdown]
 # ## Over how many inputs a state spreads
@@ -174,6 +193,32 @@ charts.table(
 )
 
 # %% [markdown]
+# An input can be the first and have little of the whole, when the rest is divided among many. The
+# input at the state's own place:
+
+# %% tags=["remove-cell"]
+sampled = effects.whole_jacobians(runs, p.tasks, p.jacobians)
+NONE = "No whole Jacobians were taken."
+
+# %% tags=["hide-input"]
+place = effects.place_of_the_word(own, sampled)
+titles = {
+    "mean_influence_self_share": "share",
+    "null_influence_self_share": "share by chance",
+    "mean_influence_top1": "first",
+    "null_influence_top1": "first by chance",
+    "jacobian": "first, whole Jacobian",
+}
+charts.table(
+    place,
+    "The co-indexed input: its share of the influence on a state, how often it comes first, and "
+    "both if all inputs were alike.",
+    columns=" ".join(["origin classifier", *(name for name in titles if name in place)]),
+    titles=titles,
+    formats=dict.fromkeys(titles, ".0%"),
+)
+
+# %% [markdown]
 # ## What would change our mind
 #
 # **The length of a gradient may miss what matters.** The importance of words, measured so, hardly
@@ -188,10 +233,6 @@ charts.table(
 # constant, has states of nearly one length by construction: their length moves only as far as
 # training has moved $\gamma$ from a constant and $\beta$ from zero. So we take whole Jacobians, on
 # a sample of documents.
-
-# %% tags=["remove-cell"]
-sampled = effects.whole_jacobians(runs, p.tasks, p.jacobians)
-NONE = "No whole Jacobians were taken."
 
 # %% tags=["hide-input"]
 charts.table(
@@ -209,6 +250,7 @@ charts.table(
     },
     formats={"norm_variation": ".2%", "times_chance": ".2g", "norms_tau": ".2f"}
     | {"norms_same_top": ".0%"},
+    fold="Length against whole Jacobian",
     missing=NONE,
 )
 
@@ -227,6 +269,7 @@ charts.show(
     title="Mean over states and documents",
     domain=(0, 1),
     name="jacobian",
+    fold="The same summaries by the whole Jacobian",
     caption="The same summaries by the length of the state, as in the paper, and by its whole "
     "Jacobian, on a sample of documents under softmax and sparsemax, with 95 % intervals.",
     description="Points with intervals, a row for each task and encoder, panels for dispersion, "
@@ -241,7 +284,10 @@ charts.show(
 # and the more so the larger λ is. The change, paired by document and seed, with the paper's:
 
 # %% tags=["hide-input"]
-change = effects.under_sparsemax(frame, effects.WHERE, "influence_dispersion")
+change = effects.under_sparsemax(frame, effects.WHERE, ["influence_dispersion"])
+Markdown(answers.contextualised(change))
+
+# %% tags=["hide-input"]
 charts.show(
     charts.paper_versus_here,
     change,
@@ -251,16 +297,14 @@ charts.show(
     title="Change of dispersion, sparsemax less softmax",
     zero=True,
     name="contextualisation",
-    caption="Change of the dispersion of influence when sparsemax takes the place of softmax, "
-    "with 95 % intervals over documents and seeds. Right of zero, sparsity makes states mix "
-    f"more. {ONE_SEED}",
-    description="Points with intervals around zero, a row for each task and a colour for each "
-    "classifier, the paper's and ours.",
+    fold="The change, task by task",
+    caption=f"{effects.sides(change)} Change of the dispersion of influence when sparsemax takes "
+    "the place of softmax, with 95 % intervals over documents and seeds. Right of zero, sparsity "
+    f"makes states mix more. {ONE_SEED}",
+    description=f"{effects.sides(change)} A row for each task and a colour for each classifier, "
+    "the paper's and ours.",
     missing="This needs both softmax and sparsemax.",
 )
-
-# %% tags=["hide-input"]
-Markdown(answers.contextualised(change))
 
 # %% tags=["hide-input"]
 graded = frame[frame["lam"].notna()]
@@ -274,61 +318,12 @@ charts.show(
     null="null",
     domain=charts.up_to_one(series, ["mean", "low", "null"], 10),
     name="dispersion-over-lambda",
+    fold="Dispersion of influence as λ grows",
     caption="Dispersion of influence as λ grows (sparser to the right), with 95 % intervals as "
     "bands, and that of noise. The axis does not start at zero. With one seed, the band is over "
     "documents alone, and its line may hide it; a classifier with one λ has none.",
     description="Lines against lambda, a panel for each task and a line for each classifier; a "
     "dotted line marks noise.",
-)
-
-# %% [markdown]
-# ## Paper vs here
-
-# %% tags=["hide-input"]
-charts.table(
-    effects.beside_paper(paper.table1(), frame),
-    "The paper's Table 1 and ours. Same: all of our interval lies within "
-    f"±{replication.TOLERANCE} of the paper's number. Different: all of it lies outside. "
-    "Undecided: it lies partly inside, or there is no interval.",
-    columns="origin classifier projection value mean low high verdict",
-    missing="The paper has no figures for these tasks and classifiers.",
-)
-
-# %% [markdown]
-# ## Verdict
-
-# %% tags=["hide-input"]
-judged = answers.judge(frame, [1])
-Markdown(f"{answers.in_full(judged, 1)}\n\n{answers.own_texts(frame)}")
-
-# %% tags=["hide-input"]
-charts.table(
-    answers.by_origin(judged),
-    "Claim 1, task by task: the mean effect.",
-    columns="origin verdict counts value",
-    titles={"counts": "cells", "value": "points"},
-)
-
-# %% [markdown]
-# An input can be the first and have little of the whole, when the rest is divided among many. The
-# input at the state's own place:
-
-# %% tags=["hide-input"]
-place = effects.place_of_the_word(own, sampled)
-titles = {
-    "mean_influence_self_share": "share",
-    "null_influence_self_share": "share by chance",
-    "mean_influence_top1": "first",
-    "null_influence_top1": "first by chance",
-    "jacobian": "first, whole Jacobian",
-}
-charts.table(
-    place,
-    "The co-indexed input: its share of the influence on a state, how often it comes first, and "
-    "both if all inputs were alike.",
-    columns=" ".join(["origin classifier", *(name for name in titles if name in place)]),
-    titles=titles,
-    formats=dict.fromkeys(titles, ".0%"),
 )
 
 # %% tags=["hide-cell"]

@@ -39,8 +39,51 @@ from sparseattn.report import parameters
 
 p = parameters.check(globals(), "04-dispersion")
 
+# %% tags=["remove-cell"]
+from IPython.display import Markdown
+
+from sparseattn import charts
+from sparseattn.results import paper, published, side_by_side
+from sparseattn.verdicts import answers, effects
+
+runs = p.runs()
+frame = effects.derived(side_by_side.together(runs, p.tasks))
+cells = side_by_side.without_lambda(frame)
+sparse = cells[cells["projection"] != "softmax"]
+graded = frame[frame["lam"].notna()]
+NOT_SPARSE = "This needs a sparse projection."
+
 # %% [markdown]
-# ## The claims
+# ## The answer
+
+# %% tags=["hide-input"]
+judged = answers.judge(frame, [2, 3])
+told = [answers.in_full(judged, number) for number in (2, 3)]
+Markdown("\n\n".join([*told, answers.own_texts(frame)]))
+
+# %% tags=["hide-input"]
+charts.show(
+    charts.forest,
+    *answers.rows(judged),
+    name="answer",
+    caption=f"{answers.in_short(judged)} Each point is a classifier: right of the grey band it "
+    "speaks for the claim, left of it against.",
+    description=answers.in_numbers(judged),
+    missing="Nothing here to judge the claim by.",
+)
+
+# %% tags=["hide-input"]
+charts.table(
+    answers.by_yardstick(frame, [2, 3]),
+    "The same claims by each measure of importance there is; the first one decides, for it finds "
+    "the decisive tokens where they are known. The paper's own does not.",
+    columns="number by verdict counts value low high",
+    fold="The same by each measure of importance",
+    titles={"by": "importance by", "counts": "cells", "value": "points"},
+)
+
+# %% [markdown]
+# ## What the paper says, and how it is measured
 #
 # For a document of $n$ tokens with embeddings $X_1, \dots, X_n$, let $f$ be the logit and
 # $\hat y = \sigma(f)$ the probability of the positive class. What the output owes token $i$, by
@@ -61,60 +104,46 @@ p = parameters.check(globals(), "04-dispersion")
 #   the projection (the paper's Figure 2).
 # - **Claim 3**: dispersion even grows with the sparsity $\lambda$ of sparsegen (its Table 2).
 #
-# Tasks marked *(live)* are computed when this page is built. The others are published with this
-# book.
-
-# %% tags=["remove-cell"]
-from IPython.display import Markdown
-
-from sparseattn import charts
-from sparseattn.results import paper, published, side_by_side
-from sparseattn.results.frames import measurements
-from sparseattn.verdicts import answers, effects, replication
-
-runs = p.runs()
-frame = effects.derived(side_by_side.together(runs, p.tasks))
-cells = side_by_side.without_lambda(frame)
-sparse = cells[cells["projection"] != "softmax"]
-graded = frame[frame["lam"].notna()]
-NOT_SPARSE = "This needs a sparse projection."
+# The paper's numbers beside ours, one by one: <a href="07-paper.html#item=Figure+2">its Figure
+# 2</a> and <a href="07-paper.html#item=Table+2">its Table 2</a>. Tasks marked *(live)* are computed
+# when this page is built. The others are published with this book.
 
 # %% [markdown]
-# ## Under softmax and under sparse projections
+# ## From softmax to sparsemax
 #
-# Two things to look for: how far the points lie from zero, where one token would have all the
-# importance, and whether those of sparsemax lie further left than those of softmax. Noise is the
-# first thing to hold a high dispersion against: importances drawn at random, $|z_i|$ with $z_i$
-# from a standard normal distribution, are as dispersed as the strokes show. That is noise for
-# leave-one-out, which gives a single number. A gradient has 300 entries a token, and the lengths of
-# random vectors of that size give .9997 in a text of 19 tokens ({ref}`measures-dispersion`).
+# If few words mattered when attention points at few states, dispersion would fall: the points below
+# would lie left of zero. They are paired by document and seed, for four measures of importance. A
+# confident classifier saturates: its probability hardly moves, so LOO may show small differences
+# between small numbers; the **logit** does not saturate. And gradients reach a word by two ways,
+# through the hidden states and through the attention weights; **fixing attention** leaves the
+# first.
 
 # %% tags=["hide-input"]
-spread = effects.levels(cells, effects.CELL, effects.DISPERSION)
+ways = [f"dispersion_inputs_{way}" for way in ("loo", "loo_logit", "gradient", "gradient_fixed")]
+change = effects.under_sparsemax(frame, effects.WHERE, ways)
 charts.show(
     charts.paper_versus_here,
-    spread,
+    change,
     group="origin",
-    panel=["kind", "classifier"],
-    title="Dispersion of importance",
-    null="null",
-    domain=(0, 1),
-    name="dispersion",
-    caption="Dispersion of the importance of the inputs, by gradient and by leave-one-out, mean "
-    "over documents with 95 % intervals over documents and seeds; and that of noise. Intervals are "
-    "cut at the ends of the axis.",
-    description="Points with intervals, a panel for each measure and classifier, a row for each "
-    "task: dispersion under softmax and under sparse projections, and a stroke where noise would "
-    "lie.",
+    colour="classifier",
+    panel="kind",
+    title="Change of dispersion, sparsemax less softmax",
+    zero=True,
+    name="change",
+    caption=f"{effects.sides(change)} Change of the dispersion of importance when sparsemax takes "
+    "the place of softmax, with 95 % intervals over documents and seeds.",
+    description=f"{effects.sides(change)} A panel for each measure of importance, a row for each "
+    "task and a colour for each classifier.",
+    missing="This needs both softmax and sparsemax.",
 )
 
-# %% tags=["hide-input"]
-Markdown(answers.spread_out(spread))
-
 # %% [markdown]
-# The first of the two tables that open below says the same in tokens. $e^H$ is the **effective
-# number** of tokens: how many of equal importance would have the same entropy. The second has the
-# numbers of the chart.
+# How widely importance is spread in all: importances drawn at random, $|z_i|$ with $z_i$ from a
+# standard normal distribution, are the **noise** to hold a high dispersion against. That is noise
+# for leave-one-out, which gives a single number. A gradient has 300 entries a token, and the
+# lengths of random vectors of that size give .9997 in a text of 19 tokens
+# ({ref}`measures-dispersion`). Easier to read is $e^H$, the **effective number** of tokens: how
+# many of equal importance would have the same entropy.
 
 # %% tags=["hide-input"]
 effective = {
@@ -133,6 +162,7 @@ charts.table(
 )
 
 # %% tags=["hide-input"]
+spread = effects.levels(cells, effects.CELL, effects.DISPERSION)
 charts.table(
     spread,
     "Dispersion of importance. ± over documents and over seeds are different things, and shown "
@@ -142,10 +172,6 @@ charts.table(
     formats={"sd_seeds": ".3f"},
     fold="Dispersion, number by number",
 )
-
-# %% [markdown]
-# The paper's Figure 2 has all projections together and shows how documents spread. A long box says
-# that documents differ; a diamond away from the white stroke, that the paper's median is not ours.
 
 # %% tags=["hide-input"]
 charts.show(
@@ -158,6 +184,7 @@ charts.show(
     panel="classifier",
     title="Dispersion of importance",
     name="figure-2",
+    fold="How documents spread, beside the paper's Figure 2",
     caption="How documents spread (the paper's Figure 2): half of them lie within a box, nine in "
     "ten within a line; the white stroke, and the paper's mark, is the median.",
     description="Boxes with whiskers, a panel for each classifier and a row for each task: the "
@@ -165,83 +192,7 @@ charts.show(
 )
 
 # %% [markdown]
-# ## As λ grows
-#
-# If sparser attention gave sparser importance, the lines below would fall to the right.
-
-# %% tags=["hide-input"]
-series = effects.levels(graded, effects.OVER, effects.DISPERSION)
-charts.show(
-    charts.over_lambda,
-    series,
-    colour="classifier",
-    panel=["origin", "measure"],
-    title="Dispersion of importance",
-    null="null",
-    domain=(0, 1),
-    name="dispersion-over-lambda",
-    caption="Dispersion of the importance of the inputs as λ grows (sparser to the right), with "
-    "95 % intervals, and that of noise. Intervals are cut at the ends of the axis; where seeds are "
-    "few and disagree, one can fill its panel.",
-    description="Lines against lambda, a panel for each task and measure, a line for each "
-    "classifier; a dotted line marks noise.",
-)
-
-# %% tags=["hide-input"]
-Markdown(answers.falling(series))
-
-# %% [markdown]
-# λ is a temperature: $\text{sparsegen}(a; \lambda)$ is sparsemax of the scores $a/(1 - \lambda)$,
-# so a network that scales its scores undoes it. What it makes of a λ has to be looked at: the
-# **effective share** of the tokens, $e^H/n$ with $H$ the entropy of the attention weights.
-
-# %% tags=["hide-input"]
-realised = effects.levels(graded, effects.OVER, ["share_attention"])
-charts.show(
-    charts.over_lambda,
-    realised,
-    colour="classifier",
-    panel="origin",
-    title="Effective share of attention",
-    domain=(0, 1),
-    name="realised",
-    caption="How sparse attention in fact is at each λ: the effective share of the tokens, with "
-    "95 % intervals over documents and seeds, cut at the ends of the axis.",
-    description="Lines falling with lambda, a panel for each task and a line for each classifier.",
-)
-
-# %% tags=["hide-input"]
-Markdown(answers.narrowed(realised))
-
-# %% [markdown]
-# ## Against the sparsity that is realised
-#
-# If sparse attention gave sparse importance, the points below would follow the grey diagonal, where
-# importance is spread over as many tokens as attention is. If it made no difference, they would lie
-# on a level line.
-
-# %% tags=["hide-input"]
-charts.show(
-    charts.against,
-    effects.against_realised(frame, ["share_gradient", "share_loo"], "share"),
-    x="share_attention",
-    y="share",
-    titles=("Effective share of attention", "Effective share of importance"),
-    panel=["origin", "measure"],
-    null="share_noise",
-    diagonal=True,
-    log=True,
-    name="against-realised",
-    caption="Over which share of the tokens attention is spread, and over which their importance "
-    "is: a point is a classifier under one projection, mean over documents and seeds. Grey: the "
-    "same share for both; dotted: noise.",
-    description="Points, a panel for each task and measure, a colour for each classifier: the "
-    "effective share of importance against the effective share of attention, both on logarithmic "
-    "axes.",
-)
-
-# %% [markdown]
-# ## Correlation with sparsity
+# ## As attention gets sparser
 #
 # The paper's Table 2 correlates λ with dispersion. It does not name the coefficient, nor the number
 # of points. The chart below has Pearson's within seeds, with an interval; beside it, the
@@ -277,9 +228,29 @@ charts.table(
     fold="With λ and with its rank, number by number",
 )
 
+# %% [markdown]
+# λ is a temperature: $\text{sparsegen}(a; \lambda)$ is sparsemax of the scores $a/(1 - \lambda)$,
+# so a network that scales its scores undoes it. What it makes of a λ has to be looked at: the
+# **effective share** of the tokens, $e^H/n$ with $H$ the entropy of the attention weights.
+
 # %% tags=["hide-input"]
-replicated = replication.replicate(measurements(published.runs(p.tasks)), published.ledger(p.tasks))
-Markdown(answers.against_itself_on_dispersion(replicated, correlations))
+realised = effects.levels(graded, effects.OVER, ["share_attention"])
+Markdown(answers.narrowed(realised))
+
+# %% tags=["hide-input"]
+charts.show(
+    charts.over_lambda,
+    realised,
+    colour="classifier",
+    panel="origin",
+    title="Effective share of attention",
+    domain=(0, 1),
+    name="realised",
+    fold="How sparse attention in fact is at each λ",
+    caption="How sparse attention in fact is at each λ: the effective share of the tokens, with "
+    "95 % intervals over documents and seeds, cut at the ends of the axis.",
+    description="Lines falling with lambda, a panel for each task and a line for each classifier.",
+)
 
 # %% [markdown]
 # ## What would change our mind
@@ -304,37 +275,12 @@ charts.show(
     null="null",
     domain=(0, 1),
     name="attended-mass",
+    fold="Importance on the tokens that have attention",
     caption="How much of the importance of the inputs lies on tokens whose attention is not zero, "
     "under sparse projections, with 95 % intervals (cut at the ends of the axis); by chance, "
     "those tokens' share of all tokens.",
     description="Points with intervals, a panel for each measure, a row for each task and a colour "
     "for each classifier; strokes mark the share of tokens that have attention.",
-    missing=NOT_SPARSE,
-)
-
-# %% [markdown]
-# **Other ways to ask.** A confident classifier saturates: its probability hardly moves, so LOO may
-# show small differences between small numbers. The logit does not saturate. And gradients reach a
-# word by two ways, through the hidden states and through the attention weights; holding these fixed
-# leaves the first. If the answer rested on one of these choices, the four would disagree.
-
-# %% tags=["hide-input"]
-ways = ("gradient", "gradient_fixed", "loo", "loo_logit")
-ways = dict.fromkeys((f"dispersion_inputs_{way}" for way in ways), "noise")
-charts.show(
-    charts.paper_versus_here,
-    effects.levels(sparse, effects.WHERE, ways),
-    group="origin",
-    colour="measure",
-    panel="classifier",
-    title="Dispersion of importance",
-    null="null",
-    domain=(0, 1),
-    name="other-ways",
-    caption="Dispersion by four measures of importance under sparse projections, with 95 % "
-    "intervals (cut at the ends of the axis), and that of noise.",
-    description="Points with intervals, a panel for each classifier and a row for each task: "
-    "gradient, gradient with attention fixed, leave-one-out of the probability and of the logit.",
     missing=NOT_SPARSE,
 )
 
@@ -352,46 +298,6 @@ charts.table(
     columns=f"origin classifier sparsity {' '.join(saturated)}",
     titles=saturated,
     fold="Does saturation matter?",
-)
-
-# %% [markdown]
-# ## Paper vs here
-
-# %% tags=["hide-input"]
-charts.table(
-    replication.measured(replicated, ["Figure 2", "Table 2"], p.tasks),
-    "The paper's Figure 2 (medians) and Table 2 (correlations with λ), and ours, with "
-    "95 % intervals (correlations by Pearson's coefficient). Same: the whole interval lies "
-    f"within ±{replication.TOLERANCE:g} of the paper's number; different: all of it lies outside; "
-    "undecided: part of it does.",
-    columns="figure task classifier paper here low high verdict",
-    titles={"figure": "in the paper"},
-    missing="Nothing is published yet of the tasks that the paper has.",
-)
-
-# %% [markdown]
-# ## Verdict
-
-# %% tags=["hide-input"]
-judged = answers.judge(frame, [2, 3])
-told = [answers.in_full(judged, number) for number in (2, 3)]
-Markdown("\n\n".join([*told, answers.own_texts(frame)]))
-
-# %% tags=["hide-input"]
-charts.table(
-    answers.by_origin(judged),
-    "Claims 2 and 3, task by task: the mean effect, in points of the tokens.",
-    columns="number origin verdict counts value",
-    titles={"counts": "cells", "value": "points"},
-)
-
-# %% tags=["hide-input"]
-charts.table(
-    answers.by_yardstick(frame, [2, 3]),
-    "The same claims by each measure of importance there is; the first one decides, for it finds "
-    "the decisive tokens where they are known. The paper's own does not.",
-    columns="number by verdict counts value low high",
-    titles={"by": "importance by", "counts": "cells", "value": "points"},
 )
 
 # %% tags=["hide-cell"]

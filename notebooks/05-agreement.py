@@ -40,8 +40,57 @@ from sparseattn.report import parameters
 
 p = parameters.check(globals(), "05-agreement")
 
+# %% tags=["remove-cell"]
+from IPython.display import Markdown
+
+from sparseattn import charts
+from sparseattn.results import paper, published, side_by_side, variants
+from sparseattn.verdicts import agreement, answers, effects, truth
+
+runs = p.runs()
+frame = effects.derived(side_by_side.together(runs, p.tasks))
+cells = side_by_side.without_lambda(frame)
+sparse = cells[cells["projection"] != "softmax"]
+graded = frame[frame["lam"].notna()]
+measured = variants.summaries().query("task in @p.tasks")
+
 # %% [markdown]
-# ## The claims
+# ## The answer
+
+# %% tags=["hide-input"]
+found = truth.evidence_auc(runs)
+judged = answers.judge(frame, [4, 5])
+told = [answers.in_full(judged, number) for number in (4, 5)]
+Markdown("\n\n".join([*told, answers.own_texts(frame), truth.told(found)]))
+
+# %% tags=["hide-input"]
+charts.show(
+    charts.forest,
+    *answers.rows(judged),
+    name="answer",
+    caption=f"{answers.in_short(judged)} Each point is a classifier: right of the grey band it "
+    "speaks for the claim, left of it against.",
+    description=answers.in_numbers(judged),
+    missing="Nothing here to judge the claim by.",
+)
+
+# %% [markdown]
+# Ties cut both ways. Kendall's $\tau_b$ counts what sparse attention leaves tied as no agreement.
+# Over its ceiling it looks only at the tokens that sparse attention tells apart, which are the
+# easier ones: cutting small weights off raises it, though nothing else changes. So $\tau_b$
+# decides, and the two others, one of them at an equal number of tokens, say how far ties matter.
+
+# %% tags=["hide-input"]
+charts.table(
+    answers.by_yardstick(frame, [4, 5]),
+    "The same claims by each measure of importance, and of agreement, there is; the first decides.",
+    columns="number by verdict counts value low high",
+    fold="The same by each measure",
+    titles={"by": "measured by", "counts": "cells", "value": "effect"},
+)
+
+# %% [markdown]
+# ## What the paper says, and how it is measured
 #
 # For a document of $n$ tokens with embeddings $X_1, \dots, X_n$ and hidden states
 # $h_1, \dots, h_n$, let $f$ be the logit and $\hat y = \sigma(f)$ the probability of the positive
@@ -63,27 +112,14 @@ p = parameters.check(globals(), "05-agreement")
 #   (the paper's Table 6, Figures 1 and 4).
 # - **Claim 5**: agreement with inputs falls as attention gets sparser (its Figure 3).
 #
-# Tasks without a mark are published with this book; *live* is what this page computes itself.
-
-# %% tags=["remove-cell"]
-from IPython.display import Markdown
-
-from sparseattn import charts
-from sparseattn.results import paper, published, side_by_side, variants
-from sparseattn.verdicts import agreement, answers, effects, replication, truth
-
-runs = p.runs()
-frame = effects.derived(side_by_side.together(runs, p.tasks))
-cells = side_by_side.without_lambda(frame)
-sparse = cells[cells["projection"] != "softmax"]
-graded = frame[frame["lam"].notna()]
-measured = variants.summaries().query("task in @p.tasks")
+# The paper's numbers beside ours, one by one: <a href="07-paper.html#item=Table+6">its Table 6</a>
+# and <a href="07-paper.html#item=Figure+3">its Figure 3</a>. Tasks without a mark are published
+# with this book; *live* is what this page computes itself.
 
 # %% [markdown]
 # ## Inputs and hidden states
 #
-# The classifiers of the paper's Table 6 and those of this page; the other published ones are in the
-# table below.
+# By each of the four importances, and for every classifier:
 
 # %% tags=["hide-input"]
 taus = effects.levels(cells, effects.CELL, agreement.TAUS)
@@ -96,6 +132,7 @@ charts.show(
     panel=effects.WHERE,
     domain=(-1, 1),
     name="agreement",
+    fold="The classifiers of the paper's Table 6, importance by importance",
     caption="Agreement (Kendall's τ-b) of attention with four measures of importance (the paper's "
     "Table 6), with 95 % intervals over documents and seeds.",
     description="Points with intervals in one panel for each task and classifier: agreement with "
@@ -116,49 +153,9 @@ charts.table(
 )
 
 # %% [markdown]
-# Claim 4 is about the difference, hidden states less inputs, paired by document:
-
-# %% tags=["hide-input"]
-gaps = effects.levels(cells, effects.CELL, ["gap_gradient", "gap_loo"])
-charts.show(
-    charts.paper_versus_here,
-    gaps.sort_values(["kind", "projection"], kind="stable"),
-    effects.reported(effects.papers_gaps(), frame),
-    group="origin",
-    colour="classifier",
-    panel=["kind", "projection"],
-    title="τ-b with hidden states less τ-b with inputs",
-    domain=(-1, 1),
-    name="gap",
-    caption="By how much attention agrees more with hidden states than with inputs, with 95 % "
-    "intervals over documents and seeds. Claim 4 says: more than zero, everywhere.",
-    description="Points with intervals around zero, a panel for each measure and projection, a row "
-    "for each task and a colour for each classifier, the paper's and ours.",
-)
-
-# %% [markdown]
-# ## Over λ
-
-# %% tags=["hide-input"]
-series = effects.levels(graded, effects.OVER, agreement.TAUS[:2])
-theirs = effects.reported(paper.figure3(), frame)
-charts.show(
-    charts.over_lambda,
-    series,
-    theirs,
-    colour="classifier",
-    panel=["origin", "measure"],
-    domain=agreement.axis(series, theirs),
-    name="agreement-over-lambda",
-    caption="Agreement of attention with the importance of inputs as λ grows (sparser to the "
-    "right), with 95 % intervals, cut at the ends of the axis. The paper's (its Figure 3, on IMDb) "
-    "were read off its plot.",
-    description="Lines of agreement against lambda, a panel for each task and measure, one line "
-    "for each classifier, the paper's dashed.",
-)
-
-# %% [markdown]
-# λ is a temperature that the network can undo by scaling its scores. So the same agreement against
+# ## As attention gets sparser
+#
+# λ is a temperature that the network can undo by scaling its scores. So agreement is drawn against
 # the sparsity that is *realised*: the effective share of the tokens, $e^H/n$ with $H$ the entropy
 # of the attention weights.
 
@@ -207,6 +204,7 @@ charts.show(
     panel="classifier",
     title="Agreement with input gradients",
     name="ties",
+    fold="With and without the effect of ties",
     caption=f"{next(iter(checks['origin']), '')}: the same agreement with and without the effect "
     "of ties, means over documents and seeds. The AUC is undefined where every token has "
     "attention.",
@@ -215,31 +213,10 @@ charts.show(
 )
 
 # %% [markdown]
-# Which way each measure goes as λ grows, in a correlation for each task and classifier. If τ-b
-# falls because of ties alone, the others do not fall with it. The AUC's trend is no trend of the
-# same documents:
+# The AUC's trend over λ is no trend of the same documents:
 
 # %% tags=["hide-input"]
 Markdown(agreement.without_auc(graded))
-
-# %% tags=["hide-input"]
-trend = agreement.trends(graded)
-charts.show(
-    charts.paper_versus_here,
-    trend,
-    group="shown",
-    colour="classifier",
-    panel=["origin", "measure"],
-    title="Correlation with the rank of λ",
-    domain=(-1, 1),
-    missing="None of these classifiers has a λ: there is nothing to draw.",
-    name="trends",
-    caption="Correlation of the rank of λ with four measures of agreement with the importance of "
-    "inputs, within seeds, with 95 % intervals over seeds; of one seed there is none. Below zero, "
-    "agreement falls as attention gets sparser.",
-    description="Points with intervals, a panel for each task and measure of importance, a row for "
-    "each measure of agreement and a colour for each classifier.",
-)
 
 # %% [markdown]
 # **Better than chance?** The same measures under sparse projections, beside what unrelated rankings
@@ -257,6 +234,7 @@ charts.show(
     null="null",
     domain=(0, 1),
     name="tie-free",
+    fold="Measures without a ceiling, beside chance",
     caption="Agreement of sparse attention with the importance of inputs by three measures that "
     "have no ceiling under ties, with 95 % intervals over documents and seeds, and what chance "
     "would give.",
@@ -312,6 +290,7 @@ charts.show(
     title="Kendall's τ-b",
     domain=(-1, 1),
     name="ceilings",
+    fold="Attention and two importances, each with each",
     caption="Agreement of attention with the gradient and the leave-one-out (LOO) importance of "
     "inputs, and of these two with each other, over projections, with 95 % intervals.",
     description="Points with intervals, a panel for each classifier and a row for each task: tau-b "
@@ -323,6 +302,10 @@ charts.show(
 # on held-out documents ({doc}`10-deviations`). So the same classifiers were trained at both:
 
 # %% tags=["hide-input"]
+changed = agreement.changed_by_rates(measured)
+Markdown(agreement.moved_by_rates(changed))
+
+# %% tags=["hide-input"]
 charts.show(
     charts.paper_versus_here,
     *agreement.at_both_rates(measured),
@@ -331,6 +314,7 @@ charts.show(
     panel=["shown", "task"],
     domain=(-1, 1),
     name="rates",
+    fold="Agreement at both learning rates",
     caption="Agreement under softmax, trained at this report's learning rates and at the paper's, "
     "means over seeds with 95 % intervals (Student's), beside the paper's own numbers.",
     description="Points with intervals, a panel for the importance of inputs and one for that of "
@@ -339,18 +323,15 @@ charts.show(
 )
 
 # %% tags=["hide-input"]
-changed = agreement.changed_by_rates(measured)
 charts.table(
     changed,
     "What the paper's learning rates change, paired by seed, with 95 % intervals over seeds.",
     columns="task encoder shown ours variant_value difference low high seeds",
     titles={"ours": "as here", "variant_value": "at the paper's rates"},
     formats=dict.fromkeys(("ours", "variant_value", "difference", "low", "high"), ".2f"),
+    fold="What the paper's rates change, number by number",
     missing="",
 )
-
-# %% tags=["hide-input"]
-Markdown(agreement.moved_by_rates(changed))
 
 # %% [markdown]
 # (agreement-truth)=
@@ -376,7 +357,6 @@ charts.show(
 )
 
 # %% tags=["hide-input"]
-found = truth.evidence_auc(runs)
 charts.table(
     truth.by_classifier(found),
     "AUC of the decisive tokens by each ranking, means over documents and seeds; chance is 0.50. "
@@ -388,49 +368,6 @@ charts.table(
         "loo": "leave-one-out",
     },
     missing="",
-)
-
-# %% [markdown]
-# ## Paper vs here
-
-# %% tags=["hide-input"]
-compared = effects.beside_paper(agreement.papers_figures(), frame)
-charts.table(
-    compared,
-    "The paper's τ-b and ours; same: our interval lies within ±0.05 of the paper's number.",
-    columns="item origin classifier projection lam importance value mean low high verdict",
-    fold=replication.tally(compared),
-    missing="The paper has no figures for these tasks and classifiers.",
-)
-
-# %% [markdown]
-# ## Verdict
-
-# %% tags=["hide-input"]
-judged = answers.judge(frame, [4, 5])
-told = [answers.in_full(judged, number) for number in (4, 5)]
-Markdown("\n\n".join([*told, answers.own_texts(frame), truth.told(found)]))
-
-# %% tags=["hide-input"]
-charts.table(
-    answers.by_origin(judged),
-    "Claims 4 and 5, task by task: the mean effect in τ.",
-    columns="number origin verdict counts value",
-    titles={"counts": "cells", "value": "τ"},
-)
-
-# %% [markdown]
-# Ties cut both ways. Kendall's $\tau_b$ counts what sparse attention leaves tied as no agreement.
-# Over its ceiling it looks only at the tokens that sparse attention tells apart, which are the
-# easier ones: cutting small weights off raises it, though nothing else changes. So $\tau_b$
-# decides, and the two others, one of them at an equal number of tokens, say how far ties matter.
-
-# %% tags=["hide-input"]
-charts.table(
-    answers.by_yardstick(frame, [4, 5]),
-    "The same claims by each measure of importance, and of agreement, there is; the first decides.",
-    columns="number by verdict counts value low high",
-    titles={"by": "measured by", "counts": "cells", "value": "effect"},
 )
 
 # %% tags=["hide-cell"]

@@ -42,8 +42,41 @@ from sparseattn.report import parameters
 
 p = parameters.check(globals(), "06-adversary")
 
+# %% tags=["remove-cell"]
+from IPython.display import Markdown
+
+from sparseattn import charts
+from sparseattn.measures.divergence import CEILING
+from sparseattn.models.adversary import PRESSURE
+from sparseattn.results import published
+from sparseattn.verdicts import adversarial, answers
+
+kept = p.adversaries()
+frame = adversarial.together(kept, p.tasks)
+at_default = frame[frame["pressure"] == PRESSURE]
+found = adversarial.levels(at_default)
+
 # %% [markdown]
-# ## The claim
+# ## The answer
+
+# %% tags=["hide-input"]
+judged = answers.judge(frame[:0], [6], frame)
+own = answers.own_texts(frame.assign(correct=frame["base_correct"]))
+Markdown(f"{answers.in_full(judged, 6)}\n\n{own}")
+
+# %% tags=["hide-input"]
+charts.show(
+    charts.forest,
+    *answers.rows(judged),
+    name="answer",
+    caption=f"{answers.in_short(judged)} Each point is a classifier: right of the grey band it "
+    "speaks for the claim, left of it against.",
+    description=answers.in_numbers(judged),
+    missing="Nothing here to judge the claim by.",
+)
+
+# %% [markdown]
+# ## What the paper says, and how it is measured
 #
 # A *base* classifier gives a document the attention $\alpha$ and the probability $\hat y$ of the
 # positive class; an adversary gives it $\alpha_a$ and $\hat y_a$. It is trained to lower
@@ -81,29 +114,16 @@ p = parameters.check(globals(), "06-adversary")
 # classifier trained from **another seed**, and the base with **uniform attention**, the same weight
 # on every token.
 #
+# The paper's numbers beside ours, one by one: <a href="07-paper.html#item=Table+5">its Table 5</a>.
 # Tasks marked *(live)* are computed when this page is built. The others are published with this
 # book.
-
-# %% tags=["remove-cell"]
-from IPython.display import Markdown
-
-from sparseattn import charts
-from sparseattn.measures.divergence import CEILING
-from sparseattn.models.adversary import PRESSURE
-from sparseattn.results import published
-from sparseattn.verdicts import adversarial, answers, replication
-
-kept = p.adversaries()
-frame = adversarial.together(kept, p.tasks)
-at_default = frame[frame["pressure"] == PRESSURE]
-found = adversarial.levels(at_default)
 
 # %% [markdown]
 # ## How far, and at what cost
 #
 # Look first for how far right the adversaries lie: near $\ln 2$ they attend to quite other tokens
 # than the base. Compare them with *another seed* and with *uniform attention*, which nobody trained
-# to differ. The second chart shows the cost: left of zero, accuracy is lost.
+# to differ. In the chart that opens below, accuracy is lost left of zero.
 
 # %% tags=["hide-input"]
 charts.show(
@@ -133,6 +153,7 @@ charts.show(
     panel="where",
     title="Change of accuracy",
     name="cost",
+    fold="What that does to accuracy, adversary by adversary",
     caption="What that does to accuracy: accuracy on the test split less the base's on the same "
     "documents, with 95 % intervals over documents and seeds (one seed: over documents only).",
     description="Points with intervals in a panel for each task and classifier, a row each for "
@@ -166,51 +187,28 @@ charts.table(
 )
 
 # %% [markdown]
-# ## The price of divergence
-#
-# One pressure is one point; what matters is the curve. Frozen adversaries cost little to train, so
-# they are trained at several pressures $\lambda_{adv}$. A curve that runs level to the right is
-# divergence for free; one that drops pays for it in accuracy.
+# **The price of divergence.** One pressure is one point. Frozen adversaries cost little to train,
+# so they are trained at several pressures $\lambda_{adv}$:
 
 # %% tags=["hide-input"]
-swept = adversarial.price(frame)
-pressed = " < ".join(f"{pressure:g}" for pressure in sorted(set(swept.get("pressure", []))))
-charts.show(
-    charts.trade_off,
-    swept,
-    x="jsd",
-    y="accuracy_change",
-    order="pressure",
-    colour="projection",
-    panel="where",
-    titles=("JSD, nats", "Change of accuracy"),
-    name="trade-off",
-    caption="What divergence costs frozen adversaries, with 95 % intervals of both. The larger a "
-    f"point, the higher the pressure: {pressed}; the number stands beside the largest.",
-    description="Points joined by lines in a panel for each task and classifier: divergence "
-    "against change of accuracy as the pressure grows, under softmax and sparsemax.",
-    missing="Give `pressures` more than one value to see the curve.",
-)
-
-# %% [markdown]
-# ## One document
-#
-# The first observed document, read by the base, by the classifier from another seed, and by both
-# adversaries. Marked ● are the tokens that truly decide, where they are known.
-
-# %% tags=["hide-input"]
-reading = adversarial.reading(kept, PRESSURE)
-base = frame[frame["origin"].str.endswith("(live)")].iloc[0]
-charts.show(
-    charts.tokens,
-    reading,
-    columns=list(reading)[1:-1],
-    truth="known" if reading["known"].any() else None,
-    name="document",
-    caption=f"The attention of the base ({base['classifier']}, {base['sparsity']}) "
-    "and of three others on one document. Each column is shaded relative to its largest weight.",
-    description="A row for each token and a column each for the base, another seed, the frozen and "
-    "the retrained adversary; darker cells have more attention.",
+priced = [f"accuracy_change{end}" for end in ("", "_low", "_high")]
+charts.table(
+    adversarial.price(frame),
+    "What divergence costs frozen adversaries at each pressure, with the ends of their intervals.",
+    columns=f"where sparsity pressure jsd jsd_low jsd_high {' '.join(priced)}",
+    titles={
+        "where": "classifier",
+        "pressure": "λ_adv",
+        "jsd": "JSD, nats",
+        "jsd_low": "low",
+        "jsd_high": "high",
+        "accuracy_change": "change of accuracy",
+        "accuracy_change_low": "low ",
+        "accuracy_change_high": "high ",
+    },
+    formats=dict.fromkeys(priced, "+.3f") | {"pressure": "g"},
+    fold="Pressure by pressure",
+    missing="Give `pressures` more than one value to see it.",
 )
 
 # %% [markdown]
@@ -295,48 +293,13 @@ charts.show(
     title="Agreement with the base (τ-b)",
     domain=(-1, 1),
     name="importance",
+    fold="Agreement of the rankings with the base's",
     caption=f"Agreement with the base under {projection}: of the attentions, and of the "
     "gradient importances of the inputs; 95 % intervals over documents and seeds, cut at the ends "
     "of the axis.",
     description="Points with intervals in a panel for each task and classifier: tau-b between "
     "adversary and base, of attention and of gradient importance, for another seed, the frozen and "
     "the retrained adversary.",
-)
-
-# %% [markdown]
-# ## Paper vs here
-
-# %% tags=["hide-input"]
-compared = adversarial.beside_paper(replicated)
-charts.table(
-    compared,
-    "The paper's Table 5 and ours, under softmax (the paper does not say which projection), "
-    "with our 95 % intervals. Same: the whole interval lies within "
-    f"±{replication.TOLERANCE:g} nats (accuracy: ±{replication.ACCURACY_TOLERANCE:g}) of the "
-    "paper's number; different: all of it lies outside; undecided: part of it does.",
-    columns="where adversary quantity paper here low high verdict",
-    titles={"where": "classifier", "quantity": "of what"},
-    fold=replication.tally(compared),
-    missing="The paper has no figures for this task, and no adversaries on its tasks are "
-    "published.",
-)
-
-# %% [markdown]
-# ## Verdict
-
-# %% tags=["hide-input"]
-judged = answers.judge(frame[:0], [6], frame)
-own = answers.own_texts(frame.assign(correct=frame["base_correct"]))
-Markdown(f"{answers.in_full(judged, 6)}\n\n{own}")
-
-# %% tags=["hide-input"]
-charts.table(
-    judged,
-    "What each cell says: by how many points of accuracy the frozen adversary costs more than the "
-    "retrained one, with its 95 % interval over documents and seeds.",
-    columns="origin classifier value low high seeds stance",
-    titles={"value": "points", "stance": "says"},
-    badges=("stance",),
 )
 
 # %% tags=["hide-cell"]

@@ -31,7 +31,7 @@ from IPython.display import Markdown
 
 from sparseattn import charts, paths
 from sparseattn.report import links
-from sparseattn.results import paper, published, side_by_side, variants
+from sparseattn.results import paper, published, side_by_side
 from sparseattn.verdicts import adversarial, answers, claims, departures, headline, replication
 from sparseattn.verdicts.contradictions import contradictions
 
@@ -39,27 +39,71 @@ frame = side_by_side.together([], p.tasks)
 ledger = published.ledger(p.tasks)
 adversaries = adversarial.together([], p.tasks)
 replicated = replication.named(replication.replicate(frame, ledger, adversaries), p.tasks)
-replicated["where"] = [links.behind_figure(row) for row in replicated.to_dict("records")]
+replicated["runs_at"] = [links.behind_figure(row) for row in replicated.to_dict("records")]
 cells = claims.cells(frame, adversaries)
 
 # %% [markdown]
-# ## How far this replication is
+# ## The answer
+
+# %% tags=["hide-input"]
+charts.claims_table(headline.by_source(cells), paths.notebook_names())
 
 # %% tags=["hide-input"]
 Markdown(replication.in_words(replicated, p.tasks, len(ledger)))
 
 # %% tags=["hide-input"]
-charts.table(
-    replication.progress(replicated),
-    "The paper's tables and figures: how many numbers each has, how many of them were measured "
-    "here, and what came of it.",
-    columns="item figures measured runs same different undecided",
-    titles={
-        "figures": "numbers",
-        "measured": "measured here",
-        "runs": "fewest runs behind one",
-    },
+charts.show(
+    charts.against,
+    replication.drawn(replicated),
+    x="paper",
+    y="here",
+    low="low",
+    high="high",
+    colour="verdict",
+    called="what",
+    panel="item",
+    titles=("The paper's number", "Ours"),
+    diagonal=True,
+    name="replication",
+    caption=f"{replication.tally(replicated)}. Every number of the paper against ours, with our "
+    "95 % interval: on the grey line both are the same. Numbers of documents are left out.",
+    description=f"{replication.tally(replicated)}. A panel for each table and figure of the paper, "
+    "its numbers to the right and ours upwards, coloured by whether they are the same.",
 )
+
+# %% [markdown]
+# ## Number by number
+#
+# Choose among the numbers, sort by a heading; the number of runs leads to them. The paper's Table 3
+# has one accuracy a task and encoder, and its Table 5 one adversary, and neither says under which
+# projection: ours are under softmax. The paper does not name the coefficient of its Table 2;
+# several of its values are none that Spearman's can take for as many points as its Figure 3 has, so
+# ours are Pearson's, within seeds.
+
+# %% tags=["hide-input"]
+counts = replicated["quantity"].str.endswith("documents")
+charts.table(
+    replicated[~counts],
+    "Every number of the paper, and ours with its 95 % interval.",
+    columns="item task cell shown paper here low high runs verdict",
+    titles={"cell": "classifier", "shown": "of what"},
+    links={"runs": "runs_at"},
+    filters=("item", "task", "classifier", "verdict"),
+    missing="The paper has no figures for these tasks.",
+)
+
+# %% tags=["hide-input"]
+charts.table(
+    replicated[counts],
+    "Numbers of documents in the paper's Table 3, and ours.",
+    columns="task shown paper here verdict",
+    titles={"shown": "of what"},
+    fold="Numbers of documents",
+    missing="",
+)
+
+# %% [markdown]
+# ## How a number, and a claim, is judged
 
 # %% tags=["hide-input"]
 Markdown(
@@ -81,185 +125,22 @@ charts.table(
     titles={"short": "claim in short", "compared": "the effect", "by": "measured by"}
     | {"smallest": "smallest that matters"},
     formats={"smallest": "g"},
-)
-
-# %% [markdown]
-# ## The classifiers
-#
-# The paper's Table 3 has one accuracy a task and encoder, and does not say under which projection;
-# ours is under softmax, on the whole test split.
-
-# %% tags=["hide-input"]
-charts.show(
-    charts.paper_versus_here,
-    *replication.ours_and_theirs(replicated, "Table 3", "^accuracy$"),
-    colour="encoder",
-    title="Accuracy",
-    name="accuracy",
-    caption="Accuracy on the test split, with 95 % intervals over documents and seeds.",
-    description="Points with intervals, a row for each task: the accuracy of the BiLSTM and of the "
-    "Transformer here, beside the paper's.",
+    fold="The effect of each claim, and the smallest that matters",
 )
 
 # %% tags=["hide-input"]
-replication.table_of(replicated, "Table 3", "^accuracy$")
-
-# %% tags=["hide-input"]
-replication.table_of(replicated, "Table 3", "documents$", ", documents", shown="of what")
-
-# %% [markdown]
-# ## Claim 1: inputs and hidden states
-#
-# With $X_i$ the embedding of token $i$ of $n$ and $h_p$ a hidden state, the influence of an input,
-# and the dispersion of all of them:
-#
-# $$
-# \begin{gathered}
-# g_{h_p}(x_i) = \frac{\|\partial \|h_p\|_2/\partial X_i\|_2}
-# {\sum_k \|\partial \|h_p\|_2/\partial X_k\|_2}, \\
-# \frac{H(g_{h_p})}{\log n} = -\frac{1}{\log n} \sum_i g_{h_p}(x_i) \log g_{h_p}(x_i).
-# \end{gathered}
-# $$
-
-# %% tags=["hide-input"]
-Markdown(answers.in_full(cells, 1))
-
-# %% tags=["hide-input"]
-charts.show(
-    charts.paper_versus_here,
-    *replication.ours_and_theirs(replicated, "Table 1"),
-    panel="classifier",
-    title="Dispersion of influence",
-    name="influence",
-    caption="Dispersion of the inputs' influence on a hidden state (0: one input, 1: all alike), "
-    "mean over states and documents, with 95 % intervals.",
-    description="Points with intervals, a panel for each classifier and a row for each task: the "
-    "dispersion under softmax and under sparsemax, the paper's and ours.",
+charts.table(
+    replication.progress(replicated),
+    "The paper's tables and figures: how many numbers each has, how many of them were measured "
+    "here, and what came of it.",
+    columns="item figures measured runs same different undecided",
+    fold="Tables and figures, one by one",
+    titles={
+        "figures": "numbers",
+        "measured": "measured here",
+        "runs": "fewest runs behind one",
+    },
 )
-
-# %% tags=["hide-input"]
-replication.table_of(replicated, "Table 1")
-
-# %% [markdown]
-# ## Claim 2: the importance of inputs under sparse attention
-
-# %% tags=["hide-input"]
-Markdown(answers.in_full(cells, 2))
-
-# %% tags=["hide-input"]
-charts.show(
-    charts.paper_versus_here,
-    *replication.ours_and_theirs(replicated, "Figure 2"),
-    colour="measure",
-    panel="classifier",
-    title="Dispersion of importance",
-    name="importance",
-    caption="Dispersion of the importance of the inputs, median over documents under all "
-    "projections together, with 95 % intervals. The paper's were read off its plot.",
-    description="Points with intervals, a panel for each classifier and a row for each task: the "
-    "median dispersion of gradient and leave-one-out importance, the paper's and ours.",
-)
-
-# %% tags=["hide-input"]
-replication.table_of(replicated, "Figure 2")
-
-# %% [markdown]
-# ## Claim 3: dispersion as λ grows
-#
-# The paper does not name its correlation coefficient. Several of its values are none that
-# Spearman's can take for as many points as its Figure 3 has; we compare Pearson's, within seeds.
-# The claim itself is judged by
-# an effect in points.
-
-# %% tags=["hide-input"]
-Markdown(answers.in_full(cells, 3))
-
-# %% tags=["hide-input"]
-charts.show(
-    charts.paper_versus_here,
-    *replication.ours_and_theirs(replicated, "Table 2"),
-    colour="encoder",
-    title="Correlation of λ with dispersion",
-    name="correlation",
-    caption="Correlation of λ (larger is sparser) with the dispersion of gradient importance, with "
-    "95 % intervals over seeds; of one seed there is none. Below zero, dispersion falls with "
-    "sparsity.",
-    description="Points with intervals, a row for each task: the correlation for the BiLSTM and "
-    "for the Transformer, the paper's and ours.",
-)
-
-# %% tags=["hide-input"]
-replication.table_of(replicated, "Table 2")
-
-# %% [markdown]
-# ## Claim 4: hidden states or inputs
-
-# %% tags=["hide-input"]
-Markdown(answers.in_full(cells, 4))
-
-# %% tags=["hide-input"]
-charts.show(
-    charts.paper_versus_here,
-    *replication.ours_and_theirs(replicated, "Table 6"),
-    group="importance",
-    panel=["task", "classifier"],
-    name="agreement",
-    caption="Agreement (Kendall's τ-b) of attention with four measures of importance: of inputs "
-    "and of hidden states, by gradient and by leave-one-out (LOO). Means over documents, with 95 % "
-    "intervals.",
-    description="Points with intervals, a panel for each task and classifier: agreement with the "
-    "importance of inputs and of hidden states, by gradient and leave-one-out, under softmax and "
-    "sparsemax, the paper's and ours.",
-)
-
-# %% tags=["hide-input"]
-replication.table_of(replicated, "Table 6", of="importance of")
-
-# %% [markdown]
-# ## Claim 5: agreement as λ grows
-
-# %% tags=["hide-input"]
-Markdown(answers.in_full(cells, 5))
-
-# %% tags=["hide-input"]
-charts.show(
-    charts.over_lambda,
-    *replication.ours_and_theirs(replicated, "Figure 3"),
-    colour="classifier",
-    panel="measure",
-    name="agreement-over-lambda",
-    caption="Agreement of attention with the importance of inputs on IMDb as λ grows (sparser "
-    "to the right), with 95 % intervals. The paper's were read off its plot.",
-    description="Lines over lambda, a panel each for gradient and leave-one-out, one line for "
-    "each classifier, the paper's dashed.",
-    missing="The paper's Figure 3 is on IMDb, which is not among this page's tasks.",
-)
-
-# %% tags=["hide-input"]
-replication.table_of(replicated, "Figure 3")
-
-# %% [markdown]
-# ## Claim 6: can attention be made to diverge?
-
-# %% tags=["hide-input"]
-Markdown(answers.in_full(cells, 6))
-
-# %% tags=["hide-input"]
-charts.show(
-    charts.paper_versus_here,
-    *replication.ours_and_theirs(replicated, "Table 5", "^accuracy_change$"),
-    colour="adversary",
-    panel="classifier",
-    title="Change of accuracy",
-    name="adversary",
-    caption="Change of accuracy when attention is trained to diverge from the base model's, with "
-    "the other parameters frozen or trained as well; 95 % intervals over documents and seeds.",
-    description="Points, a panel for each classifier and a row for each task: the change of "
-    "accuracy with frozen and with retrained parameters.",
-)
-
-# %% tags=["hide-input"]
-replication.table_of(replicated, "Table 5", shown="of what")
 
 # %% [markdown]
 # ## Claim 7: is sparse attention a better explanation?
@@ -273,6 +154,7 @@ charts.table(
     "The same by each measure of importance, and of agreement, there is; the first decides. Over "
     "its ceiling, τ-b looks only at the tokens that sparse attention tells apart.",
     columns="by verdict counts value low high",
+    fold="The same by each measure",
     titles={"by": "measured by", "counts": "cells", "value": "effect"},
 )
 
@@ -314,32 +196,13 @@ charts.table(
 # - **Documents and seeds.** The paper's ± is over documents. Ours covers both where a cell has
 #   several seeds, so that training again is part of the uncertainty; with one seed it does not.
 # - **The learning rate.** The paper's are lower than ours, and agreement depends on them: see
-#   below, {doc}`05-agreement` and, for all settings, {doc}`10-deviations`.
+#   {doc}`05-agreement` and, for all settings, {doc}`10-deviations`.
 #
 # **Our data** are not the paper's document for document. Where the preparation departs from it:
 
 # %% tags=["hide-input"]
 differences = [f"- {difference}" for difference in departures.of_the_data(p.tasks)]
 Markdown("\n".join(differences) or "Stated here once runs are published.")
-
-# %% tags=["hide-input"]
-effects = variants.effects(variants.summaries().query("task in @p.tasks"))
-charts.table(
-    effects[effects["variant"] == variants.PAPERS_RATES],
-    "The paper's classifiers under softmax, trained at our learning rates and at the paper's: "
-    "means over seeds, the difference paired by seed, and its 95 % interval.",
-    columns="task encoder shown ours variant_value difference low high seeds",
-    titles={"variant_value": "the paper's"},
-    formats=dict.fromkeys(("ours", "variant_value", "difference", "low", "high"), ".2f"),
-    fold="What the paper's learning rates change",
-    missing="What the paper's rates change is not measured on these tasks.",
-)
-
-# %% [markdown]
-# ## Verdict
-
-# %% tags=["hide-input"]
-charts.claims_table(headline.by_source(cells), paths.notebook_names())
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
@@ -348,13 +211,11 @@ print("figures of the paper:", {figure.__name__: len(figure()) for figure in fig
 for row in against.to_dict("records"):
     print(row["number"], row["paper"])
 
-# %% [markdown]
-# ## The runs behind this page
-
 # %% tags=["hide-input"]
 charts.table(
     replication.behind(ledger),
     "Published runs, by task.",
+    fold="The runs behind this page",
     missing="None are published yet.",
 )
 

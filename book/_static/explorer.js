@@ -57,13 +57,16 @@
       this.state.stop = sparse < 0 ? stops.length >> 1 : sparse;
       this.state.token = this.heaviest();
       this.start(location.hash.slice(1)) || this.move({});
+      this.opening = this.fragment(); // where Back ends
       root.querySelector(".explorer-static").hidden = true;
       this.live.hidden = false;
       // The address asked for, not the one a choice just before may have written since.
-      addEventListener("hashchange", (event) => this.start(new URL(event.newURL).hash.slice(1)));
+      addEventListener("hashchange", (event) => this.start(new URL(event.newURL).hash.slice(1) || this.opening));
       for (const button of document.querySelectorAll("[data-explore]")) {
         button.hidden = false;
         button.addEventListener("click", () => {
+          clearTimeout(this.saving);
+          history.pushState(null, "", "#" + button.dataset.explore); // so that Back undoes it
           this.start(button.dataset.explore);
           this.live.scrollIntoView({ block: "start" });
           this.at(this.state.token).focus({ preventScroll: true });
@@ -108,6 +111,16 @@
       this.saving = setTimeout(() => history.replaceState(null, "", "#" + this.fragment()), 120);
     }
 
+    /* A choice that Back undoes. */
+    go(changes) {
+      clearTimeout(this.saving);
+      history.replaceState(null, "", "#" + this.fragment());
+      this.missing.hidden = true;
+      this.move(changes);
+      clearTimeout(this.saving);
+      history.pushState(null, "", "#" + this.fragment());
+    }
+
     near(code) {
       const same = this.classifier.stops.findIndex((stop) => stop.code === code);
       return same < 0 ? Math.min(this.state.stop, this.classifier.stops.length - 1) : same;
@@ -127,7 +140,12 @@
     /* Take the choice from a link; false where it is not one of ours. */
     start(fragment) {
       const asked = new URLSearchParams(fragment);
-      const place = (list, key, name) => Math.max(0, list.findIndex((one) => String(one[key]) === asked.get(name)));
+      const unknown = [];
+      const place = (list, key, name) => {
+        const found = list.findIndex((one) => String(one[key]) === asked.get(name));
+        if (found < 0 && asked.has(name)) unknown.push(`${name} “${asked.get(name)}”`);
+        return Math.max(0, found);
+      };
       if (!asked.has("document")) return false;
       const task = this.data.tasks[place(this.data.tasks, "code", "task")];
       const classifier = place(task.classifiers, "code", "classifier");
@@ -140,6 +158,8 @@
       };
       if (asked.has("token")) changes.token = (parseInt(asked.get("token"), 10) || 1) - 1;
       this.move(changes);
+      this.missing.hidden = !unknown.length;
+      this.missing.textContent = `This page does not have the ${unknown.join(" and the ")} that the address names; it shows the first there is.`;
       return true;
     }
 
@@ -147,14 +167,14 @@
     build() {
       const choice = (name, title) => {
         const select = make("select", { name });
-        select.addEventListener("change", () => this.move({ [name]: Number(select.value) }));
+        select.addEventListener("change", () => this.go({ [name]: Number(select.value) }));
         this[name + "s"] = select;
         return make("label", { class: "explorer-choice explorer-" + name }, make("span", {}, title), select);
       };
       const step = (by, sign, words) => {
         const button = make("button", { type: "button", "aria-label": words }, sign);
         const count = () => this.task.documents.length;
-        button.addEventListener("click", () => this.move({ document: (this.state.document + by + count()) % count() }));
+        button.addEventListener("click", () => this.go({ document: (this.state.document + by + count()) % count() }));
         return button;
       };
       this.slider = make("input", { type: "range", name: "projection", min: 0, step: 1, "aria-label": "Projection" });
@@ -163,10 +183,12 @@
       this.projection = make("output", { class: "explorer-stop" });
       this.summary = make("p", { class: "explorer-summary", role: "status" });
       this.about = make("p", { class: "explorer-about" });
+      this.missing = make("p", { class: "explorer-missing", role: "alert", hidden: "" });
       this.toggles = make("div", { class: "explorer-toggles", role: "group", "aria-label": "Show" });
       this.strips = make("div", { class: "explorer-strips" });
       this.bars = make("div", { class: "explorer-bars" });
       this.live.append(
+        this.missing,
         make("div", { class: "explorer-controls" },
           choice("task", "Task"), choice("classifier", "Classifier"),
           make("div", { class: "explorer-documents" }, choice("document", "Document"), step(-1, "‹", "Previous document"), step(1, "›", "Next document"))),

@@ -1,4 +1,4 @@
-/* Turns the ledger's table into one that filters, sorts, saves what it shows, and opens at the run
+/* Turns a table, such as the ledger's, into one that filters, sorts, saves what it shows, and opens at the run
    or the choice of runs that the address names: #KEY, or #task=sst&lam=-10. */
 (function () {
   "use strict";
@@ -32,7 +32,8 @@
         row.hidden = !chosen(row, wanted);
         shown += !row.hidden;
       }
-      count.textContent = shown === rows.length ? `${rows.length} runs.` : `${shown} of ${rows.length} runs.`;
+      const of = count.dataset.of || "runs";
+      count.textContent = shown === rows.length ? `${rows.length} ${of}.` : `${shown} of ${rows.length} ${of}.`;
     }
 
     /* Details take the whole width, in a row of their own. */
@@ -55,6 +56,7 @@
 
     for (const row of rows) {
       const details = row.querySelector("details");
+      if (!details) continue;
       details.addEventListener("toggle", () => {
         if (details.open === opened.has(row)) return;
         if (details.open) return unfold(row);
@@ -63,17 +65,17 @@
       });
     }
 
-    /* The address keeps the choice, so that it can be sent to others. */
-    function remember() {
+    /* The address keeps the choice, so that it can be sent to others; Back undoes it. */
+    function remember(how) {
       const fragment = Object.entries(choice()).map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&");
-      history.replaceState(null, "", fragment ? `#${fragment}` : location.pathname + location.search);
+      history[how](null, "", fragment ? `#${fragment}` : location.pathname + location.search);
     }
 
     function follow() {
       const fragment = location.hash.slice(1);
       const row = rows.find((one) => one.id === fragment);
       const wanted = row ? {} : Object.fromEntries(new URLSearchParams(fragment));
-      if (!row && !fields.some((field) => field.name in wanted)) return;
+      if (fragment && !row && !fields.some((field) => field.name in wanted)) return;
       for (const field of fields) {
         const value = wanted[field.name] || ALL;
         const known = field.tagName !== "SELECT" || [...field.options].some((option) => option.value === value);
@@ -82,16 +84,18 @@
       show();
       for (const one of rows) one.classList.toggle("named", one === row);
       if (row) row.querySelector("details").open = true;
-      (row || form).scrollIntoView({ block: row ? "center" : "start" });
+      if (fragment) (row || form).scrollIntoView({ block: row ? "center" : "start" });
     }
 
     form.addEventListener("submit", (event) => event.preventDefault());
-    for (const kind of ["input", "change"]) form.addEventListener(kind, () => { show(); remember(); });
-    form.addEventListener("reset", () => setTimeout(() => { show(); remember(); }));
+    // A word is typed letter by letter: of these Back knows only the last.
+    form.addEventListener("input", (event) => { show(); remember(event.target.tagName === "SELECT" ? "pushState" : "replaceState"); });
+    form.addEventListener("reset", () => setTimeout(() => { show(); remember("pushState"); }));
 
-    const lines = JSON.parse(ledger.querySelector(".ledger-csv").textContent);
+    const saved = ledger.querySelector(".ledger-csv");
+    const lines = saved && JSON.parse(saved.textContent);
     const place = new Map(rows.map((row, index) => [row, index + 1]));
-    form.querySelector("[data-get=csv]").addEventListener("click", () => {
+    if (saved) form.querySelector("[data-get=csv]").addEventListener("click", () => {
       const kept = [...body.rows].filter((row) => place.has(row) && !row.hidden).map((row) => lines[place.get(row)]);
       const link = document.createElement("a");
       link.href = URL.createObjectURL(new Blob([[lines[0], ...kept, ""].join("\r\n")], { type: "text/csv" }));
@@ -102,8 +106,8 @@
 
     sortable(ledger.querySelector("thead"), body, fold);
     form.hidden = false;
-    follow();
-    addEventListener("hashchange", follow);
+    if (location.hash) follow();
+    addEventListener("hashchange", follow); // by a link, or by Back
   }
 
   /* A button in each heading: it is reached by Tab, and says through aria-sort what it did. */

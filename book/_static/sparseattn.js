@@ -50,6 +50,7 @@
   async function embed(target, spec, theme, extra) {
     const config = structuredClone(window.sparseattnThemes[theme]);
     if (extra.noLegend) config.legend.disable = true;
+    else config.legend.columns = spec.usermeta?.legend?.columns || 4;
     if (extra.narrow) {
       config.axis.labelLimit = 150;
       config.axis.labelFontSize = config.axis.titleFontSize = 11;
@@ -139,6 +140,22 @@
     box.hidden = legend.items.length < 2;
   }
 
+  /* Made here, for they need a script, and search would take them for words of the page. */
+  function buildDownloads(figure) {
+    const box = document.createElement("span");
+    box.className = "chart-downloads";
+    box.append("Download ");
+    for (const [kind, words] of Object.entries({ csv: "data (CSV)", svg: "picture (SVG)", png: "picture (PNG)" })) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.dataset.get = kind;
+      button.textContent = words;
+      button.addEventListener("click", () => download(figure, kind));
+      box.append(button);
+    }
+    figure.querySelector(".chart-tools").append(box);
+  }
+
   function save(name, content, type) {
     const link = document.createElement("a");
     const url = content.startsWith("data:") ? content : URL.createObjectURL(new Blob([content], { type }));
@@ -159,13 +176,45 @@
       .map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
   }
 
+  /* One button for the code of a page, in place of a line above each of its results. */
+  function gatherCode() {
+    const article = document.querySelector(".bd-article");
+    const codes = article.querySelectorAll(".cell > details.hide");
+    const title = article.querySelector("h1");
+    if (!codes.length || !title) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "code-shown";
+    const show = (shown) => {
+      article.classList.toggle("gathered", !shown);
+      for (const code of codes) code.open = shown;
+      button.textContent = shown ? "Hide the code" : "Show the code of this page";
+      button.setAttribute("aria-pressed", String(shown));
+    };
+    button.addEventListener("click", () => show(article.classList.contains("gathered")));
+    show(false);
+    title.after(button);
+  }
+
+  /* A text in lines of at most so many letters. */
+  function wrapped(text, most) {
+    const lines = [""];
+    for (const word of text.split(" ")) {
+      const longer = (lines.at(-1) + " " + word).trim();
+      if (longer.length > most) lines.push(word);
+      else lines[lines.length - 1] = longer;
+    }
+    return lines;
+  }
+
   /* The picture is drawn anew: light, 720 wide, with its legend, in the reader's state. */
-  async function picture(entry) {
+  async function picture(entry, key) {
     const target = document.createElement("div");
     target.className = "chart-offstage";
     document.body.append(target);
     const spec = fitted(entry.spec, 720, "light");
     for (const param of spec.params || []) delete param.bind;
+    if (key) spec.title = { text: wrapped(key, 100), orient: "bottom", anchor: "start", offset: 12 };
     const view = await embed(target, spec, "light", {});
     await apply(view, readState(entry.view, entry.spec));
     return { view, done: () => { view.finalize(); target.remove(); } };
@@ -178,7 +227,9 @@
       const given = figure.querySelector(".chart-data");
       return save(name, given ? JSON.parse(given.textContent) : asCsv(entry.spec), "text/csv");
     }
-    const { view, done } = await picture(entry);
+    // The words under the figure do not travel with its picture; what its marks mean must.
+    const key = figure.querySelector(".chart-key");
+    const { view, done } = await picture(entry, key && key.textContent);
     if (kind === "svg") save(name, await view.toSVG(), "image/svg+xml");
     else save(name, (await view.toCanvas(2)).toDataURL("image/png"), "image/png");
     done();
@@ -199,7 +250,7 @@
     fitFormulas();
     const scrollers = ".cell_output .output, div.highlight pre, .table-scroll, .pst-scrollable-table-container, div.math, mjx-container[display], .bd-main table";
     for (const box of document.querySelectorAll(scrollers)) {
-      const wide = innerWidth <= 600 && box.matches(".table-scroll") && box.scrollWidth > box.clientWidth + 1;
+      const wide = innerWidth <= 720 && box.matches(".table-scroll") && box.scrollWidth > box.clientWidth + 1;
       if (wide) box.querySelector("table").classList.add("cards");
       const scrolls = box.scrollWidth > box.clientWidth + 1;
       if (scrolls && box.tabIndex < 0) box.tabIndex = 0;
@@ -218,7 +269,20 @@
     for (const entry of document.querySelectorAll(".citation-list > .citation")) entry.setAttribute("role", "listitem");
   }
 
+  /* What search shows of a page is prose: no code, no words of buttons. */
+  function mendSearch() {
+    if (typeof Search === "undefined") return;
+    const whole = Search.htmlToText;
+    Search.htmlToText = (html, anchor) => {
+      const page = new DOMParser().parseFromString(html, "text/html");
+      for (const chrome of page.querySelectorAll(".cell_input, details.hide, .chart-words summary, noscript, table.provenance, table.runs, .ledger")) chrome.remove();
+      return whole(page.documentElement.outerHTML, anchor);
+    };
+  }
+
   async function start() {
+    mendSearch();
+    gatherCode();
     const found = [...document.querySelectorAll("figure.chart")];
     addEventListener("load", () => {
       markScrollers();
@@ -234,9 +298,7 @@
       figures.set(figure, { spec, view: null, state: {}, width: 0 });
       buildLegend(figure);
       await draw(figure);
-      figure.querySelector(".chart-downloads").hidden = false;
-      for (const button of figure.querySelectorAll("[data-get]"))
-        button.addEventListener("click", () => download(figure, button.dataset.get));
+      buildDownloads(figure);
     }
     const redraw = () => found.forEach((figure) => draw(figure));
     new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });

@@ -80,6 +80,8 @@ TITLES = {
     "origin": "Task",
     "norm": "Influence by",
     "null": "by chance",
+    "verdict": "Verdict",
+    "item": "In the paper",
     "sparsity": "Projection",
     "stage": "Stage",
 }
@@ -99,6 +101,7 @@ HEADINGS = TITLES | {
     "shown": "quantity",
     "item": "in the paper",
     "value": "paper",
+    "verdict": "verdict",
     "mean": "here",
     "null": "by chance",
     "sd_documents": "sd over documents",

@@ -40,14 +40,6 @@ LAMBDAS = pd.DataFrame(
         for e in ("bilstm", "transformer")
     ]
 )
-TOKENS = pd.DataFrame(
-    {
-        "token": ["not", "good", "</script>", 'a "b"'],
-        "attention": [0.6, 0.4, 0, 0],
-        "gradient": [0.25] * 4,
-        "evidence": [True, False, False, False],
-    }
-)
 SCORES = [2.0, 1.0, 0.5, -1.0]
 LAMS = [round(-10 + 0.1 * step, 1) for step in range(110)]
 ALPHAS = [round(1 + 0.05 * step, 2) for step in range(31)]
@@ -83,7 +75,6 @@ KINDS = {
     "distribution": lambda: charts.distribution(documents(), value="tau", title="τ-b"),
     "over_lambda": lambda: charts.over_lambda(LAMBDAS, LAMBDAS.drop(columns=["low", "high"])),
     "projections": lambda: charts.projections(SOLVED),
-    "tokens": lambda: charts.tokens(TOKENS, columns=["attention", "gradient"], truth="evidence"),
 }
 
 
@@ -241,14 +232,8 @@ def test_tau_beside_the_slider_falls_with_ties_alone() -> None:
 
 def test_lambda_lies_on_its_temperature() -> None:
     drawn = rows(charts.over_lambda(LAMBDAS))
-    np.testing.assert_allclose(drawn["temperature"], 1 - drawn["lam"].astype(float))
-
-
-def test_tokens_are_shaded_relative_to_the_largest_and_truth_is_marked() -> None:
-    drawn = rows(charts.tokens(TOKENS, columns=["attention", "gradient"], truth="evidence"))
-    assert drawn.groupby("quantity")["shade"].max().tolist() == [1, 1]
-    assert drawn["token"].iloc[0] == "● not"
-    assert drawn["token"].iloc[1] == "good"
+    lam = drawn["lam"].str.replace("−", "-").astype(float)
+    np.testing.assert_allclose(drawn["temperature"], 1 - lam)
 
 
 @pytest.mark.parametrize(

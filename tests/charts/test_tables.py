@@ -61,7 +61,7 @@ def test_claims_link_only_to_pages_there_are():
         }
     )
     markup = claims_table({"here": verdicts}, ["05-agreement"]).markup
-    assert '<a href="05-agreement.html">one</a>' in markup
+    assert '<a href="05-agreement.html#claim-1">one</a>' in markup
     assert '<td class="sentence">two<details>' in markup
     assert f"{badge('holds')}<br><small>3 for, 0 against, 1 unclear of 4</small>" in markup
 
@@ -124,3 +124,15 @@ def test_departures_stand_under_their_part():
 def test_an_interval_has_one_number_of_decimals():
     frame = pd.DataFrame({"low": [-1.0, -1.0], "high": [-0.25, 0.5]})
     assert "[−1.00, −0.25]" in table(frame, "c").markup
+
+
+def test_a_table_that_filters_says_what_its_rows_are():
+    frame = pd.DataFrame({"task": ["sst", "imdb"], "here": [0.5, float("nan")], "why": ["a", "b"]})
+    made = table(frame, "c", columns="task here", filters=("task", "why"))
+    assert '<tr data-task="SST" data-why="a">' in made.markup
+    assert made.markup.count("<option") == 2 * 3  # all, and each value
+    assert 'data-sort="0.5"' in made.markup  # what a column is sorted by is no text
+    assert ">why<" not in made.markup.partition("<table")[2]
+    assert "ledger" not in table(frame, "c").markup
+    with pytest.raises(UserError, match="lacks the columns where"):
+        table(frame, "c", filters=("where",))

@@ -1,9 +1,11 @@
 """What our Sphinx extension says of a page, alone and in a small book built with the real theme."""
 
+import re
 import shutil
 import textwrap
 
 import pytest
+from docutils import nodes
 from docutils.core import publish_doctree
 from htmlbook import pages as read_pages
 from htmlbook import problems
@@ -50,6 +52,37 @@ NOTEBOOK = """\
 
 def doctree(text):
     return publish_doctree(textwrap.dedent(text), settings_overrides={"doctitle_xform": False})
+
+
+def test_a_formula_is_set_without_a_script():
+    assert "<msub>" in sphinx_extension.mathml("h_i", block=False)
+    assert "<mtable" in sphinx_extension.mathml(
+        "\\begin{gathered} a, \\dots \\\\ b \\end{gathered}", block=True
+    )
+    assert sphinx_extension.mathml("\\unheardof < 1", False) == "<code>\\unheardof &lt; 1</code>"
+
+
+@pytest.mark.parametrize("file", [*paths.notebooks().glob("*.py"), *paths.book().glob("*.md")])
+def test_every_formula_of_the_report_is_set_without_a_script(file):
+    text = re.sub(r"(?m)^# ?", "", file.read_text(encoding="utf-8"))
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL)
+    formulas = re.findall(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", text, flags=re.DOTALL)
+    failed = [
+        one for one in formulas if sphinx_extension.mathml(max(one), bool(one[0])).startswith("<c")
+    ]
+    assert failed == []
+
+
+def test_search_knows_no_code():
+    page = doctree("Title\n=====\n\nProse.\n")
+    page[0].append(nodes.container("", nodes.literal_block(text="code"), classes=["cell_input"]))
+    raw = nodes.raw("", "<noscript><math>formula</math></noscript>", format="html")
+    page[0].append(raw)
+    known = sphinx_extension.prose(page).astext()
+    assert "Prose." in known
+    assert "code" not in known
+    assert "formula" not in known
+    assert "code" in page.astext()  # the page itself keeps it
 
 
 def test_a_summary_is_the_first_paragraph():

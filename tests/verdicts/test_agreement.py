@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 
 from sparseattn.results import variants
 from sparseattn.verdicts import agreement
@@ -64,11 +63,6 @@ def test_the_papers_classifiers_and_the_pages_own_are_drawn():
     theirs = pd.DataFrame({"origin": ["SST"], "classifier": ["A"]})
     assert list(agreement.of_the_papers_classifiers(taus, theirs).index) == [0, 2]
     assert agreement.of_the_papers_classifiers(taus, None) is taus
-
-
-@pytest.mark.parametrize(("means", "low"), [([0.1, 0.5], 0), ([-0.1, 0.5], -1), ([np.nan], 0)])
-def test_the_axis_begins_below_zero_where_a_mean_does(means, low):
-    assert agreement.axis(pd.DataFrame({"mean": means}), None) == (low, 1)
 
 
 def summaries(change):

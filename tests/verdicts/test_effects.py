@@ -79,7 +79,7 @@ def test_without_a_row_there_is_a_frame_to_draw(frame):
     nothing = effects.levels(frame[:0], effects.OVER, effects.DISPERSION)
     assert nothing.empty
     assert {"null", "measure", "mean", "low"} <= set(nothing)
-    assert answers.falling(nothing) == answers.narrowed(nothing) == ""
+    assert answers.narrowed(nothing) == ""
 
 
 def test_quantities_are_spelled_where_they_name_an_importance():
@@ -139,34 +139,27 @@ def test_whole_jacobians_stand_beside_lengths():
 
 
 def test_change_under_sparsemax_is_paired_and_told(frame):
-    change = effects.under_sparsemax(frame, effects.WHERE, "influence_dispersion")
+    change = effects.under_sparsemax(frame, effects.WHERE, ["influence_dispersion"])
     np.testing.assert_allclose(change["mean"], -0.2)
+    assert effects.sides(change) == (
+        "Of 2 changes, 2 lie below zero by their whole interval, 0 above."
+    )
+    assert effects.sides(change[:0]) == ""
     told = answers.contextualised(change)
     theirs = effects.papers_change()["value"]
     assert f"in {(theirs < 0).sum()} of {len(theirs)} pairs." in told
     assert "in the chart it is so in 2 of 2." in told
     assert "2 exclude zero: 2 on the side of less dispersion, 0 on the side of more." in told
     softmax = frame[frame["projection"] == "softmax"]
-    assert effects.under_sparsemax(softmax, effects.WHERE, "length").empty
+    assert effects.under_sparsemax(softmax, effects.WHERE, ["length"]).empty
     assert answers.contextualised(pd.DataFrame()) == ""
 
 
 def test_lines_over_lambda_fall_by_what_was_planted(frame):
     graded = frame[frame["lam"].notna()]
-    series = effects.levels(graded, effects.OVER, effects.DISPERSION)
-    assert answers.falling(series) == (
-        "From its lowest λ to its highest, dispersion falls in 4 of 4 lines (a line is a "
-        "classifier on a task, by one measure). The change is −0.300 to −0.200."
-    )
     realised = effects.levels(graded, effects.OVER, ["share_attention"])
     assert "spread over 50% of the tokens; at the highest, over 12%" in answers.narrowed(realised)
-    alone = series[series["lam"] == 0]
-    assert answers.falling(alone) == ""
-
-
-def test_dispersion_is_told_by_kind_of_projection(frame):
-    told = answers.spread_out(effects.levels(frame, effects.CELL, effects.DISPERSION))
-    assert "is 0.90 under softmax and 0.45 to 0.80 under sparse projections. Noise" in told
+    assert answers.narrowed(realised[realised["lam"] == 0]) == ""
 
 
 def test_documents_and_realised_sparsity_keep_every_cell(frame):
@@ -181,12 +174,3 @@ def test_dispersion_falls_with_realised_sparsity(frame):
     found = effects.correlations(frame)
     assert set(found["axis"]) == {"with λ", "with realised sparsity"}
     assert (found["mean"] < -0.7).all()
-
-
-def test_ours_stands_beside_the_papers_means(frame):
-    both = effects.beside_paper(paper.table1(), frame)
-    assert set(both["origin"]) == {"SST"}
-    assert set(both["projection"]) == {"softmax", "sparsemax"}
-    assert set(both["classifier"]) == {"BiLSTM, additive"}
-    nothing = effects.beside_paper(paper.table1(), frame[frame["task"] == "planted"])
-    assert nothing.empty

@@ -69,8 +69,6 @@ def test_sizes_and_scores_of_a_task(tmp_path):
     sizes = training.sizes(task).set_index("split")
     assert sizes["documents"].to_dict() == {"train": 48, "dev": 16, "test": 16}
     assert "paper" not in sizes  # which has no such task
-    assert len(training.papers_accuracies("sst")) == 2
-    assert training.papers_accuracies("planted").empty
     store = Store(tmp_path)
     runs = [store.compute(tiny.spec(seed=seed), task) for seed in (0, 1)]
     (row,) = training.whole_test_split(runs).to_dict("records")
@@ -78,5 +76,3 @@ def test_sizes_and_scores_of_a_task(tmp_path):
     assert row["accuracy"] == pytest.approx(np.mean(scores))
     assert row["sd"] == pytest.approx(np.std(scores, ddof=1))
     assert row["epochs"] == 2
-    rows, note = training.curves(runs)
-    assert (len(rows), note) == (4, "Drawn: softmax.")

@@ -3,10 +3,10 @@
 from sparseattn.charts.encodings import up_to_one
 from sparseattn.charts.figure import Figure, show
 from sparseattn.charts.forest import forest
-from sparseattn.charts.interactive import projections, tokens
+from sparseattn.charts.interactive import projections
 from sparseattn.charts.lines import learning_curves, over_lambda, over_size
 from sparseattn.charts.points import amounts, distribution, paper_versus_here, times_faster
-from sparseattn.charts.scatter import against, trade_off
+from sparseattn.charts.scatter import against
 from sparseattn.charts.tables import badge, claims_table, departures_table, table
 
 __all__ = [
@@ -26,7 +26,5 @@ __all__ = [
     "show",
     "table",
     "times_faster",
-    "tokens",
-    "trade_off",
     "up_to_one",
 ]

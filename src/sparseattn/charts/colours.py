@@ -30,12 +30,14 @@ COLOURS: dict[str, dict[str, str]] = {
     "task": {"planted": GREY, "sst": BLUE, "newsgroups": OCHRE, "imdb": GREEN},
     "measure": {"gradient": BLUE, "gradient_fixed": GREEN, "loo": OCHRE, "loo_logit": PURPLE},
     "importance_of": {"inputs": OCHRE, "hidden": BLUE},
+    "verdict": {"same": GREEN, "different": OCHRE, "undecided": GREY},
     "adversary": {"frozen": BLUE, "unfrozen": OCHRE, "reseeded": GREEN, "uniform": GREY},
 }
 
 _SPARE = (BLUE, OCHRE, GREEN, PURPLE)
 _LAMBDA_RAMP = ("#3a7ab8", "#5f66d6", "#9a58b8", "#c2527a", "#c9641a")  # even … sparse
 _BACKGROUNDS = {"light": "#ffffff", "dark": "#121212"}
+_AT_ZERO = "datum.value === 0"  # no difference, no correlation: a line to look for
 _FONT = "-apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -101,7 +103,11 @@ def theme(mode: str) -> dict[str, object]:
         },
         "axisY": {"domain": False, "ticks": False},
         "axisX": {"labelOverlap": "greedy", "labelSeparation": 8, "labelFlush": False},
-        "axisQuantitative": {"tickCount": 6},
+        "axisQuantitative": {
+            "tickCount": 6,
+            "gridColor": {"condition": {"test": _AT_ZERO, "value": faint}, "value": rule},
+            "gridWidth": {"condition": {"test": _AT_ZERO, "value": 1.5}, "value": 1},
+        },
         "legend": {
             "labelColor": ink,
             "titleColor": ink,
@@ -109,8 +115,9 @@ def theme(mode: str) -> dict[str, object]:
             "labelFontSize": 12,
             "titleFontSize": 12,
             "orient": "top",
-            "columns": 4,
+            "columnPadding": 30,  # a reader's font may be wider than the one it is measured with
             "symbolStrokeWidth": 2,
+            "symbolOpacity": 1,
             "labelLimit": 0,  # a name cut short is no name
         },
         "header": {

@@ -18,6 +18,7 @@ from sparseattn.wording import TITLES, label
 Panel: TypeAlias = str | Sequence[str] | None
 """A column whose values are small multiples, or several, joined: ``SST, BiLSTM, additive``."""
 
+_LEGEND = 560  # pixels a static picture has for its legend
 # A Vega expression: long labels go on a new line after at least seven letters.
 _WRAPPED = r"split(replace(datum.label, regexp('(.{7,}?) ', 'g'), '$1\n'), '\n')"
 
@@ -161,9 +162,12 @@ def colour_by(field: str, rows: pd.DataFrame) -> alt.Color:
     )
 
 
+_ENDS = {"low": "95 % interval from", "high": "to"}
+
+
 def tip(field: str, form: str | None = None, title: str | None = None) -> alt.Tooltip:
     """Show a field in the tooltip under a title, or the name people know it by."""
-    title = title or TITLES.get(field, field.replace("_", " "))
+    title = title or _ENDS.get(field) or TITLES.get(field, field.replace("_", " "))
     return alt.Tooltip(field, title=title, format=form) if form else alt.Tooltip(field, title=title)
 
 
@@ -188,11 +192,13 @@ def finish(
     """
     chosen = colours(colour, rows[colour])
     items = [{"value": value, "colour": hue} for value, hue in chosen.items()]
+    # Of a static picture alone: the book's legend is made of buttons. No entry over another.
+    columns = max(1, _LEGEND // (50 + 7 * max(map(len, chosen), default=1)))
     usermeta = {
         "paper": paper,
         "null": null,
         "single": _single(rows),
-        "legend": {"title": TITLES.get(colour, colour), "items": items},
+        "legend": {"title": TITLES.get(colour, colour), "items": items, "columns": columns},
     }
     drawn = chart if filtered else chart.transform_filter(chosen_by(colour))
     parameter = alt.param(name="chosen", value=[])
@@ -203,7 +209,8 @@ def finish(
         panels = list(dict.fromkeys(rows[column]))
         drawn = drawn.facet(
             facet=alt.Facet(f"{column}:N", title=None, sort=panels),
-            spacing=24,  # an axis's last number and the next one's first stand side by side
+            # An axis's last number and the next one's first stand side by side.
+            spacing={"row": 24, "column": 44},
             columns=2 if len(panels) not in (1, 3) else 1,  # Vega draws an axis below a gap, too
         ).add_params(parameter)
     return drawn.properties(usermeta=usermeta)

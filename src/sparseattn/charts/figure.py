@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
@@ -28,6 +29,10 @@ AnyChart: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart
 VEGA_LITE = "6.4"  # of the versions vl-convert carries, the one Altair writes for
 _MAX_ROWS = 5000
 _STATIC_WIDTH = 640
+_PADDING = {"left": 35, "right": 35, "top": 5, "bottom": 5}
+_TITLE = {"x": 30, "y": 26}  # letters a line of an axis's title, in small multiples
+_NAMED = ("point", "bar", "rect", "text")  # marks that stand for one number each
+_DIGITS = ".3~r"  # of a number that a mark says, unless its chart says otherwise
 _CLIP = re.compile(r"\bclip\d+\b")
 _KEYS = {
     "single": "○ one seed, its interval over documents alone",
@@ -56,6 +61,8 @@ class Figure:
         Plain text: what is drawn, and what there is to see in it for who cannot.
     data
         Comma-separated values offered for download; None offers the chart's own data.
+    fold
+        What stands for the figure until it is asked for; None shows it at once.
     """
 
     name: str
@@ -63,6 +70,7 @@ class Figure:
     caption: str
     description: str
     data: str | None = None
+    fold: str | None = None
 
     def __repr__(self) -> str:
         return f"Figure: {self.caption}"
@@ -71,19 +79,30 @@ class Figure:
         """Return the static picture, in the light theme."""
         spec = json.loads(json.dumps(self.spec))
         _set_width(spec, _STATIC_WIDTH)
-        config = theme("light") | {"aria": False}  # the picture has its own alternative text
+        # The picture has its own alternative text. Its padding: who shows it may have a wider font
+        # than the one that it was measured with.
+        config = theme("light") | {"aria": False, "padding": _PADDING}
+        config["legend"] = {**config["legend"], "columns": self._columns()}  # type: ignore[dict-item]
         svg = str(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, config=config))
         # Vega counts clip paths over the life of the process; here each picture counts its own.
         order = {old: f"clip-{new}" for new, old in enumerate(dict.fromkeys(_CLIP.findall(svg)))}
         return _CLIP.sub(lambda match: order[match.group()], svg)
+
+    def _columns(self) -> int:
+        usermeta: Any = self.spec.get("usermeta", {})
+        return int(usermeta.get("legend", {}).get("columns", 4))
 
     def _repr_html_(self) -> str:
         name, description = self.name, escape(self.description)
         usermeta = self.spec["usermeta"]
         assert isinstance(usermeta, dict)
         table = "" if self.data is None else inert("chart-data", self.data)
+        folded, closed = "", ""
+        if self.fold is not None:
+            folded = f"<details><summary>{escape(self.fold)}</summary>"
+            closed = "</details>"
         return (
-            f'<figure class="chart" id="figure-{name}" data-name="{name}">'
+            f'{folded}<figure class="chart" id="figure-{name}" data-name="{name}">'
             f"{inert('chart-spec', self.spec)}{table}"
             f'<div class="chart-legend" role="group" aria-label="Filter by" hidden></div>'
             f'<div class="chart-live" hidden></div>'
@@ -94,17 +113,14 @@ class Figure:
             f'<div class="chart-tools">'
             f'<details class="chart-words"><summary>In words</summary>'
             f'<p id="figure-{name}-description">{description}</p></details>'
-            f'<span class="chart-downloads" hidden>Download '
-            f'<button type="button" data-get="csv">data (CSV)</button>'
-            f'<button type="button" data-get="svg">picture (SVG)</button>'
-            f'<button type="button" data-get="png">picture (PNG)</button></span></div></figure>'
+            f"</div></figure>{closed}"
         )
 
 
 def _key(usermeta: dict[str, object]) -> str:
     """Return what the marks mean that are not ours, or the chart's own key."""
     if own := usermeta.get("key"):
-        return f" {escape(str(own))}"  # may be long, and so breaks
+        return f" <span class='chart-key long'>{escape(str(own))}</span>"
     marks = {name for name in ("paper", "single") if usermeta.get(name)} | {usermeta.get("null")}
     named = [words for name, words in _KEYS.items() if name in marks]
     return f" <span class='chart-key'>● {', '.join(['here', *named])}.</span>" if named else ""
@@ -122,6 +138,7 @@ def show(
     description: str,
     data: pd.DataFrame | None = None,
     missing: str | None = None,
+    fold: str | None = None,
     **options: Any,
 ) -> Figure | Markdown:
     """Return a chart as a figure: captioned, described, downloadable.
@@ -141,6 +158,8 @@ def show(
         What the download holds, when it is more than what is drawn.
     missing
         The sentence in place of a figure without a row; the chart's own by default.
+    fold
+        What stands for the figure until it is asked for; None shows it at once.
 
     Raises
     ------
@@ -168,10 +187,49 @@ def show(
         raise UserError(
             f"Figure '{name}' holds {rows:,} rows, of at most {_MAX_ROWS:,}: aggregate first."
         )
+    _name_marks(spec)
+    if "spec" in spec:
+        _wrap_titles(spec["spec"])
     spec["description"] = description
     spec.setdefault("usermeta", {})
     table = None if data is None else data.to_csv(index=False)
-    return Figure(name, spec, caption.strip(), description.strip(), table)
+    return Figure(name, spec, caption.strip(), description.strip(), table, fold)
+
+
+def _wrap_titles(spec: dict[str, Any]) -> None:
+    """Set the titles of the axes of a small multiple in lines, none wider than it is."""
+    for inner in spec.get("layer", ()):
+        _wrap_titles(inner)
+    for channel, most in _TITLE.items():
+        axis = spec.get("encoding", {}).get(channel, {})
+        if isinstance(title := axis.get("title"), str):
+            axis["title"] = wrap(title, most) or title
+
+
+def _name_marks(spec: dict[str, Any]) -> None:
+    """Let each mark that has a tooltip be called what that says, and hide the others' names.
+
+    Vega would call a mark by its axes, in their units: the temperature 51 for a λ of −50.
+    """
+    for inner in (*spec.get("layer", ()), *([spec["spec"]] if "spec" in spec else ())):
+        _name_marks(inner)
+    mark = spec.get("mark")
+    if mark is None:
+        return
+    mark = spec["mark"] = {"type": mark} if isinstance(mark, str) else mark
+    tips = spec.get("encoding", {}).get("tooltip")
+    if not tips or mark["type"] not in _NAMED:
+        mark["aria"] = False
+        return
+    said = []
+    for tip in tips:
+        text = f"datum['{tip['field']}']"
+        if tip.get("type") == "quantitative":
+            tip.setdefault("format", _DIGITS)
+            text = f"(isValid({text}) ? format({text}, '{tip['format']}') : '–')"
+        title = str(tip.get("title") or tip["field"]).replace("'", "’")
+        said.append(f"'{title}: ' + {text}")
+    spec["encoding"]["description"] = {"value": {"expr": " + '; ' + ".join(said)}}
 
 
 def inert(kind: str, content: object) -> str:

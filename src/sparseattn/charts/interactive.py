@@ -1,4 +1,4 @@
-"""Charts a reader plays with: projections under sliders, and the tokens of one document."""
+"""A chart a reader plays with: projections under sliders."""
 
 from collections.abc import Sequence
 
@@ -74,61 +74,6 @@ def projections(frame: pd.DataFrame) -> AnyChart:
         .properties(height=260)
     )
     return finish(chart, "projection", rows, None)
-
-
-def tokens(
-    frame: pd.DataFrame,
-    *,
-    columns: Sequence[str],
-    truth: str | None = None,
-) -> AnyChart:
-    """Draw one document, a row a token: its attention beside its importances, shaded.
-
-    Parameters
-    ----------
-    frame
-        One row a token, in reading order: column ``token`` and one column of non-negative shares
-        (summing to 1) for each of `columns`.
-    columns
-        The shares to draw, left to right; each is shaded relative to its own largest.
-    truth
-        A boolean column, True for the tokens known to be decisive: marked ●.
-    """
-    words = [str(token) for token in frame["token"]]
-    if truth is not None:
-        words = [f"● {w}" if t else w for w, t in zip(words, frame[truth], strict=True)]
-    pieces = []
-    for column in columns:
-        shares = frame[column].to_numpy(dtype=float)
-        largest = shares.max() if len(shares) and shares.max() > 0 else 1.0
-        pieces += [
-            (position, words[position], label(column), float(share), float(share / largest))
-            for position, share in enumerate(shares)
-        ]
-    fields = ["position", "token", "quantity", "share", "shade"]
-    rows = tidy(pd.DataFrame(pieces, columns=fields), fields, None)
-    base = alt.Chart(rows).encode(
-        y=alt.Y(
-            "position:O",
-            title=None,
-            axis=alt.Axis(labelExpr="words[datum.value]", labelOverlap=False, labelPadding=6),
-        ),
-        x=alt.X(
-            "quantity:N",
-            title=None,
-            sort=[label(column) for column in columns],
-            axis=alt.Axis(orient="top", labelAngle=0, domain=False, ticks=False, labelLimit=110),
-        ),
-        tooltip=[tip("token"), tip("quantity"), tip("share", ".1%")],
-    )
-    cells = base.mark_rect(stroke=None).encode(
-        color=alt.Color("shade:Q", legend=None, scale=alt.Scale(domain=[0, 1]))
-    )
-    return (
-        cells.properties(width="container", height=19 * len(words))
-        .add_params(alt.param(name="words", value=words))
-        .properties(usermeta={"paper": False})
-    )
 
 
 def _spelled(name: str, entmax: str) -> str:

@@ -3,6 +3,7 @@
 from typing import Literal
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from sparseattn.charts.colours import GREY
@@ -24,6 +25,7 @@ _SECONDS = (
     "datum.value < 1 ? format(datum.value * 1000, ',~r') + ' ms' : format(datum.value, ',~r')"
 )
 _SECONDS += " + ' s'"
+_PANEL = 230  # pixels of the axis of one of two panels side by side
 
 
 def learning_curves(
@@ -42,7 +44,7 @@ def learning_curves(
         y=alt.Y(f"{value}:Q", title=title, scale=scale_over(rows, [value])),
         color=colour_by(colour, rows),
         detail=[f"{column}:N" for column in detail] or alt.Undefined,
-        tooltip=[tip("epoch", "d"), tip(value), tip(colour), *map(tip, detail)],
+        tooltip=[tip("epoch", "d"), tip(value, title=title), tip(colour), *map(tip, detail)],
     )
     # Two layers: a line's own points make Vega-Lite warn in small multiples.
     line = base.mark_line(strokeWidth=1.5, opacity=0.85)
@@ -91,6 +93,7 @@ def over_lambda(
     seeds = [name for name in ("seeds",) if name in frame]
     rows = beside(frame, paper, ["lam", colour, value, *ends, *chance, *seeds], panel)
     rows["temperature"] = (1 - rows["lam"].astype(float)).round(6)
+    rows["lam"] = rows["lam"].str.replace("-", "−")
     scale = scale_over(rows, [value, *ends, *chance], domain=domain)
     x = alt.X(
         "temperature:Q",
@@ -98,10 +101,10 @@ def over_lambda(
         scale=scale_over(rows, ["temperature"], type="log", reverse=True, nice=False, padding=12),
         axis=alt.Axis(
             values=sorted(set(rows["temperature"])),
-            labelExpr="replace(format(1 - datum.value, '.3~r'), '-', '−')",
+            labelExpr=f"indexof({_labelled(rows['temperature'], panel)}, datum.value) < 0 ? '' : "
+            "replace(format(1 - datum.value, '.3~r'), '-', '−')",
             grid=False,
-            labelOverlap="greedy",
-            labelSeparation=5,
+            labelOverlap=False,
             tickCount=100,  # of a log scale, fewer would drop labels, even of given values
         ),
     )
@@ -110,7 +113,8 @@ def over_lambda(
         color=colour_by(colour, rows),
         tooltip=[
             *(tip("lam"), tip(colour), tip("source")),
-            *map(tip, (value, *ends, *chance, *seeds)),
+            tip(value, title=title),
+            *map(tip, (*ends, *chance, *seeds)),
         ],
     )
     here = base.transform_filter("datum.source == 'here'")
@@ -136,6 +140,19 @@ def over_lambda(
     chart = alt.layer(*layers).properties(height=plot_height(rows, panel))
     drawn: Literal["dots"] | None = "dots" if null else None
     return finish(chart, colour, rows, panel, paper=paper is not None, null=drawn)
+
+
+def _labelled(temperatures: pd.Series, panel: Panel) -> list[float]:
+    """Return those of an axis's temperatures that have room for a label: 1, for λ = 0, first."""
+    ends = (least, most) = temperatures.min(), temperatures.max()
+    known = sorted(set(temperatures), key=lambda one: (one != 1, one not in ends, one))
+    span = np.log(most / least) or 1.0
+    apart = 30 / (_PANEL if panel is not None else 2 * _PANEL)  # pixels a label takes
+    kept: list[float] = []
+    for one in known:
+        if all(abs(np.log(one / other)) / span > apart for other in kept):
+            kept.append(float(one))
+    return kept
 
 
 def over_size(

@@ -66,7 +66,11 @@ def paper_versus_here(
     rows = beside(frame, paper, [group, colour, value, *ends, *chance, *seeds], panel)
     scale = scale_over(rows, [value, *ends, *chance], zero=zero, domain=domain)
     base = grouped(rows, group, colour).encode(
-        tooltip=[tip(field) for field in (group, colour, "source", value, *ends, *chance, *seeds)]
+        tooltip=[
+            *map(tip, (group, colour, "source")),
+            tip(value, title=title),
+            *map(tip, (*ends, *chance, *seeds)),
+        ]
     )
     here = base.transform_filter("datum.source == 'here'")
     layers: list[alt.Chart] = []

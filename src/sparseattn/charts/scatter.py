@@ -13,7 +13,7 @@ from sparseattn.charts.encodings import (
     tidy,
     tip,
 )
-from sparseattn.charts.figure import AnyChart, EmptyChartError
+from sparseattn.charts.figure import AnyChart
 
 
 def against(
@@ -23,91 +23,36 @@ def against(
     y: str,
     titles: tuple[str, str],
     colour: str = "classifier",
-    name: str = "sparsity",
+    called: str = "sparsity",
     panel: Panel = None,
-    null: str | None = None,
+    low: str | None = None,
+    high: str | None = None,
     diagonal: bool = False,
-    log: bool = False,
 ) -> AnyChart:
-    """Draw one quantity against another, a point a row, called by its `name` when pointed at.
+    """Draw one quantity against another, a point a row, named by `called` when pointed at.
 
-    `titles` say what `x` and `y` are, with their units; `null` is the column of what chance alone
-    would give for `y`, a dotted grey line; `diagonal` draws y = x; `log`: both axes logarithmic.
+    `titles` say what `x` and `y` are, with their units; `low` and `high` are the columns of the
+    ends of an interval of `y`; `diagonal` draws y = x.
     """
-    extra = [] if null is None else [null]
-    rows = tidy(frame, [x, y, colour, name, *extra], panel)
-    kind = {"type": "log", "nice": False, "padding": 8} if log else {"padding": 8}
-    both = [x, y, *extra] if diagonal else []
-    across = alt.X(f"{x}:Q", title=titles[0], scale=scale_over(rows, both or [x], **kind))
-    up = scale_over(rows, both or [y, *extra], **kind)
+    ends = [end for end in (low, high) if end is not None]
+    rows = tidy(frame, [x, y, colour, called, *ends], panel)
+    both = [x, y, *ends] if diagonal else []
+    across = alt.X(f"{x}:Q", title=titles[0], scale=scale_over(rows, both or [x], padding=8))
+    up = scale_over(rows, both or [y, *ends], padding=8)
     base = alt.Chart(rows).encode(x=across, color=colour_by(colour, rows))
     layers = []
     if diagonal:
         line = base.mark_line(strokeWidth=1, clip=True)
         layers.append(line.encode(y=alt.Y(f"{x}:Q", scale=up), color=alt.value(GREY)))
-    if null is not None:
-        line = base.mark_line(strokeDash=[2, 3], strokeWidth=1.5, clip=True)
-        layers.append(line.encode(y=alt.Y(f"{null}:Q", scale=up), color=alt.value(GREY)))
+    if len(ends) == 2:
+        interval = base.mark_rule(strokeWidth=1.5, opacity=0.6)
+        layers.append(interval.encode(y=alt.Y(f"{low}:Q", scale=up), y2=f"{high}:Q"))
     points = base.mark_point(filled=True, opacity=0.85).encode(
         y=alt.Y(f"{y}:Q", title=titles[1], scale=up),
-        tooltip=[tip(field) for field in (colour, name, x, y, *extra)],
-    )
-    chart = alt.layer(*layers, points).properties(height=plot_height(rows, panel))
-    return finish(chart, colour, rows, panel, null="dots" if null else None)
-
-
-def trade_off(
-    frame: pd.DataFrame,
-    *,
-    x: str,
-    y: str,
-    order: str,
-    colour: str = "projection",
-    panel: Panel = None,
-    titles: tuple[str, str],
-) -> AnyChart:
-    """Draw what one quantity costs of another, a point a setting, joined in the settings' order.
-
-    Parameters
-    ----------
-    frame
-        Columns `x`, `y`, `order`, `colour`, `panel`; and the ends of the intervals of both,
-        ``{x}_low``, ``{x}_high``, ``{y}_low``, ``{y}_high``.
-    order
-        The setting, a number: the larger, the larger the point; written beside the largest only.
-    """
-    if frame.empty:
-        raise EmptyChartError("Nothing to draw: the frame has no rows.")
-    ends = [f"{name}_{end}" for name in (x, y) for end in ("low", "high")]
-    rows = tidy(frame.sort_values(order), [x, y, order, colour, *ends], panel)
-    largest = float(rows[order].max())
-    scales = [
-        scale_over(rows, [name, f"{name}_low", f"{name}_high"], padding=16) for name in (x, y)
-    ]
-
-    def across(field: str) -> alt.X:
-        return alt.X(f"{field}:Q", title=titles[0], scale=scales[0])
-
-    def up(field: str) -> alt.Y:
-        return alt.Y(f"{field}:Q", title=titles[1], scale=scales[1])
-
-    base = alt.Chart(rows).encode(
-        color=colour_by(colour, rows),
         tooltip=[
-            alt.Tooltip(order, title=order, format="~g"),
-            *map(tip, (colour, x, y, *ends)),
+            *(tip(colour), tip(called), tip(x, title=titles[0]), tip(y, title=titles[1])),
+            *map(tip, ends),
         ],
     )
-    size = alt.Size(f"{order}:O", scale=alt.Scale(range=[25, 130]), legend=None)
-    chart = alt.layer(
-        base.mark_line(strokeWidth=1.5, opacity=0.7).encode(
-            x=across(x), y=up(y), order=f"{order}:Q"
-        ),
-        base.mark_rule(opacity=0.5).encode(x=across(ends[0]), x2=ends[1], y=up(y)),
-        base.mark_rule(opacity=0.5).encode(x=across(x), y=up(ends[2]), y2=ends[3]),
-        base.mark_point(filled=True, opacity=1).encode(x=across(x), y=up(y), size=size),
-        base.transform_filter(f"datum['{order}'] == {largest}")
-        .mark_text(align="left", dx=10, fontSize=11)
-        .encode(x=across(x), y=up(y), text=alt.Text(f"{order}:Q", format="~g")),
-    ).properties(height=plot_height(rows, panel))
+    chart = alt.layer(*layers, points).properties(height=plot_height(rows, panel))
     return finish(chart, colour, rows, panel)

@@ -11,7 +11,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from sparseattn.errors import UserError
-from sparseattn.wording import HEADINGS, label
+from sparseattn.wording import HEADINGS, TITLES, label
 
 # How a verdict of `claims` or of `statistics.compare` is drawn (book/_static/sparseattn.css).
 _BADGES = {
@@ -77,6 +77,7 @@ def table(
     links: Mapping[str, str] | None = None,
     badges: Sequence[str] = ("verdict",),
     missing: str | None = None,
+    filters: Sequence[str] = (),
 ) -> "Table | Markdown":
     """Return a frame as a table.
 
@@ -103,6 +104,8 @@ def table(
         Columns of verdicts.
     missing
         The sentence in place of a table without a row; without it the table is shown empty.
+    filters
+        Columns by whose values a reader may choose rows (``book/_static/ledger.js``), shown or not.
 
     Returns
     -------
@@ -122,7 +125,7 @@ def table(
         columns = {name: headings.get(name, name) for name in columns.split() or frame.columns}
     shown = dict(columns)
     leading = dict(links or {})
-    absent = [name for name in (*shown, *leading.values()) if name not in frame]
+    absent = [name for name in (*shown, *leading.values(), *filters) if name not in frame]
     if absent:
         raise UserError(
             f"The table '{caption}' lacks the columns {', '.join(absent)}; "
@@ -142,8 +145,9 @@ def table(
         for name, title in drawn.items()
     )
     body, sentences = "", False
-    for row in frame[[*shown, *leading.values()]].to_dict("records"):
-        body += "<tr>"
+    for row in frame[[*{*shown, *leading.values(), *filters}]].to_dict("records"):
+        choices = (f' data-{name}="{escape(_text(row[name], ""))}"' for name in filters)
+        body += f"<tr{''.join(choices)}>"
         for name, title in drawn.items():
             if pair and name == "low":
                 kind, content = "number", _interval(row["low"], row["high"], places["low"])
@@ -154,12 +158,18 @@ def table(
                 content = f'<a href="{escape(address)}">{content}</a>'
             sentences |= kind == "sentence"
             named = f' class="{kind}"' if kind else ""
+            if filters and numeric[name] and row[name] == row[name]:
+                named += f' data-sort="{row[name]:g}"'
             # The title is shown where a row becomes a card.
             body += f'<td{named} data-title="{escape(title)}">{content}</td>'
         body += "</tr>"
     kind = "dataframe cards" if sentences else "dataframe"
     kind += " dense" if len(drawn) >= _MANY else ""
+    if filters:
+        kind += " cards ledger-runs"
     markup = _framed(caption, kind, head, body)
+    if filters:
+        markup = _filtered(frame, filters, markup)
     if fold is not None:
         markup = f"<details><summary>{escape(fold)}</summary>{markup}</details>"
     return Table(markup, caption, _values(frame, caption, shown, places, badges))
@@ -187,7 +197,9 @@ def claims_table(verdicts: Mapping[str, pd.DataFrame], pages: Sequence[str]) -> 
     for place, row in enumerate(first.to_dict("records")):
         page = next((name for name in pages if str(row["page"]) in name), None)
         claim = escape(str(row["claim"]))
-        linked = f'<a href="{page}.html">{claim}</a>' if page else claim
+        linked = claim
+        if page:
+            linked = f'<a href="{page}.html#{claim_anchor(row["number"])}">{claim}</a>'
         badges = "".join(
             f'<td data-title="{escape(source)}">{badge(str(frame["verdict"].iloc[place]))}'
             f"<br><small>{escape(str(frame['counts'].iloc[place]))}</small></td>"
@@ -211,6 +223,11 @@ def claims_table(verdicts: Mapping[str, pd.DataFrame], pages: Sequence[str]) -> 
             for row in frame.to_dict("records")
         },
     )
+
+
+def claim_anchor(number: object) -> str:
+    """Return the place of a claim on the page that judges it."""
+    return f"claim-{number}"
 
 
 def departures_table(departures: pd.DataFrame) -> Table:
@@ -248,6 +265,26 @@ def _framed(caption: str, kind: str, head: str, body: str) -> str:
         f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
         f'<table class="{kind}"><caption>{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _filtered(frame: pd.DataFrame, filters: Sequence[str], markup: str) -> str:
+    menus = ""
+    for name in filters:
+        options = "".join(
+            f'<option value="{escape(one)}">{escape(one)}</option>'
+            for one in dict.fromkeys(_text(value, "") for value in frame[name])
+        )
+        title = escape(TITLES.get(name, name))
+        menus += (
+            f'<label>{title} <select name="{name}"><option value="">all</option>{options}'
+            "</select></label>"
+        )
+    return (
+        '<div class="ledger"><form class="ledger-choice" role="search" aria-label="Choose rows" '
+        f'hidden>{menus}<span class="ledger-buttons"><button type="reset">Show all</button></span>'
+        f'</form><p class="ledger-count" role="status" data-of="numbers">{len(frame)} numbers.</p>'
+        f"{markup.replace('table-scroll', 'table-scroll ledger-scroll', 1)}</div>"
     )
 
 

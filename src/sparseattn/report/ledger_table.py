@@ -32,7 +32,8 @@ def ledger_table(frame: pd.DataFrame, caption: str) -> Table:
     heads = ("Run", "Task", "Classifier", "Projection", "Seed", "Accuracy", "Seconds")
     numeric = {"Seed", "Accuracy", "Seconds"}
     head = "".join(
-        f'<th scope="col" class="{_kind(title, numeric)}">{title}</th>' for title in heads
+        f'<th scope="col"{" class=number" if title in numeric else ""}>{title}</th>'
+        for title in heads
     )
     body = "".join(_row(row) for row in rows)
     # A line a row (no value has a line break), so that just the rows shown can be saved.
@@ -46,17 +47,12 @@ def ledger_table(frame: pd.DataFrame, caption: str) -> Table:
         '<button type="button" data-get="csv">Download these (CSV)</button></span></form>'
         f'<p class="ledger-count" role="status">{len(rows)} runs.</p>'
         f'<div class="table-scroll ledger-scroll" tabindex="0" role="region" '
-        f'aria-label="{escape(caption)}"><table class="dataframe ledger-runs">'
+        f'aria-label="{escape(caption)}"><table class="dataframe cards ledger-runs">'
         f"<caption>{escape(caption)}</caption><thead><tr>{head}"
         f'<th scope="col" class="unsorted">Details</th></tr></thead><tbody>{body}</tbody></table>'
         f"</div>{inert('ledger-csv', lines)}</div>",
         caption,
     )
-
-
-def _kind(title: str, numeric: set[str]) -> str:
-    # What a phone has no room for is in the row's details, too.
-    return " ".join(["number"] * (title in numeric) + ["wide"] * (title == "Seconds"))
 
 
 def _choices(rows: list[dict[str, Any]]) -> str:
@@ -107,14 +103,17 @@ def _row(row: Mapping[str, Any]) -> str:
     if row["adversary"] != NO_ADVERSARY:
         sparse += f", {escape(row['adversary'])} adversary"
     sparsity = sparsity_rank(row["projection"], row["lam"])
-    cells = [
-        f'<th scope="row"><a href="{to_run(key)}"><code>{key[:_SHOWN]}</code></a></th>',
-        f"<td>{escape(label(row['task']))}</td>",
-        f"<td>{escape(row['classifier'])}</td>",
-        f'<td data-sort="{sparsity:g}">{sparse}</td>',
-        f'<td class="number">{row["seed"]}</td>',
-        f'<td class="number" data-sort="{row["accuracy"]:.6f}">{row["accuracy"]:.3f}</td>',
-        f'<td class="number wide" data-sort="{row["seconds"]:.3f}">{row["seconds"]:,.0f}</td>',
+    cells = [  # a narrow page shows the title of each beside it, in place of the head
+        f'<th scope="row" data-title="Run"><a href="{to_run(key)}">'
+        f"<code>{key[:_SHOWN]}</code></a></th>",
+        f'<td data-title="Task">{escape(label(row["task"]))}</td>',
+        f'<td data-title="Classifier">{escape(row["classifier"])}</td>',
+        f'<td data-title="Projection" data-sort="{sparsity:g}">{sparse}</td>',
+        f'<td data-title="Seed" class="number">{row["seed"]}</td>',
+        f'<td data-title="Accuracy" class="number" data-sort="{row["accuracy"]:.6f}">'
+        f"{row['accuracy']:.3f}</td>",
+        f'<td data-title="Seconds" class="number" data-sort="{row["seconds"]:.3f}">'
+        f"{row['seconds']:,.0f}</td>",
         f"<td><details><summary>more</summary>{_details(row)}</details></td>",
     ]
     return f'<tr id="{key}"{data}>{"".join(cells)}</tr>'

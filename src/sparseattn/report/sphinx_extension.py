@@ -1,18 +1,30 @@
-"""What the theme does not know of a page: its summary for previews, and where its source lies.
+"""What the theme does not know of a page: its summary, source, formulas, and words for search.
 
+The summary is for previews, the formulas for where no script runs. Search knows prose, not code.
 A Sphinx extension, named in ``_config.yml``. The templates in ``book/_templates`` write what this
 puts into a page's context.
 """
 
+import re
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 from urllib.parse import quote
 
 from docutils import nodes
+from docutils.utils.math import MathError
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 
 CARD = "card.png"  # the picture of a preview (sparseattn.charts.figure.write_scripts)
 _LONGEST = 200  # characters of a summary; what shows it cuts at about as many
+
+
+# What docutils' MathML does not know, of what the report uses.
+_TEX = {
+    "gathered": "aligned", r"\dots": r"\ldots", r"\tfrac": r"\frac", r"\textstyle": "",
+    r"\Bigl": "", r"\Bigr": "", r"\Big": "", r"\big": "", r"\underbrace": r"\underline",
+}  # fmt: skip
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -21,6 +33,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     # After the theme has made its buttons (501).
     app.connect("html-page-context", _point_at_the_source, priority=600)
     app.connect("html-collect-pages", _first_page)
+    app.connect("doctree-resolved", _set_formulas)
+    app.connect("builder-inited", _search_prose)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -37,6 +51,52 @@ def summary(doctree: nodes.document | None) -> str:
         return text
     sentence = max(text.rfind(end, 0, _LONGEST) for end in (". ", "? ", "! "))
     return text[: sentence + 1] if sentence > 0 else text[:_LONGEST].rsplit(" ", 1)[0] + " …"
+
+
+def mathml(tex: str, block: bool) -> str:
+    """Return a formula as MathML, which browsers set by themselves; as TeX where that fails."""
+    known = tex
+    for unknown, known_as in _TEX.items():
+        known = known.replace(unknown, known_as)
+    known = re.sub(r"\\frac(\w)(\w)", r"\\frac{\1}{\2}", known)
+    try:
+        return str(tex2mathml(known, as_block=block))
+    except (MathError, SyntaxError):
+        return f"<code>{escape(tex)}</code>"
+
+
+def _set_formulas(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Put beside each formula, which MathJax sets, one for where no script runs."""
+    if app.builder.format != "html":
+        return
+    for kind in (nodes.math, nodes.math_block):
+        for node in list(doctree.findall(kind)):
+            block = kind is nodes.math_block
+            text = f"<noscript>{mathml(node.astext(), block)}</noscript>"
+            after = node.parent.index(node) + 1
+            node.parent.insert(after, nodes.raw("", text, format="html"))
+
+
+def prose(doctree: nodes.document) -> nodes.document:
+    """Return a page as search should know it: without code, and each formula once."""
+    copy: nodes.document = doctree.deepcopy()
+    for node in list(copy.findall(nodes.Element)):
+        code = "cell_input" in node.get("classes", ())
+        again = isinstance(node, nodes.raw) and node.astext().startswith("<noscript>")
+        if (code or again) and node.parent is not None:
+            node.parent.remove(node)
+    return copy
+
+
+def _search_prose(app: Sphinx) -> None:
+    if app.builder.format != "html":
+        return
+    index = app.builder.index_page  # type: ignore[attr-defined]
+
+    def index_prose(pagename: str, doctree: nodes.document, title: str) -> None:
+        index(pagename, prose(doctree), title)
+
+    app.builder.index_page = index_prose  # type: ignore[attr-defined]
 
 
 def source_path(page: str) -> str:

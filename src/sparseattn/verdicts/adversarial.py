@@ -4,12 +4,12 @@ A frame has the columns of :func:`results.frames.measurements`, ``origin``, and 
 a task and a classifier.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 
-from sparseattn.data.tasks import load_task
 from sparseattn.experiments.runs import Adversary
 from sparseattn.experiments.specs import TRAINED
 from sparseattn.measures.divergence import CEILING, even_ceiling
@@ -119,13 +119,15 @@ def in_words(found: pd.DataFrame) -> str:
 
 def older(tasks: Sequence[str]) -> str:
     """Say which published adversaries an earlier version of the recipe made; nothing if none."""
-    made = [
-        f"{label(adversary.spec.task)} ({adversary.spec.label}, seed {adversary.spec.seed})"
-        for adversary in published.adversaries(tasks)
+    every = published.adversaries(tasks)
+    made = Counter(
+        label(adversary.spec.task)
+        for adversary in every
         if adversary.manifest["versions"] != adversary.spec.versions()
-    ]
-    told = "Made by an earlier version of the recipe, which may cost more accuracy than need be: "
-    return f"{told}{listed(made)}." if made else ""
+    )
+    told = "an earlier version of the recipe, which may cost more accuracy than need be"
+    by_task = listed([f"{count} on {task}" for task, count in made.items()])
+    return f"Of {len(every)} adversaries, {by_task} were made by {told}." if made else ""
 
 
 def of_another_seed(found: pd.DataFrame) -> str:
@@ -189,33 +191,6 @@ def uniform_and_frozen(found: pd.DataFrame) -> str:
     )
 
 
-def reading(adversaries: Sequence[Adversary], pressure: float) -> pd.DataFrame:
-    """Return one document as the first base reads it, another seed, and both adversaries.
-
-    Returns
-    -------
-    DataFrame
-        One row a token: ``token``, the attention of ``base`` and of each of the others, under
-        their names, and ``known``, whether the token truly decides.
-    """
-    first = adversaries[0]
-    alike: dict[str, Adversary] = {
-        adversary.spec.variant: adversary
-        for adversary in adversaries
-        if adversary.spec.base == first.spec.base and adversary.spec.pressure == pressure
-    }
-    task = load_task(first.spec.task, first.spec.task_options)
-    document = task.test.sample(1)
-    words = task.words(document.ids[0])
-    others = {
-        label(kind): alike[kind].traces["attention"][0, : len(words)]
-        for kind in ("reseeded", *TRAINED)
-    }
-    known = False if document.evidence is None else document.evidence[0].numpy()
-    base = first.traces["base_attention"][0, : len(words)]
-    return pd.DataFrame({"token": words, "base": base, **others, "known": known})
-
-
 def replicated(adversaries: Iterable[Adversary], tasks: Sequence[str]) -> pd.DataFrame:
     """Put published adversaries, or where there are none a page's own, beside the paper's."""
     theirs = measurements(published.adversaries(tasks))
@@ -241,12 +216,3 @@ def agreement(frame: pd.DataFrame, sparsity: str) -> pd.DataFrame:
     rows = frame[(frame["sparsity"] == sparsity) & (frame["adversary"] != "uniform")]
     found = levels(rows, list(shown))
     return found.assign(shown=found["quantity"].map(shown))
-
-
-def beside_paper(replicated: pd.DataFrame) -> pd.DataFrame:
-    """Return the paper's Table 5 and ours, where there is a value here, named for a table."""
-    rows = replicated[(replicated["item"] == "Table 5") & replicated["here"].notna()]
-    return rows.assign(
-        quantity=rows["quantity"].replace("jsd", "JSD, nats").str.replace("_", " "),
-        where=rows["task"].map(label) + ", " + rows["encoder"].map(label),
-    )

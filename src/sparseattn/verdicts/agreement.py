@@ -3,7 +3,6 @@
 import pandas as pd
 
 from sparseattn.measures.nulls import null_tau_sd
-from sparseattn.measures.statistics import correlate
 from sparseattn.results import paper, side_by_side, variants
 from sparseattn.verdicts import effects
 from sparseattn.verdicts.effects import CELL, KINDS, OVER, WHERE
@@ -22,14 +21,6 @@ def of_the_papers_classifiers(taus: pd.DataFrame, theirs: pd.DataFrame | None) -
     pairs = zip(taus["origin"], taus["classifier"], strict=True)
     there = pd.Series([pair in known for pair in pairs], taus.index)
     return taus[taus["origin"].str.endswith(side_by_side.LIVE) | there]
-
-
-def axis(*frames: pd.DataFrame | None) -> tuple[int, int]:
-    """Return the ends of an axis of τ-b: from 0 where no mean lies below it, else from −1."""
-    lowest = min(
-        [frame["mean"].min() for frame in frames if frame is not None and len(frame)] or [0]
-    )
-    return (-1 if lowest < 0 else 0), 1
 
 
 def with_ceiling(graded: pd.DataFrame) -> pd.DataFrame:
@@ -63,21 +54,6 @@ def without_auc(graded: pd.DataFrame) -> str:
         ]
         told.append(f"{verbatim(origin)}, {' and '.join(dict.fromkeys(each))}")
     return f"*Documents without an AUC, of all classifiers*: {'; '.join(told)}."
-
-
-def trends(graded: pd.DataFrame) -> pd.DataFrame:
-    """Correlate the rank of λ with four measures of agreement with inputs, by ``shown``."""
-    shown = {
-        "tau": "τ-b",
-        "tau_relative": "τ-b ÷ its ceiling",
-        "auc": "AUC of the attended",
-        "precision": "precision, first tenth",
-    }
-    names = [f"{measure}_inputs_{kind}" for measure in shown for kind in KINDS]
-    rows = correlate(graded, WHERE, "lam", names).dropna(subset=["correlation"])
-    rows = effects.spelled(rows.rename(columns={"correlation": "mean"}))
-    named = rows["quantity"].astype("str").str.extract("^(.*)_inputs_")[0]
-    return rows.assign(shown=named.map(shown))
 
 
 def free_of_ties(sparse: pd.DataFrame) -> pd.DataFrame:
@@ -178,8 +154,3 @@ def moved_by_rates(changed: pd.DataFrame) -> str:
             else "The comparisons on this page do not depend on it as far as can be seen."
         )
     )
-
-
-def papers_figures() -> pd.DataFrame:
-    """Return the paper's τ-b: of its Table 6 and its Figure 3."""
-    return pd.concat([paper.table6(), paper.figure3()])

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from sparseattn.charts.tables import badge
+from sparseattn.charts.tables import badge, claim_anchor
 from sparseattn.data.owntexts import is_own
-from sparseattn.results import side_by_side
 from sparseattn.verdicts import claims, effects
-from sparseattn.verdicts.contradictions import contradictions
-from sparseattn.wording import classifier_names, label, listed, span, verbatim
+from sparseattn.wording import listed, span, verbatim
 
 RULE = '<a href="../measures.html#measures-verdicts">How a claim is judged</a>.'
 
@@ -39,6 +37,41 @@ def by_origin(cells: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=keys)
 
 
+def rows(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return effects and their means for `charts.forest`: a row a claim and origin.
+
+    The paper's own effect, which is over its tasks, stands beside none of them.
+    """
+    found = by_origin(cells)
+    if found.empty:
+        return cells.assign(row=cells["origin"]), found.assign(row=found["origin"])
+    means = found.assign(row=_row(found), page=None).drop(columns="reported")
+    return cells.assign(row=_row(cells)), means
+
+
+def in_short(cells: pd.DataFrame) -> str:
+    """Say what became of each claim on each origin: ``Claim 4 holds on SST, is mixed on …``."""
+    told = []
+    for number, part in by_origin(cells).groupby("number", sort=False):
+        words = part.groupby("verdict", sort=False)["origin"].agg(list)
+        each = [f"{word} on {listed(origins)}" for word, origins in words.items()]
+        told.append(f"Claim {number}: {', '.join(each)}.")
+    return " ".join(told) or "Nothing was measured."
+
+
+def in_numbers(cells: pd.DataFrame) -> str:
+    """Say how many cells of each claim and origin point which way, and their mean effect."""
+    found = by_origin(cells)
+    if found.empty:
+        return "Nothing was measured."
+    both = zip(_row(found), found["sentence"], strict=True)
+    return " ".join(f"{row}: {told}" for row, told in both)
+
+
+def _row(frame: pd.DataFrame) -> pd.Series:
+    return "Claim " + frame["number"].astype(str) + ", " + frame["origin"].astype(str)
+
+
 def in_full(cells: pd.DataFrame, number: int) -> str:
     """Return as Markdown one claim, what became of it and by how much, and how it is judged.
 
@@ -59,6 +92,7 @@ def in_full(cells: pd.DataFrame, number: int) -> str:
     by = f" Importance is by {claims.LOO}." if claims.LOO in claim.yardsticks else ""
     apart = f" By task: {'; '.join(parts)}." if len(parts) > 1 else ""
     return (
+        f'<span id="{claim_anchor(number)}"></span>'
         f"**{claim.statement}** {badge(row['verdict'])}\n\n{row['sentence']}{apart}"
         + (f" {row['paper']}" if row["paper"] else "")
         + f"\n\n*What is compared.* {claim.compared}{by} {RULE}"
@@ -129,32 +163,6 @@ def contextualised(change: pd.DataFrame) -> str:
     )
 
 
-def spread_out(spread: pd.DataFrame) -> str:
-    """Say how dispersed importance is under softmax and sparse projections, and in noise."""
-    softmax = spread["projection"] == "softmax"
-    kinds = softmax.map({True: "softmax", False: "sparse projections"})
-    told = [
-        f"{span(part)} under {name}" for name, part in spread["mean"].groupby(kinds, sort=False)
-    ]
-    return (
-        f"Over tasks, classifiers and both measures, mean dispersion is {' and '.join(told)}. "
-        f"Noise would give {span(spread['null'])}."
-    )
-
-
-def falling(series: pd.DataFrame) -> str:
-    """Say in how many lines over λ dispersion falls; nothing where none has two λ."""
-    line = effects.ends(series, ["origin", "measure", "classifier"])
-    if line.empty:
-        return ""
-    change = line["last"] - line["first"]
-    return (
-        f"From its lowest λ to its highest, dispersion falls in {(change < 0).sum()} of "
-        f"{len(line)} lines (a line is a classifier on a task, by one measure). The change is "
-        f"{span(change, '+.3f')}."
-    )
-
-
 def narrowed(realised: pd.DataFrame) -> str:
     """Say over which share of the tokens attention is spread at either end of λ."""
     line = effects.ends(realised, effects.WHERE)
@@ -163,30 +171,4 @@ def narrowed(realised: pd.DataFrame) -> str:
     return (
         f"At the lowest λ, attention is spread over {span(line['first'], '.0%')} of the tokens; at "
         f"the highest, over {span(line['last'], '.0%')}. The same λ is not the same sparsity."
-    )
-
-
-def against_itself_on_dispersion(replicated: pd.DataFrame, correlations: pd.DataFrame) -> str:
-    """Say how the paper's text and its Table 2 disagree, and which pairs only our chart has.
-
-    Parameters
-    ----------
-    replicated
-        Of :func:`verdicts.replication.replicate`.
-    correlations
-        Of :func:`verdicts.effects.correlations`.
-    """
-    case = contradictions(replicated).set_index("number").loc[1]
-    both = replicated[(replicated["item"] == "Table 2") & replicated["here"].notna()]
-    both = both["task"].map(label) + " with " + classifier_names(both)
-    pairs = f", for what that table and the published runs share ({'; '.join(both)})"
-    drawn = correlations[correlations["method"].eq("pearson") & correlations["axis"].eq("with λ")]
-    drawn = drawn[~drawn["origin"].str.endswith(side_by_side.LIVE)]
-    drawn = drawn["origin"] + " with " + drawn["classifier"]
-    only_here = "; ".join(pair for pair in drawn if pair not in set(both))
-    lacking = f" The chart also shows {only_here}, which that table lacks." if only_here else ""
-    return (
-        f"**The paper against itself.** *{case['text']}* In its own {case['items']}: "
-        f"{case['paper']}\n\nHere, by Pearson's coefficient{pairs if len(both) else ''}: "
-        f"{case['here']}{lacking}"
     )

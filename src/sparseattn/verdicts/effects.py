@@ -13,7 +13,7 @@ from sparseattn.experiments.runs import Run
 from sparseattn.measures.nulls import null_dispersion, null_influence
 from sparseattn.measures.statistics import correlate, differences, summarise
 from sparseattn.results import jacobians, paper, published, side_by_side
-from sparseattn.wording import classifier_names, label
+from sparseattn.wording import label
 
 KINDS = ("gradient", "loo")
 WHERE = ["origin", "classifier"]
@@ -132,13 +132,6 @@ def reported(figures: pd.DataFrame, frame: pd.DataFrame, **constant: str) -> pd.
     return None if theirs is None else spelled(theirs).assign(**constant)
 
 
-def beside_paper(figures: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Put each origin's estimates beside the paper's means (:func:`results.paper.beside`)."""
-    parts = frame.groupby("origin", sort=False)
-    both = [paper.beside(figures, part).assign(origin=origin) for origin, part in parts]
-    return spelled(pd.concat(both)).assign(classifier=classifier_names)
-
-
 def co_indexed(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Summarise what a state owes to the input at its own place; ``shown`` says it in words."""
     rows = levels(frame, by, {name: chance for name, (_, chance) in CO_INDEXED.items()})
@@ -203,7 +196,9 @@ def by_norm(sampled: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def under_sparsemax(frame: pd.DataFrame, by: Sequence[str], quantity: str) -> pd.DataFrame:
+def under_sparsemax(
+    frame: pd.DataFrame, by: Sequence[str], quantities: Sequence[str]
+) -> pd.DataFrame:
     """Return the change from softmax to sparsemax, paired by document and seed.
 
     Only of origins that have both; without rows where none has.
@@ -211,7 +206,17 @@ def under_sparsemax(frame: pd.DataFrame, by: Sequence[str], quantity: str) -> pd
     both = frame.groupby("origin")["projection"].transform(lambda names: set(PAIR) <= set(names))
     if not both.any():
         return pd.DataFrame()
-    return differences(frame[both], "projection", PAIR, by, [quantity])
+    return spelled(differences(frame[both], "projection", PAIR, by, list(quantities)))
+
+
+def sides(change: pd.DataFrame) -> str:
+    """Say how many changes lie surely below zero, how many above; nothing without a change."""
+    if change.empty:
+        return ""
+    below, above = (change["high"] < 0).sum(), (change["low"] > 0).sum()
+    return (
+        f"Of {len(change)} changes, {below} lie below zero by their whole interval, {above} above."
+    )
 
 
 def papers_change() -> pd.DataFrame:

@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown
 from jaxtyping import Float
 from scipy.stats import t
 
-from sparseattn.charts.tables import Table, table
 from sparseattn.experiments.specs import TRAINED
 from sparseattn.measures.statistics import Interval, compare, correlate, estimate, summarise
 from sparseattn.models.adversary import PRESSURE
@@ -133,14 +131,6 @@ def tally(compared: pd.DataFrame) -> str:
     return f"Of {len(compared)} figures: {told}"
 
 
-def measured(replicated: pd.DataFrame, items: Sequence[str], tasks: Sequence[str]) -> pd.DataFrame:
-    """Return the figures of some items and tasks that have a value here, named for a table."""
-    rows = replicated[replicated["item"].isin(items) & replicated["task"].isin(tasks)]
-    rows = rows[rows["here"].notna()]
-    kind = rows["quantity"].str.removeprefix("dispersion_inputs_").map(label)
-    return rows.assign(classifier=classifier_names(rows), figure=rows["item"] + ", " + kind)
-
-
 def behind(ledger: pd.DataFrame) -> pd.DataFrame:
     """Return the published runs of a ledger by task: how many, on what, and when."""
     return (
@@ -161,58 +151,31 @@ def behind(ledger: pd.DataFrame) -> pd.DataFrame:
 def named(replicated: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
     """Return the figures of some tasks, in their order, named for charts and tables.
 
-    Adds ``classifier``, and for an importance ``of`` what it is (inputs, hidden), ``measure``
-    (gradient, leave-one-out) and both as ``importance``; ``shown`` is the quantity in words.
+    Adds ``classifier``, ``cell`` (classifier, projection and adversary) and ``shown``, the
+    quantity in words.
     """
     rows = replicated[replicated["task"].isin(tasks)]
     rows = rows.sort_values("task", key=lambda names: names.map(tasks.index), kind="stable")
-    rows = rows.assign(
-        classifier=classifier_names(rows).where(rows["encoder"].notna()),
-        of=rows["quantity"].str.extract("_(inputs|hidden)_")[0],
-        measure=rows["quantity"].str.extract("_(gradient|loo)$")[0],
-        shown=rows["quantity"].str.replace("_", " "),
+    rows = rows.assign(classifier=classifier_names(rows).where(rows["encoder"].notna()))
+    return rows.assign(
+        cell=[cell_name(row) for _, row in rows.assign(task=None).iterrows()],
+        shown=rows["quantity"].map(_in_words),
     )
-    kind = rows["measure"].map(label, na_action="ignore").replace("leave-one-out", "LOO")
-    return rows.assign(importance=rows["of"] + ", " + kind)
 
 
-def ours_and_theirs(
-    rows: pd.DataFrame, item: str, quantity: str = ""
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return an item's figures of `named` rows for a chart, ours and the paper's in ``mean``."""
-    rows = rows[(rows["item"] == item) & rows["quantity"].str.contains(quantity)]
-    theirs = rows.drop(columns=["low", "high"]).rename(columns={"paper": "mean"})
-    return rows.rename(columns={"here": "mean"}), theirs
+def _in_words(quantity: str) -> str:
+    """Return a quantity as people write it: ``tau_inputs_loo`` → ``τ-b, inputs, leave-one-out``."""
+    start, _, kind = quantity.rpartition("_")
+    if kind in ("gradient", "loo"):
+        measure, _, of = start.rpartition("_")
+        return f"{label(measure).replace('tau', 'τ-b')}, {label(of)}, {label(kind)}"
+    return quantity.replace("jsd", "JSD, nats").replace("_", " ")
 
 
-def table_of(
-    rows: pd.DataFrame, item: str, only: str = "", what: str = "", **titles: str
-) -> Table | Markdown:
-    """Return an item's figures of `named` rows as a table that opens on demand.
-
-    Parameters
-    ----------
-    rows
-        With ``where``, the address of the runs behind a figure.
-    only, what
-        A pattern of the quantities to show, and what these are called.
-    titles
-        More columns, with their headings.
-    """
-    rows = rows[(rows["item"] == item) & rows["quantity"].str.contains(only)]
-    where = rows["where"]
-    rows = rows.dropna(axis="columns", how="all").assign(where=where)
-    names = ["task", "classifier", "projection", "lam", "measure", "adversary", *titles]
-    names += ["paper", "here", "low", "high", "runs", "verdict"]
-    return table(
-        rows,
-        f"The paper's {item}{what}, and ours.",
-        columns=" ".join(name for name in names if name in rows),
-        titles={"measure": "by", "adversary": "parameters"} | titles,
-        links={"runs": "where"},
-        fold=f"The paper's {item}{what}, number by number",
-        missing="",
-    )
+def drawn(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return `named` figures for a chart: those with a value here, but for counts."""
+    both = rows[rows["here"].notna() & ~rows["quantity"].str.endswith("documents")]
+    return both.assign(what=both["task"].map(label) + ", " + both["cell"] + ", " + both["shown"])
 
 
 def in_words(rows: pd.DataFrame, tasks: Sequence[str], runs: int) -> str:

@@ -12,7 +12,7 @@ from sparseattn.measures.statistics import differences, summarise
 from sparseattn.results import paper
 from sparseattn.results.frames import cell
 from sparseattn.verdicts.effects import PAIR
-from sparseattn.wording import classifier_names, label, span, verbatim
+from sparseattn.wording import label, span, verbatim
 
 IN_CONTEXT: dict[str, Any] = {
     "task": "planted",
@@ -63,18 +63,6 @@ def sizes(task: Task) -> pd.DataFrame:
     return rows[[name for name in (*names, "unknown_share") if rows[name].fillna(0).any()]]
 
 
-def accuracies(frame: pd.DataFrame) -> pd.DataFrame:
-    """Summarise the accuracy on the observed documents, from even to sparse."""
-    rows = summarise(frame, [*paper.CELL, "alpha", "sparsity", "classifier"], ["correct"])
-    return rows.sort_values(["lam", "alpha"], na_position="first", kind="stable")
-
-
-def papers_accuracies(task: str) -> pd.DataFrame:
-    """Return the accuracies in the paper's Table 3, drawn in the row of softmax."""
-    rows = paper.table3().query("task == @task and quantity == 'accuracy'")
-    return rows.assign(classifier=classifier_names(rows), sparsity="softmax", mean=rows["value"])
-
-
 def whole_test_split(runs: Sequence[Run]) -> pd.DataFrame:
     """Return accuracy (``sd`` over seeds), ROC-AUC and epochs, means over seeds, a row a cell."""
     scores = [
@@ -89,15 +77,6 @@ def whole_test_split(runs: Sequence[Run]) -> pd.DataFrame:
     by_cell = pd.DataFrame(scores).groupby(["classifier", "sparsity"], sort=False)
     means = by_cell[["accuracy", "auc", "epochs"]].mean()
     return means.assign(sd=by_cell["accuracy"].std()).reset_index()
-
-
-def curves(runs: Sequence[Run]) -> tuple[pd.DataFrame, str]:
-    """Return learning curves of all but sparsegen, if there is other, and what is drawn."""
-    shown = [run for run in runs if run.spec.projection != "sparsegen"] or list(runs)
-    rows = pd.concat([run.curve.assign(**cell(run)) for run in shown])
-    note = f"Drawn: {', '.join(label(name) for name in rows['projection'].unique())}."
-    left_out = " Sparsegen is left out, for its λ would share one colour."
-    return rows, note + (left_out if len(shown) < len(runs) else "")
 
 
 def tokens(frame: pd.DataFrame) -> pd.DataFrame:
