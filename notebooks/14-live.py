@@ -17,7 +17,7 @@
 # The classifiers run in this tab: nothing you type leaves it.
 
 # %% tags=["parameters", "hide-input"]
-tasks = ["sst"]  # of the full-size runs that the classifiers are held against
+# None: the classifiers lie beside the page, as `sparseattn export-live` wrote them.
 
 # %% tags=["remove-input"]
 from sparseattn.report import parameters

@@ -247,7 +247,7 @@
         make("label", { class: "live-text" }, make("span", {}, "Your sentence"), this.text), examples,
         make("div", { class: "explorer-controls live-controls" }, choice("classifier", "Classifier"), choice("beside", "Beside it", "no other")),
         make("div", { class: "explorer-projection" }, make("div", {}, make("span", {}, "The same scores, projected by"), this.projection), this.slider,
-          make("div", { class: "explorer-ticks", "aria-hidden": "true" }, ...LAMS.map((lam) => make("span", {}, [null, -10, 0, 0.6, 0.9].includes(lam) ? spelledLam(lam).replace("sparsegen ", "") : "")))),
+          make("div", { class: "explorer-ticks", "aria-hidden": "true" }, ...LAMS.map((lam) => make("span", {}, [null, 0, 0.6, 0.9].includes(lam) ? spelledLam(lam).replace("sparsegen ", "") : "")))),
         this.address, this.note, this.grid, this.spoken, this.pace);
       this.grid.addEventListener("mouseover", (event) => this.peek(event.target.closest("[data-at]")));
       this.grid.addEventListener("mouseleave", () => this.peek(null));

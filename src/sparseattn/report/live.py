@@ -44,15 +44,15 @@ SETTINGS: Mapping[str, Any] = {
     "observed": 1,  # only the weights are wanted
     "device": "cpu",
 }
-"""The page's classifiers, but for their encoders; small, so that eight of them are quickly there."""
+"""The page's classifiers, but for their encoders; small, so that one is quickly there."""
 
 ENCODERS = {"bilstm": "additive", "transformer": "dot"}
 """Encoder → its alignment."""
 
 EXAMPLES = (
+    "The plot is thin and the jokes are old, but the two leads are a joy to watch",
     "A warm, funny and deeply moving film",
     "Not a good film, and never a funny one",
-    "The plot is thin and the jokes are old, but the two leads are a joy to watch",
     "It is not that the acting is bad; it is that nobody seems to care",
     "Clever, charming, and completely forgettable",
     "I would rather watch paint dry than sit through this brilliant idea of a comedy again",
@@ -98,7 +98,7 @@ class Page:
 
 
 def specs(**changes: Any) -> list[Spec]:
-    """Return the specs of the page's classifiers, from even to sparse; `changes` are to SETTINGS."""
+    """Return the specs of the page's classifiers, from even to sparse, `SETTINGS` changed."""
     settings = {**SETTINGS, **changes}
     spanned = [
         spec
@@ -163,9 +163,6 @@ def export(
     files[_INDEX] = (json.dumps(index, indent=1, ensure_ascii=False) + "\n").encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("*.js"):
-            if old.name not in files:
-                old.unlink()
         for name, content in files.items():
             (folder / name).write_bytes(content)
     except OSError as error:
@@ -218,9 +215,11 @@ def described(shown: Page) -> str:
     frame, task = classifiers(shown), shown.index["task"]
     gap = (frame["accuracy"] - frame["full"]).abs().max()
     return (
-        f"{len(frame)} classifiers of film reviews ({label(task['name'])}), made small for this "
-        f"page: {SETTINGS['embedding_size']} entries a word that start from IMDb's texts, "
-        f"{SETTINGS['hidden_size']} hidden units, and every matrix rounded to 8-bit rows with a "
+        f"{len(frame)} classifiers of film reviews ({label(task['name'])}): a BiLSTM with additive "
+        "alignment and a Transformer with scaled dot, each trained under four projections. They "
+        f"were made small for this page: {SETTINGS['embedding_size']} entries a word, which start "
+        f"from vectors of IMDb's texts, {SETTINGS['hidden_size']} hidden units, and every matrix "
+        "rounded to 8-bit rows with a "
         f"scale each. They know {task['words']:,} words. All files together are "
         f"{shown.index['bytes'] / 1e6:.1f} MB; one is loaded when it is chosen. Their accuracies "
         f"are within {gap:.3f} of those of the full-size runs. The texts shown were written for "
@@ -309,7 +308,7 @@ def _entry(run: Run, content: bytes, task: Task) -> dict[str, Any]:
         accuracy = evaluate(restored(content, spec), task.test)["accuracy"]
     return {
         "code": code(spec),
-        "name": f"{label(spec.encoder)}, {label(spec.alignment)}, {projection_name(spec)}",
+        "name": f"{label(spec.encoder)}, {projection_name(spec)}",
         **{
             name: getattr(spec, name)
             for name in ("encoder", "alignment", "projection", "lam", "seed")
