@@ -49,14 +49,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     styles, scripts = ("explorer.css", "live.css"), ("live-classifier.js", "live.js")
     for name in (*styles, *scripts):
         shutil.copy(STATIC / name, root / "_static")
-    head = "".join(f'<link rel="stylesheet" href="../_static/{name}">' for name in styles)
-    head += "".join(f'<script src="../_static/{name}"></script>' for name in scripts)
-    body = live.page()._repr_html_()
-    (root / "pages" / "live.html").write_text(
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,">'
-        f"<title>Your own sentence</title>{head}<body>{body}</body></html>",
-        encoding="utf-8",
-    )
+    links = "".join(f'<link rel="stylesheet" href="../_static/{name}">' for name in styles)
+    links += "".join(f'<script src="../_static/{name}"></script>' for name in scripts)
+    for name, body in (("other", "Another page"), ("live", links + live.page()._repr_html_())):
+        (root / "pages" / f"{name}.html").write_text(
+            '<!doctype html><html lang="en"><meta charset="utf-8"><link rel="icon" href="data:,">'
+            f"<title>Your own sentence</title><body>{body}</body></html>",
+            encoding="utf-8",
+        )
     return root
 
 
@@ -67,7 +67,7 @@ def visit(browser: Browser, folder: Path) -> Iterator[Visit]:
 
 
 def opened(visit: Visit, fragment: str = "") -> Page:
-    visit.page.goto(f"{visit.site}/_static/live.css")  # or another fragment would load nothing
+    visit.page.goto(f"{visit.site}/pages/other.html")  # or another fragment would load nothing
     visit.open("pages/live.html" + fragment)
     return ready(visit.page)
 
@@ -145,8 +145,11 @@ def test_browser_computes_what_torch_does(
         assert (zeros == (expected["attention"][row, :n] == 0)).all()
         if row < len(owed):
             assert np.abs(np.array(here["influence"]) - owed[row][0]).max() < PRECISION
-    sparse = sum(0 in here["attention"] for here in got)
-    assert (sparse > SENTENCES / 10) == (spec.projection == "sparsemax" or spec.lam == 0.6)
+    sparse = sum(0 in here["attention"] for here in got)  # so that equal zeros say something
+    if spec.projection == "softmax":
+        assert not sparse
+    elif spec.projection == "sparsemax" or spec.lam == 0.6:
+        assert sparse > SENTENCES / 2
     times = [here["milliseconds"] for here in got]
     print(f"{entry['code']}: {statistics.median(times):.1f} ms, at most {max(times):.1f}")
 
@@ -266,13 +269,14 @@ def test_odd_texts_have_a_clear_line(visit: Visit, text: str, said: str) -> None
     page = written(opened(visit), text)
     assert said in note(page)
     words = live.typed_words(text)[:60]
-    assert strip(page, "attention").locator("button").count() == len(words)
     assert page.locator(".live-panels").is_visible() == bool(words)
     shown = strip(page, "attention").locator("button").all_text_contents()
     assert shown == words or not words
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     if len(words) == 1:
         assert value(page, "loo", "τ-b") == "–"  # one word has no order
+    visit.page.set_viewport_size({"width": 360, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     page.wait_for_timeout(400)
     assert len(page.url) < 4000
     assert visit.errors == []

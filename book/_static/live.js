@@ -162,7 +162,7 @@
       this.shares.influence = influence;
       const strip = this.strips[3];
       this.shade(strip, influence);
-      strip.numbers.replaceChildren(make("span", {}, make("small", {}, `p = ${p + 1}, “${this.page.words[p]}”; it owes to its own word`), make("b", {}, influence ? percent(influence[p]) : "–")));
+      strip.numbers.replaceChildren(make("span", {}, make("small", {}, `p = ${p + 1}, “${short(this.page.words[p])}”; it owes to its own word`), make("b", {}, influence ? percent(influence[p]) : "–")));
       for (const { tokens, value, kind } of this.strips) {
         [...tokens.children].forEach((token, k) => {
           token.classList.toggle("chosen", k === this.page.state.token);
