@@ -215,15 +215,15 @@ def described(shown: Page) -> str:
     frame, task = classifiers(shown), shown.index["task"]
     gap = (frame["accuracy"] - frame["full"]).abs().max()
     return (
-        f"{len(frame)} classifiers of film reviews ({label(task['name'])}): a BiLSTM with additive "
-        "alignment and a Transformer with scaled dot, each trained under four projections. They "
-        f"were made small for this page: {SETTINGS['embedding_size']} entries a word, which start "
-        f"from vectors of IMDb's texts, {SETTINGS['hidden_size']} hidden units, and every matrix "
-        "rounded to 8-bit rows with a "
+        f"{len(frame)} classifiers of film reviews ({label(task['name'])}, fingerprint "
+        f"`{task['fingerprint'][:16]}`): a BiLSTM with additive alignment and a Transformer with "
+        "scaled dot, each trained under four projections. They were made small for this page: "
+        f"{SETTINGS['embedding_size']} entries a word, which start from vectors of IMDb's texts, "
+        f"{SETTINGS['hidden_size']} hidden units, and every matrix rounded to 8-bit rows with a "
         f"scale each. They know {task['words']:,} words. All files together are "
         f"{shown.index['bytes'] / 1e6:.1f} MB; one is loaded when it is chosen. Their accuracies "
-        f"are within {gap:.3f} of those of the full-size runs. The texts shown were written for "
-        "this page."
+        f"are within {gap:.3f} of those of the full-size runs. The texts offered above were "
+        "written for this page."
     )
 
 
