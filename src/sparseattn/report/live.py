@@ -210,6 +210,19 @@ def classifiers(shown: Page) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def known_words(folder: Path | None = None) -> dict[str, int]:
+    """Return the words that the classifiers of a folder know, with their ids."""
+    text = ((_folder() if folder is None else folder) / _WORDS).read_text(encoding="utf-8")
+    words = json.loads(text[text.index(".words=") + len(".words=") : text.rindex(";")]).split(" ")
+    return {word: place for place, word in enumerate(words, len(MARKERS))}
+
+
+def load(spec: Spec, folder: Path | None = None) -> Classifier:
+    """Return a classifier of a folder, as the page computes with it."""
+    path = (_folder() if folder is None else folder) / f"{code(spec)}.js"
+    return restored(path.read_bytes(), spec)
+
+
 def described(shown: Page) -> str:
     """Say how the page's classifiers were made, and how they compare: Markdown."""
     frame, task = classifiers(shown), shown.index["task"]
