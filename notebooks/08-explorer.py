@@ -14,8 +14,10 @@
 # **One document at a time: where does attention rest, what does the output depend on, and are they
 # the same tokens?**
 #
-# The other pages report means. Here are the documents behind them: choose one and a classifier,
-# drag the projection from even to sparse, and point at any token.
+# The other pages report means. Here are single documents: short reviews written for this book, as
+# the small classifiers of {doc}`14-live` read them, and documents behind the means. Choose one and
+# a classifier, drag the projection from even to sparse, and point at any token. Two panels are open
+# at first; the buttons above them open the others.
 
 # %% tags=["parameters", "hide-input"]
 task = "planted"
@@ -46,7 +48,7 @@ from sparseattn.report import explorer
 
 runs = p.runs()
 controls = explorer.in_context(p)
-shown = explorer.explore([*runs, *controls])
+shown = explorer.explore([*runs, *controls], opening=explorer.opening(p))
 
 # %% [markdown]
 # ## The documents

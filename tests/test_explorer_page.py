@@ -11,6 +11,7 @@ from playwright.sync_api import Locator, Page
 from sparseattn.report.explorer import Explorer
 
 NAME = "notebooks/08-explorer.html"
+ALL = "#show=attention.influence.inputs_gradient.inputs_loo.hidden_gradient.hidden_loo"
 HOSTILE = ["</script><img src=x onerror=alert(1)>", "<b>", "\"'&amp;", "שלום", "👩‍🚀", "w" * 300]
 
 pytestmark = [
@@ -26,7 +27,7 @@ def page(visit: Visit) -> Page:
     return opened(visit)
 
 
-def opened(visit: Visit, fragment: str = "") -> Page:
+def opened(visit: Visit, fragment: str = ALL) -> Page:
     visit.page.goto(f"{visit.site}/_static/logo.svg")  # or another fragment would load nothing
     visit.open(NAME + fragment)
     visit.page.wait_for_selector(".explorer[data-ready]")
@@ -156,7 +157,7 @@ def test_truth_is_marked(page: Page) -> None:
     assert [
         int(str(at)) for at in marked.evaluate_all("all => all.map(one => one.dataset.at)")
     ] == (evidence)
-    assert "truly decides" in str(marked.first.get_attribute("aria-label"))
+    assert "decides" in str(marked.first.get_attribute("aria-label"))
     assert marked.first.evaluate("one => getComputedStyle(one, '::before').content").startswith(
         '"●'
     )
@@ -188,9 +189,43 @@ def test_a_link_restores_the_view(visit: Visit) -> None:
     # A link followed on the page itself, and one that names nothing there is.
     page.evaluate("location.hash = '#document=0&token=1'")
     page.wait_for_function("document.querySelector('.explorer-word').matches('.chosen')")
-    page.evaluate("location.hash = '#document=no&task=no&projection=no&token=9999'")
-    page.wait_for_function("document.querySelector('.explorer-word:last-child').matches('.chosen')")
+    page.evaluate("location.hash = '#document=no&task=no&projection=no&token=9999&colour=red'")
+    page.wait_for_function("document.querySelector('.explorer-fault').textContent")
+    said = str(page.locator(".explorer-fault").text_content())
+    for part in ("colour", "task “no”", "document “no”", "projection “no”", "token “9999”"):
+        assert part in said
+    assert page.locator(".explorer-word.chosen:visible").count() >= 1
+    page.locator("select[name=document]").select_option("1")
+    assert page.locator(".explorer-fault").text_content() == ""
     assert visit.errors == []
+
+
+def test_it_opens_on_reviews_with_two_strips(visit: Visit) -> None:
+    page = opened(visit, "")
+    assert page.locator("select[name=task] option").first.text_content() == "Short reviews"
+    assert page.locator(".explorer-strip:visible").count() == 2
+    assert "written for this book" in str(page.locator(".explorer-about").text_content())
+    assert page.locator("select[name=document] option").count() >= 24
+    page.locator(".explorer-toggles [data-kind=inputs_loo]").click()
+    assert page.locator(".explorer-strip:visible").count() == 3
+    opened(visit, "#nonsense")
+    assert "“nonsense” names nothing here" in str(page.locator(".explorer-fault").text_content())
+
+
+def test_back_undoes_a_choice_but_not_a_drag(page: Page) -> None:
+    page.wait_for_timeout(200)
+    page.locator("select[name=document]").select_option("3")
+    page.wait_for_timeout(200)
+    page.locator("input[name=projection]").focus()
+    page.keyboard.press("End")  # no step of its own
+    page.wait_for_timeout(200)
+    page.locator("select[name=classifier]").select_option("1")
+    page.wait_for_timeout(200)
+    page.go_back()
+    page.wait_for_function("document.querySelector('select[name=classifier]').value === '0'")
+    assert page.locator("select[name=document]").input_value() == "3"
+    page.go_back()
+    page.wait_for_function("document.querySelector('select[name=document]').value === '0'")
 
 
 def test_questions_lead_to_the_explorer(page: Page) -> None:

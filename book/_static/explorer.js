@@ -2,7 +2,9 @@
    Nothing is measured here. Text of documents only ever becomes text. */
 (function () {
   "use strict";
-  const ALL_STRIPS = 60; // tokens up to which every strip is shown at first
+  const LONG = 60; // tokens beyond which words are set smaller
+  const AT_FIRST = ["attention", "inputs_gradient"]; // strips that are shown until others are asked for
+  const PARTS = ["task", "classifier", "projection", "document", "token", "show"]; // of the address
   const FIRST = 6; // tokens in each list of bars
   const number = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
@@ -52,22 +54,16 @@
       this.kinds = [measures[0], { code: "influence", name: "Influence on hₚ", symbol: "‖∂‖hₚ‖/∂Xᵢ‖", of: "influence" }, ...measures.slice(1)];
       this.state = { task: 0, classifier: 0, stop: 0, document: 0, token: 0, show: null };
       this.build();
-      const { stops } = this.classifier;
-      const sparse = stops.findIndex((stop) => stop.code === "sparsemax");
-      this.state.stop = sparse < 0 ? stops.length >> 1 : sparse;
-      this.state.token = this.heaviest();
-      this.start(location.hash.slice(1)) || this.move({});
-      this.opening = this.fragment(); // where Back ends
+      this.start(location.hash.slice(1));
       root.querySelector(".explorer-static").hidden = true;
       this.live.hidden = false;
       // The address asked for, not the one a choice just before may have written since.
-      addEventListener("hashchange", (event) => this.start(new URL(event.newURL).hash.slice(1) || this.opening));
+      addEventListener("hashchange", (event) => this.start(new URL(event.newURL).hash.slice(1)));
       for (const button of document.querySelectorAll("[data-explore]")) {
         button.hidden = false;
         button.addEventListener("click", () => {
-          clearTimeout(this.saving);
-          history.pushState(null, "", "#" + button.dataset.explore); // so that Back undoes it
           this.start(button.dataset.explore);
+          this.step = true;
           this.live.scrollIntoView({ block: "start" });
           this.at(this.state.token).focus({ preventScroll: true });
         });
@@ -83,8 +79,7 @@
     get seen() { return this.stop.documents[this.state.document]; }
     get shown() {
       if (this.state.show) return this.state.show;
-      const long = this.document.tokens.length > ALL_STRIPS;
-      return this.kinds.map((kind) => kind.code).filter((code) => !long || code === "attention" || code === "inputs_gradient");
+      return AT_FIRST;
     }
 
     /* The shares of a kind, or null where it is undefined or not kept. */
@@ -106,24 +101,29 @@
       const other = s.task !== before.task || s.document !== before.document;
       if (other && !("token" in changes)) s.token = this.heaviest();
       s.token = Math.max(0, Math.min(s.token, this.document.tokens.length - 1));
+      this.fault.textContent = "";
       this.paint(other || !this.deciding);
+      this.step ||= other || s.classifier !== before.classifier || s.show !== before.show;
       clearTimeout(this.saving);
-      this.saving = setTimeout(() => history.replaceState(null, "", "#" + this.fragment()), 120);
+      this.saving = setTimeout(() => this.remember(), 120);
     }
 
-    /* A choice that Back undoes. */
-    go(changes) {
+    /* Write the choice into the address; what one may want to come Back from is a step. */
+    remember() {
       clearTimeout(this.saving);
-      history.replaceState(null, "", "#" + this.fragment());
-      this.missing.hidden = true;
-      this.move(changes);
-      clearTimeout(this.saving);
-      history.pushState(null, "", "#" + this.fragment());
+      history[this.step ? "pushState" : "replaceState"](null, "", "#" + this.fragment());
+      this.step = false;
     }
 
     near(code) {
       const same = this.classifier.stops.findIndex((stop) => stop.code === code);
       return same < 0 ? Math.min(this.state.stop, this.classifier.stops.length - 1) : same;
+    }
+
+    /* The projection first shown: sparsemax, or one in the middle. */
+    usual({ stops }) {
+      const sparse = stops.findIndex((stop) => stop.code === "sparsemax");
+      return sparse < 0 ? stops.length >> 1 : sparse;
     }
 
     heaviest() {
@@ -137,63 +137,69 @@
       return new URLSearchParams(chosen).toString();
     }
 
-    /* Take the choice from a link; false where it is not one of ours. */
+    /* Take the choice from a link, and say what in it is not ours. */
     start(fragment) {
       const asked = new URLSearchParams(fragment);
-      const unknown = [];
+      const quoted = (text) => `“${text.length > 40 ? text.slice(0, 40) + "…" : text}”`;
+      let faults = [...asked.keys()].filter((part) => !PARTS.includes(part)).map((part) => `there is no ${quoted(part)}`);
+      if (fragment && !PARTS.some((part) => asked.has(part))) faults = [`${quoted(fragment)} names nothing here`];
       const place = (list, key, name) => {
         const found = list.findIndex((one) => String(one[key]) === asked.get(name));
-        if (found < 0 && asked.has(name)) unknown.push(`${name} “${asked.get(name)}”`);
+        if (asked.has(name) && found < 0) faults.push(`no ${name} ${quoted(asked.get(name))}`);
         return Math.max(0, found);
       };
-      if (!asked.has("document")) return false;
       const task = this.data.tasks[place(this.data.tasks, "code", "task")];
       const classifier = place(task.classifiers, "code", "classifier");
-      const codes = this.kinds.map((kind) => kind.code);
-      const show = asked.has("show") ? codes.filter((code) => code === "attention" || asked.get("show").split(".").includes(code)) : null;
-      const changes = {
-        task: this.data.tasks.indexOf(task), classifier, show,
-        stop: place(task.classifiers[classifier].stops, "code", "projection"),
-        document: place(task.documents, "number", "document"),
-      };
-      if (asked.has("token")) changes.token = (parseInt(asked.get("token"), 10) || 1) - 1;
-      this.move(changes);
-      this.missing.hidden = !unknown.length;
-      this.missing.textContent = `This page does not have the ${unknown.join(" and the ")} that the address names; it shows the first there is.`;
-      return true;
+      const { stops } = task.classifiers[classifier];
+      const stop = asked.has("projection") ? place(stops, "code", "projection") : this.usual(task.classifiers[classifier]);
+      const changes = { task: this.data.tasks.indexOf(task), classifier, stop, document: place(task.documents, "number", "document"), show: null };
+      if (asked.has("show")) {
+        const codes = this.kinds.map((kind) => kind.code);
+        const given = asked.get("show").split(".").filter(Boolean);
+        faults.push(...given.filter((code) => !codes.includes(code)).map((code) => `no strip ${quoted(code)}`));
+        changes.show = codes.filter((code) => code === "attention" || given.includes(code));
+      }
+      const count = task.documents[changes.document].tokens.length;
+      const token = Number(asked.get("token"));
+      const known = Number.isInteger(token) && token > 0 && token <= count;
+      if (asked.has("token") && !known) faults.push(`no token ${quoted(asked.get("token"))} among ${count}`);
+      Object.assign(this.state, changes, { token: 0 });
+      this.deciding = null;
+      this.move({ token: known ? token - 1 : this.heaviest() });
+      this.step = false; // the address is this one already
+      this.fault.textContent = faults.length ? `Of the address not all is understood: ${faults.join("; ")}. The rest is shown.` : "";
     }
 
     /* -- controls, made once -- */
     build() {
       const choice = (name, title) => {
         const select = make("select", { name });
-        select.addEventListener("change", () => this.go({ [name]: Number(select.value) }));
+        select.addEventListener("change", () => this.move({ [name]: Number(select.value) }));
         this[name + "s"] = select;
         return make("label", { class: "explorer-choice explorer-" + name }, make("span", {}, title), select);
       };
       const step = (by, sign, words) => {
         const button = make("button", { type: "button", "aria-label": words }, sign);
         const count = () => this.task.documents.length;
-        button.addEventListener("click", () => this.go({ document: (this.state.document + by + count()) % count() }));
+        button.addEventListener("click", () => this.move({ document: (this.state.document + by + count()) % count() }));
         return button;
       };
       this.slider = make("input", { type: "range", name: "projection", min: 0, step: 1, "aria-label": "Projection" });
       this.slider.addEventListener("input", () => this.move({ stop: Number(this.slider.value) }));
       this.ticks = make("div", { class: "explorer-ticks", "aria-hidden": "true" });
       this.projection = make("output", { class: "explorer-stop" });
+      this.fault = make("p", { class: "explorer-fault", role: "status" });
       this.summary = make("p", { class: "explorer-summary", role: "status" });
       this.about = make("p", { class: "explorer-about" });
-      this.missing = make("p", { class: "explorer-missing", role: "alert", hidden: "" });
       this.toggles = make("div", { class: "explorer-toggles", role: "group", "aria-label": "Show" });
       this.strips = make("div", { class: "explorer-strips" });
       this.bars = make("div", { class: "explorer-bars" });
       this.live.append(
-        this.missing,
         make("div", { class: "explorer-controls" },
           choice("task", "Task"), choice("classifier", "Classifier"),
           make("div", { class: "explorer-documents" }, choice("document", "Document"), step(-1, "‹", "Previous document"), step(1, "›", "Next document"))),
         make("div", { class: "explorer-projection" }, make("div", {}, make("span", {}, "Projection"), this.projection), this.slider, this.ticks),
-        this.summary, this.about, this.toggles, this.strips,
+        this.fault, this.summary, this.about, this.toggles, this.strips,
         make("p", { class: "explorer-title" }, `The first ${FIRST} tokens by each`), this.bars, this.permalink());
       this.data.tasks.forEach((task, k) => this.tasks.append(new Option(task.name, k)));
       this.tasks.disabled = this.data.tasks.length < 2;
@@ -232,7 +238,7 @@
       const button = make("button", { type: "button" }, "Copy a link to this view");
       const done = make("span", { role: "status" });
       button.addEventListener("click", async () => {
-        history.replaceState(null, "", "#" + this.fragment());
+        this.remember();
         try {
           await navigator.clipboard.writeText(location.href);
           done.textContent = "Copied.";
@@ -300,7 +306,7 @@
         const line = (one, k) => `${k + 1}. ${one.why} · ${one.tokens.length} tokens · ${one.tokens.slice(0, 5).join(" ")} …`;
         fill(this.documents, this.task.documents.map(line), this.state.document);
         this.deciding = new Set(evidence || []);
-        this.strips.classList.toggle("long", tokens.length > ALL_STRIPS);
+        this.strips.classList.toggle("long", tokens.length > LONG);
         for (const kind of this.kinds) kind.tokens.replaceChildren(...tokens.map((token, k) => this.token(kind, token, k)));
       }
       this.documents.value = this.state.document;
@@ -311,8 +317,8 @@
       this.paintBars();
       const kept = positions.length < tokens.length ? ` Influence is kept for the ${positions.length} states with most attention.` : "";
       this.about.textContent =
-        `Document ${this.document.number}, chosen by rule: ${this.document.why}. ${tokens.length} tokens` +
-        (evidence ? "; ● marks those that truly decide." : ".") +
+        `Document ${this.document.number}: ${this.document.why}. ${tokens.length} tokens` +
+        (evidence ? `; ● marks those that ${this.task.truth || "truly decide"}.` : ".") +
         ` Noise has a dispersion of about ${spelled(this.document.null)} here.` + kept;
     }
 
@@ -369,7 +375,7 @@
         if (kind.code !== "attention") return;
         token.tabIndex = k === this.state.token ? 0 : -1;
         token.setAttribute("aria-pressed", String(k === this.state.token));
-        token.setAttribute("aria-label", `${tokens[k]}, token ${k + 1}, attention ${percent(share)}${this.deciding.has(k) ? ", truly decides" : ""}`);
+        token.setAttribute("aria-label", `${tokens[k]}, token ${k + 1}, attention ${percent(share)}${this.deciding.has(k) ? ", decides" : ""}`);
       });
       if (kind.code !== "attention") {
         kind.tokens.setAttribute("role", "img");

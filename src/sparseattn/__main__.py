@@ -286,6 +286,25 @@ def book(
     print(f"Open {report.build(file, output)}")
 
 
+@app.command("export-live")
+def export_live(
+    output: Annotated[
+        Path | None, Option("-o", "--output", help="[default: book/_extra/live]")
+    ] = None,
+    jobs: JobsOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Train the small classifiers that the page 'Your own sentence' runs in the browser."""
+    from sparseattn.report import live
+
+    index = live.export(_store(), output, jobs=jobs, progress=not quiet)
+    for one in index["classifiers"]:
+        print(
+            f"{one['key']}  {one['name']}: test accuracy {one['accuracy']:.3f}, {one['bytes']:,} B"
+        )
+    print(f"{index['bytes'] / 1e6:.2f} MB in all.")
+
+
 @app.command()
 def changes(
     before: Annotated[

@@ -4,7 +4,7 @@
 (:mod:`report.specimens`); the script only looks it up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -15,6 +15,7 @@ import pandas as pd
 from sparseattn.charts.figure import inert
 from sparseattn.experiments.runs import Run
 from sparseattn.measures.statistics import summarise
+from sparseattn.report import reviews
 from sparseattn.report.parameters import Parameters
 from sparseattn.report.specimens import INFLUENCE_UNIT, MEASURES, SHARE_UNIT, gather
 from sparseattn.results.frames import measurements
@@ -30,16 +31,20 @@ class Explorer:
     data
         What the script reads: ``measures`` by name, ``share_unit`` and ``influence_unit``, and
         ``tasks`` (:func:`report.specimens.gather`).
+    opening
+        How many of the tasks come first and are not of the page's own runs.
     """
 
     data: dict[str, Any]
+    opening: int = 0
 
     def __repr__(self) -> str:
         return f"Explorer: {len(self.documents())} documents"
 
     def numbers(self) -> list[int]:
-        """Return the numbers of the first task's documents."""
-        return [document["number"] for document in self.data["tasks"][0]["documents"]]
+        """Return the numbers of the documents of the first task that runs are of."""
+        task = self.data["tasks"][self.opening]
+        return [document["number"] for document in task["documents"]]
 
     def documents(self) -> pd.DataFrame:
         """Return what is shown: ``task``, ``document``, ``label``, ``tokens`` and ``why``."""
@@ -75,7 +80,10 @@ class Explorer:
         items = "".join(
             f'<li>{escape(question)} <button type="button" class="explorer-try" '
             f'data-explore="{escape(urlencode(where))}" hidden>Show me</button></li>'
-            for question, where in _questions(self.data["tasks"])
+            for question, where in (
+                *_on_reviews(self.data["tasks"][: self.opening]),
+                *_questions(self.data["tasks"][self.opening :]),
+            )
         )
         return f'<ul class="explorer-questions">{items}</ul>'
 
@@ -90,14 +98,25 @@ class Explorer:
         )
 
 
-def explore(runs: Sequence[Run], count: int = 10) -> Explorer:
-    """Show a few documents under every classifier; see `report.specimens.gather`."""
+def explore(
+    runs: Sequence[Run], count: int = 10, opening: Sequence[dict[str, Any]] = ()
+) -> Explorer:
+    """Show a few documents under every classifier, see `report.specimens.gather`, after `opening`.
+
+    `opening` are tasks as gathered, of classifiers that are not among the runs.
+    """
     measures = [
         {"code": code, "name": name, "symbol": symbol, "of": of}
         for code, (name, symbol, of) in MEASURES.items()
     ]
     units = {"share_unit": SHARE_UNIT, "influence_unit": INFLUENCE_UNIT}
-    return Explorer({"measures": measures, **units, "tasks": gather(runs, count)})
+    tasks = [*opening, *gather(runs, count)]
+    return Explorer({"measures": measures, **units, "tasks": tasks}, len(opening))
+
+
+def opening(given: Parameters) -> list[dict[str, Any]]:
+    """Return the reviews that the page opens on, unless it is asked for a task of one's own."""
+    return [reviews.explored()] if given.task == "planted" else []
 
 
 def in_context(given: Parameters) -> list[Run]:
@@ -218,6 +237,27 @@ def _questions(tasks: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
                     where = _where(task, other, stop, documents[place]["number"])
                     return [*found, (question, where)]
     return found
+
+
+def _on_reviews(tasks: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what to try with the reviews (`report.reviews`), and the choice that shows it."""
+    asked = {
+        "negated": "Two words decide together: a negation, and what it negates. Does attention "
+        "rest on both?",
+        "contrasted": "The half of a sentence after “but” decides. Does attention pass the first "
+        "half by, and does the decision?",
+        "ironic": "No single word says it. What does the classifier hold on to?",
+    }
+    for task in tasks:
+        classifier = task["classifiers"][0]
+        for kind, question in asked.items():
+            for document in task["documents"]:
+                if document["why"].startswith(kind):
+                    yield (
+                        question,
+                        _where(task, classifier, classifier["stops"][-1], document["number"]),
+                    )
+                    break
 
 
 def _where(

@@ -60,8 +60,9 @@ class Provenance:
 
     def _html(self) -> str:
         given = {name: getattr(self.parameters, name) for name in declared(self.notebook)}
+        folded = f"<details><summary>{', '.join(given)}</summary>{_code(given)}</details>"
         rows = {
-            "Parameters": f"<details><summary>{', '.join(given)}</summary>{_code(given)}</details>",
+            "Parameters": folded if given else "none",
             "Executed": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, "
             f"{self.parameters.seconds:.1f} s on {platform.machine()}, "
             f"Python {platform.python_version()}",

@@ -135,33 +135,68 @@ def _task(runs: list[Run], count: int, room: int) -> dict[str, Any]:
     task = load_task(spec.task, spec.task_options)
     documents = runs[0].documents(task)
     chosen = choose(measurements(runs), count)
+    return seen(
+        runs,
+        documents,
+        [task.words(ids) for ids in documents.ids],
+        chosen,
+        _name(task, spec.task_options),
+        CLASSES.get(task.name, ("class 0", "class 1")),
+        room,
+    )
+
+
+def seen(
+    runs: Sequence[Run],
+    documents: Documents,
+    words: Sequence[Sequence[str]],
+    chosen: Sequence[tuple[int, str]],
+    name: str,
+    classes: Sequence[str],
+    room: int = _INFLUENCES,
+) -> dict[str, Any]:
+    """Return what there is to see of chosen documents, of all that runs have observed.
+
+    Parameters
+    ----------
+    runs
+        Of one task; their traces are of `documents`.
+    documents, words
+        All observed, and the words of each as they are shown.
+    chosen
+        The number of each document that is shown, and why it is.
+    name, classes
+        Of the task, and of its labels 0 and 1.
+    room
+        How many influences there may be.
+    """
     numbers = [number for number, _ in chosen]
     positions = _positions(runs, numbers, room)
     # Classifiers as the grid has them; their projections from even to sparse.
     classifiers: dict[str, dict[str, Any]] = {}
     for run in runs:
         code = f"{run.spec.encoder}-{run.spec.alignment}"
-        name = str(cell(run)["classifier"])
-        classifiers.setdefault(code, {"name": name, "code": code, "stops": []})
+        classifiers.setdefault(
+            code, {"name": str(cell(run)["classifier"]), "code": code, "stops": []}
+        )
     for run in sorted(runs, key=_sparsity):
         stops = classifiers[f"{run.spec.encoder}-{run.spec.alignment}"]["stops"]
         stops.append(_stop(run, documents.select(numbers), numbers, positions))
-    name = _name(task, spec.task_options)
     return {
         "name": name,
         "code": re.sub(r"\W+", "-", name.lower()).strip("-"),
-        "classes": list(CLASSES.get(task.name, ("class 0", "class 1"))),
+        "classes": list(classes),
         "classifiers": list(classifiers.values()),
         "documents": [
             {
                 "number": number,
                 "why": why,
-                "tokens": (tokens := task.words(documents.ids[number])),
+                "tokens": list(words[number]),
                 "label": int(documents.labels[number]),
                 "evidence": None
                 if documents.evidence is None
                 else documents.evidence[number].nonzero().flatten().tolist(),
-                "null": _rounded(null_dispersion(np.array([len(tokens)]))[0]),
+                "null": _rounded(null_dispersion(np.array([len(words[number])]))[0]),
                 "positions": positions[number],
             }
             for number, why in chosen
@@ -169,7 +204,7 @@ def _task(runs: list[Run], count: int, room: int) -> dict[str, Any]:
     }
 
 
-def _positions(runs: list[Run], numbers: list[int], room: int) -> dict[int, list[int]]:
+def _positions(runs: Sequence[Run], numbers: list[int], room: int) -> dict[int, list[int]]:
     """Choose the hidden states shown: all, or as many of the most attended as there is room."""
     lengths = {number: int(runs[0].traces["lengths"][number]) for number in numbers}
     most = max(lengths.values(), default=1)

@@ -1,0 +1,97 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Your own sentence
+#
+# **Type a sentence about a film. Where does attention rest, what does the decision depend on, and
+# are they the same words?**
+#
+# The classifiers run in this tab: nothing you type leaves it.
+
+# %% tags=["parameters", "hide-input"]
+# None: the classifiers lie beside the page, as `sparseattn export-live` wrote them.
+
+# %% tags=["remove-input"]
+from sparseattn.report import parameters
+
+p = parameters.check(globals(), "14-live")
+
+# %% tags=["remove-cell"]
+from IPython.display import Markdown
+
+from sparseattn.charts import table
+from sparseattn.report import live
+
+shown = live.page()
+
+# %% tags=["remove-input"]
+shown
+
+# %% [markdown]
+# ## What one sees
+#
+# The deeper a word's shade and the higher the bar under it, the larger its share, measured against
+# the largest of its strip; a grey word has a share of exactly zero. *Attention* is the weight of
+# the hidden state at a word. *Leave-one-out* is the change of the probability when the word is
+# deleted, *gradient · embedding* how fast the logit changes along the word's own embedding
+# ({doc}`../measures`). Point at a word, or choose it, and the last strip shows what the hidden
+# state $h_p$ at its place owes to every word.
+#
+# *Support*: words with a weight above zero. $\tau_b$: do attention and importance order the words
+# alike? *At most*: the largest $\tau_b$ that their ties allow. *Effective*: as many words with
+# equal shares would be as evenly spread.
+#
+# The slider projects the *same scores* anew, softer or sparser than the classifier was trained for;
+# all numbers follow. A classifier trained with that projection has learned other scores: where
+# there is one, it can stand beside.
+#
+# ## The classifiers
+
+# %% tags=["remove-input"]
+Markdown(live.described(shown))
+
+# %% tags=["remove-input"]
+table(
+    live.classifiers(shown),
+    "The page's classifiers: accuracy on the test split, here and of the full-size run published "
+    "for this book, same seed.",
+    columns="name key accuracy trained full bytes",
+    titles={
+        "name": "classifier",
+        "key": "run",
+        "accuracy": "accuracy here",
+        "trained": "before rounding",
+        "full": "full-size",
+        "bytes": "bytes to load",
+    },
+    formats={"accuracy": ".3f", "trained": ".3f", "full": ".3f"},
+)
+
+# %% [markdown]
+# ## What would change our mind
+#
+# Nothing here can: one sentence is an anecdote, and one chosen to please or to provoke all the more
+# so. It may make a mean of the other pages plausible, or raise a question for them
+# ({doc}`05-agreement`, {doc}`13-truth`).
+
+# %% tags=["hide-cell"]
+# NBVAL_CHECK_OUTPUT
+here = live.classifiers(shown)
+print("eight classifiers:", len(here) == 8)
+print(
+    "within two points of the full-size ones:", (here["accuracy"] - here["full"]).abs().max() < 0.02
+)
+print("at most 8 MB in all:", shown.index["bytes"] <= 8e6)
+
+# %% tags=["remove-input"]
+from sparseattn.report.provenance import Provenance
+
+Provenance("14-live", p)

@@ -1,0 +1,337 @@
+"""Classifiers small enough for a page on which readers type a sentence of their own.
+
+`export` trains them and writes what ``book/_static/live.js`` loads: scripts that assign, since a
+page opened from a disk may load nothing else. Only words and numbers are written, no text.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from sparseattn import paths
+from sparseattn.charts.figure import inert
+from sparseattn.data.tasks import Task, load_task
+from sparseattn.data.words import MARKERS, sst_words
+from sparseattn.errors import UserError
+from sparseattn.experiments.grid import grid
+from sparseattn.experiments.making import reproducible
+from sparseattn.experiments.runs import Run
+from sparseattn.experiments.specs import Spec
+from sparseattn.experiments.store import Store
+from sparseattn.experiments.sweeps import ensure
+from sparseattn.models.classifier import Classifier
+from sparseattn.models.training import evaluate
+from sparseattn.results import published
+from sparseattn.wording import label, projection_name, sparsity_rank
+
+SETTINGS: Mapping[str, Any] = {
+    "task": "sst",
+    "projections": ["softmax", "sparsemax", "sparsegen"],
+    "lams": [-10.0, 0.6],
+    "embedding_size": 40,
+    "hidden_size": 32,
+    "vectors": "imdb",
+    "observed": 1,  # only the weights are wanted
+    "device": "cpu",
+}
+"""The page's classifiers, but for their encoders; small, so that one is quickly there."""
+
+ENCODERS = {"bilstm": "additive", "transformer": "dot"}
+"""Encoder → its alignment."""
+
+EXAMPLES = (
+    "The plot is thin and the jokes are old, but the two leads are a joy to watch",
+    "A warm, funny and deeply moving film",
+    "Not a good film, and never a funny one",
+    "It is not that the acting is bad; it is that nobody seems to care",
+    "Clever, charming, and completely forgettable",
+    "I would rather watch paint dry than sit through this brilliant idea of a comedy again",
+)
+"""Written for this page; none is from a data set."""
+
+LEVELS = 127
+"""The largest 8-bit integer used: rows lie symmetrically about zero."""
+
+_INDEX = "index.json"
+_WORDS = "words.js"
+_ASSIGN = "(window.sparseattnLive??={})"
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page's part that is alive, as HTML for a notebook or a book.
+
+    Attributes
+    ----------
+    index
+        What `export` wrote of the classifiers; see there.
+    """
+
+    index: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Your own sentence: {len(self.index['classifiers'])} classifiers"
+
+    def _repr_html_(self) -> str:
+        names = "".join(
+            f"<li>{escape(one['name'])}: test accuracy {one['accuracy']:.3f}</li>"
+            for one in self.index["classifiers"]
+        )
+        return (
+            '<section class="live" id="live" aria-label="Your own sentence">'
+            f"{inert('live-data', {**self.index, 'examples': list(EXAMPLES)})}"
+            '<div class="live-page" hidden></div>'
+            '<div class="live-static"><p>To read a sentence the classifiers need a script, which '
+            f"runs in the built book (<code>make book</code>). They are:</p><ul>{names}</ul></div>"
+            "</section>"
+        )
+
+
+def specs(**changes: Any) -> list[Spec]:
+    """Return the specs of the page's classifiers, from even to sparse, `SETTINGS` changed."""
+    settings = {**SETTINGS, **changes}
+    spanned = [
+        spec
+        for encoder, alignment in ENCODERS.items()
+        for spec in grid(encoders=[encoder], alignments=[alignment], **settings)
+    ]
+    order = list(ENCODERS)
+    return sorted(
+        spanned, key=lambda s: (order.index(s.encoder), sparsity_rank(s.projection, s.lam))
+    )
+
+
+def export(
+    store: Store,
+    folder: Path | None = None,
+    wanted: Sequence[Spec] | None = None,
+    jobs: int | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train the classifiers that the store lacks, and write them as the page's script reads them.
+
+    Parameters
+    ----------
+    store
+        Where the runs are kept.
+    folder
+        Receives ``words.js``, ``CODE.js`` of each classifier and ``index.json``;
+        ``book/_extra/live`` by default. Trained anew, they are the same bytes.
+    wanted
+        `specs` by default; all of one task.
+    jobs, progress
+        See `experiments.sweeps.ensure`.
+
+    Returns
+    -------
+    dict
+        What ``index.json`` holds: ``task`` (``name``, ``fingerprint``, ``words``), ``bytes`` of
+        all files, ``classifiers``: of each ``code``, ``name``, ``encoder``, ``alignment``,
+        ``projection``, ``lam``, ``seed``, the run's ``key``, the test ``accuracy`` of what is
+        written and of the run as ``trained``, and ``bytes``.
+    """
+    wanted = specs() if wanted is None else list(wanted)
+    folder = _folder() if folder is None else folder
+    task = load_task(wanted[0].task, wanted[0].task_options)
+    runs = ensure(wanted, store, jobs, progress)
+    words = " ".join(task.vocabulary[len(MARKERS) :])
+    files = {_WORDS: f"{_ASSIGN}.words={json.dumps(words, ensure_ascii=False)};\n".encode()}
+    entries = []
+    for run in runs:
+        content = script(code(run.spec), run.classifier().state_dict())
+        entries.append(_entry(run, content, task))
+        files[f"{code(run.spec)}.js"] = content
+    index = {
+        "task": {
+            "name": task.name,
+            "fingerprint": task.fingerprint,
+            "words": len(task.vocabulary) - len(MARKERS),
+        },
+        "bytes": sum(map(len, files.values())),
+        "classifiers": entries,
+    }
+    files[_INDEX] = (json.dumps(index, indent=1, ensure_ascii=False) + "\n").encode()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise UserError(
+            f"Cannot write the classifiers to '{folder}': {error.strerror or error}. Name another "
+            "folder with -o."
+        ) from None
+    return index
+
+
+def page(folder: Path | None = None) -> Page:
+    """Return the page on the classifiers of a folder; a UserError when there are none."""
+    path = (_folder() if folder is None else folder) / _INDEX
+    try:
+        return Page(json.loads(path.read_text(encoding="utf-8")))
+    except OSError:
+        raise UserError(
+            f"There is no {path}: 'sparseattn export-live' trains the page's classifiers."
+        ) from None
+
+
+def classifiers(shown: Page) -> pd.DataFrame:
+    """Return the page's classifiers beside the full-size ones, published under the same settings.
+
+    Returns
+    -------
+    DataFrame
+        A row a classifier: ``name``, the run's ``key``, test ``accuracy`` as on the page, that of
+        the run before its weights were rounded (``trained``), of the published run of 300 entries
+        a word (``full``; NaN where none is), and the ``bytes`` to load.
+    """
+    full = {
+        (one.spec.encoder, one.spec.alignment, one.spec.projection, one.spec.lam, one.spec.seed):
+            one.manifest["accuracy"]
+        for one in published.runs([shown.index["task"]["name"]])
+    }  # fmt: skip
+    columns = ("encoder", "alignment", "projection", "lam", "seed")
+    rows = [
+        {
+            **{name: one[name] for name in ("name", "key", "accuracy", "trained", "bytes")},
+            "full": full.get(tuple(one[name] for name in columns), np.nan),
+        }
+        for one in shown.index["classifiers"]
+    ]
+    return pd.DataFrame(rows)
+
+
+def known_words(folder: Path | None = None) -> dict[str, int]:
+    """Return the words that the classifiers of a folder know, with their ids."""
+    text = ((_folder() if folder is None else folder) / _WORDS).read_text(encoding="utf-8")
+    words = json.loads(text[text.index(".words=") + len(".words=") : text.rindex(";")]).split(" ")
+    return {word: place for place, word in enumerate(words, len(MARKERS))}
+
+
+def load(spec: Spec, folder: Path | None = None) -> Classifier:
+    """Return a classifier of a folder, as the page computes with it."""
+    path = (_folder() if folder is None else folder) / f"{code(spec)}.js"
+    return restored(path.read_bytes(), spec)
+
+
+def described(shown: Page) -> str:
+    """Say how the page's classifiers were made, and how they compare: Markdown."""
+    frame, task = classifiers(shown), shown.index["task"]
+    gap = (frame["accuracy"] - frame["full"]).abs().max()
+    return (
+        f"{len(frame)} classifiers of film reviews ({label(task['name'])}, fingerprint "
+        f"`{task['fingerprint'][:16]}`): a BiLSTM with additive alignment and a Transformer with "
+        "scaled dot, each trained under four projections. They were made small for this page: "
+        f"{SETTINGS['embedding_size']} entries a word, which start from vectors of IMDb's texts, "
+        f"{SETTINGS['hidden_size']} hidden units, and every matrix rounded to 8-bit rows with a "
+        f"scale each. They know {task['words']:,} words. All files together are "
+        f"{shown.index['bytes'] / 1e6:.1f} MB; one is loaded when it is chosen. Their accuracies "
+        f"are within {gap:.3f} of those of the full-size runs. The texts offered above were "
+        "written for this page."
+    )
+
+
+def code(spec: Spec) -> str:
+    """Return a classifier's short name, as in addresses: ``bilstm-sparsegen-10``."""
+    return f"{spec.encoder}-{spec.projection}" + (
+        f"{spec.lam:g}" if spec.projection == "sparsegen" else ""
+    )
+
+
+def script(name: str, weights: Mapping[str, Tensor]) -> bytes:
+    """Return a script that assigns a classifier's weights, rounded.
+
+    Its ``parts`` are the name and shape of each weight; ``data`` is, in base64 and little-endian,
+    of each matrix the float32 scale of every row, then its rows as 8-bit integers; of each vector
+    its float32 numbers.
+    """
+    parts, chunks = [], []
+    for part, tensor in weights.items():
+        values = tensor.numpy().astype("<f4")
+        parts.append([part, list(values.shape)])
+        if values.ndim == 2:
+            scales, rows = quantised(values)
+            chunks += [scales.tobytes(), rows.tobytes()]
+        else:
+            chunks.append(values.tobytes())
+    data = base64.b64encode(b"".join(chunks)).decode()
+    content = json.dumps({"data": data, "parts": parts}, separators=(",", ":"))
+    return f"{_ASSIGN}[{json.dumps(name)}]={content};\n".encode()
+
+
+def quantised(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a float32 scale a row, (n,), and the rows as 8-bit integers: row ≈ scale · integers.
+
+    A row's largest entry becomes ±127; an entry is off by at most half a scale.
+    """
+    scales = (np.abs(matrix).max(axis=1) / LEVELS).astype("<f4")
+    divisor = np.where(scales > 0, scales, 1).astype("<f4")
+    return scales, np.rint(matrix / divisor[:, None]).clip(-LEVELS, LEVELS).astype("i1")
+
+
+def restored(content: bytes, spec: Spec) -> Classifier:
+    """Return the classifier that a `script` holds, as the page computes with it."""
+    text = content.decode()
+    held = json.loads(text[text.index("]=") + 2 : text.rindex(";")])
+    data, at = base64.b64decode(held["data"]), 0
+
+    def take(kind: str, count: int) -> np.ndarray:
+        nonlocal at
+        found = np.frombuffer(data, kind, count, at)
+        at += found.nbytes
+        return found
+
+    weights = {}
+    for name, shape in held["parts"]:
+        count = int(np.prod(shape))
+        if len(shape) == 2:
+            scales = take("<f4", shape[0])
+            values = take("i1", count).reshape(shape).astype("<f4") * scales[:, None]
+        else:
+            values = take("<f4", count).reshape(shape).copy()
+        weights[name] = torch.from_numpy(values)
+    with torch.device("meta"):
+        classifier = Classifier(spec, len(weights["embedding.weight"]))
+    classifier.load_state_dict(weights, assign=True)
+    return classifier.eval()
+
+
+def typed_words(text: str) -> list[str]:
+    """Return the words of a typed text as the Treebank would part them, and the task after it.
+
+    The Treebank writes *don't* as ``do n't``, *can't* as ``ca n't``; elsewhere the task's own
+    splitting parts words at their apostrophe as it does.
+    """
+    return sst_words(re.sub(r"(?<=\w)(n['’]t)(?!\w)", r" \1", text, flags=re.IGNORECASE))
+
+
+def _entry(run: Run, content: bytes, task: Task) -> dict[str, Any]:
+    """Return what the index holds of a classifier."""
+    spec = run.spec
+    with reproducible():
+        accuracy = evaluate(restored(content, spec), task.test)["accuracy"]
+    return {
+        "code": code(spec),
+        "name": f"{label(spec.encoder)}, {projection_name(spec)}",
+        **{
+            name: getattr(spec, name)
+            for name in ("encoder", "alignment", "projection", "lam", "seed")
+        },
+        "key": run.key,
+        "accuracy": accuracy,
+        "trained": run.manifest["accuracy"],
+        "bytes": len(content),
+    }
+
+
+def _folder() -> Path:
+    return paths.book() / "_extra" / "live"
