@@ -93,6 +93,7 @@ def test_numbers_are_those_of_the_data(page: Page) -> None:
 
 
 def test_choosing_a_token_changes_the_influence(page: Page) -> None:
+    page.locator("select[name=document]").select_option("22")  # of several lines
     words = strip(page, "attention").locator("button")
     chosen = strip(page, "attention").locator("button[aria-pressed=true]")
     chosen.focus()

@@ -82,10 +82,13 @@
     /* Read the words anew; false where leave-one-out goes on. */
     read(classifier, entry, lam) {
       const { ids } = this.page;
-      if (this.classifier !== classifier || this.ids !== ids) this.reading = classifier.read(ids);
+      const same = this.classifier === classifier && this.ids === ids;
+      if (!same) this.reading = classifier.read(ids);
+      const painted = same && this.lam === lam && this.waiting; // all but leave-one-out
       [this.classifier, this.entry, this.ids, this.lam] = [classifier, entry, ids, lam];
       const done = this.reading.complete(SLICE);
-      this.paint();
+      this.waiting = !done;
+      if (done || !painted) this.paint();
       return done;
     }
 
