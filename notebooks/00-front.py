@@ -130,6 +130,7 @@ charts.claims_table(headline.by_source(cells), paths.notebook_names())
 # - {doc}`13-truth`: which measures are true, and whether attention is.
 # - {doc}`06-adversary`: other attention, the same predictions.
 # - {doc}`07-paper`: every figure of the paper beside ours, on the paper's tasks.
+# - {doc}`08-explorer`: single texts, word by word; {doc}`14-live`: a sentence of your own.
 # - {doc}`10-deviations`: what is done otherwise here, and how much that changes.
 # - {doc}`11-ledger`: every run behind the book; {doc}`12-reproducibility`: all one needs to repeat
 #   it.
