@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from sparseattn import paths
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ("--disable-gpu", "--disable-background-networking", "--no-first-run")
-
-
-def executable() -> str | None:
-    """Return the path of a Chromium on this machine: ``SPARSEATTN_CHROMIUM``, or one on PATH."""
-    named = os.environ.get("SPARSEATTN_CHROMIUM")
-    return named or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 def pages(book: Path) -> list[str]:

@@ -6,7 +6,9 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from browser import PAGES, Visit, cut, executable, serious, visiting
+from browser import PAGES, Visit, cut, serious, visiting
+
+from sparseattn.report.printed import executable
 
 MEGABYTE = 1_000_000
 
