@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from sparseattn import paths
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ("--disable-gpu", "--disable-background-networking", "--no-first-run")
-
-
-def executable() -> str | None:
-    """Return the path of a Chromium on this machine: ``SPARSEATTN_CHROMIUM``, or one on PATH."""
-    named = os.environ.get("SPARSEATTN_CHROMIUM")
-    return named or next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 def pages(book: Path) -> list[str]:
@@ -92,6 +84,15 @@ class Visit:
         if self.page.locator("figure.chart").count():
             self.page.wait_for_selector("html[data-charts=ready]", timeout=20_000)
 
+    def unfold(self) -> None:
+        """Open what holds a figure, and wait until it is drawn."""
+        self.page.evaluate(
+            "document.querySelectorAll('details:has(figure.chart)').forEach(d => (d.open = true))"
+        )
+        self.page.wait_for_function(
+            "[...document.querySelectorAll('figure.chart')].every(f => f.dataset.drawn)"
+        )
+
 
 @contextmanager
 def visiting(
@@ -134,8 +135,18 @@ def visiting(
 
 
 def cut(page: Page) -> list[str]:
-    """Return what does not fit: words that a chart cuts off, formulas wider than the page."""
+    """Return what does not fit: words a chart cuts off or sets on others, formulas too wide."""
     return [str(words) for words in page.evaluate(_CUT)]
+
+
+def cut_in_pictures(page: Page) -> list[str]:
+    """Return the words that static pictures cut off, or that stand on others there."""
+    return [str(words) for words in page.evaluate(_CUT_IN_PICTURES)]
+
+
+def pale(page: Page, selector: str) -> list[str]:
+    """Return text and links of an element, as it now looks, with a contrast below 4.5 to 1."""
+    return [str(words) for words in page.locator(selector).first.evaluate(_PALE)]
 
 
 def serious(page: Page) -> list[str]:
@@ -155,9 +166,81 @@ _BAD = ("error", "warning")
 _SIZES = """["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
     .reduce((sum, entry) => sum + entry.decodedBodySize, 0)"""
 
+# Which of some texts stand on another one; those not seen (opacity 0, empty) on none.
+_CLASHING = """
+  const clashing = (texts) => {
+    const seen = texts.filter((text) => text.textContent.trim()
+      && text.getAttribute("opacity") !== "0"
+      && !text.closest('[opacity="0"]'));
+    const boxes = seen.map((text) => text.getBoundingClientRect());
+    return seen.filter((_, k) => boxes.some((other, j) => j < k
+      && Math.min(boxes[k].right, other.right) - Math.max(boxes[k].left, other.left) > 1
+      && Math.min(boxes[k].bottom, other.bottom) - Math.max(boxes[k].top, other.top) > 3));
+  };
+"""
+
+_CUT_IN_PICTURES = """
+() => {
+"""
+_CUT_IN_PICTURES += _CLASHING
+_CUT_IN_PICTURES += """
+  const found = [];
+  for (const picture of document.querySelectorAll("figure.chart img.chart-static")) {
+    const drawn = document.createElement("div");
+    drawn.style.cssText = "position: absolute; left: 0; top: 0; background: white";
+    drawn.innerHTML = decodeURIComponent(picture.src.slice(picture.src.indexOf(",") + 1));
+    document.body.append(drawn);
+    const svg = drawn.querySelector("svg");
+    const frame = svg.getBoundingClientRect();
+    const texts = [...svg.querySelectorAll("text")];
+    const out = texts.filter((text) => {
+      const box = text.getBoundingClientRect();
+      return box.width && (box.left < frame.left - 1 || box.right > frame.right + 1
+        || box.bottom > frame.bottom + 1);
+    });
+    const names = [...svg.querySelectorAll(".role-legend-label text")];
+    const faint = [...svg.querySelectorAll(".role-legend-symbol path")]
+      .filter((one) => Number(one.getAttribute("opacity") ?? 1) < 1);
+    const id = picture.closest("figure").id;
+    const all = [...out, ...clashing(names), ...faint];
+    found.push(...all.map((one) => `${id}: ${one.textContent || "a swatch"}`));
+    drawn.remove();
+  }
+  return found;
+}
+"""
+
+_PALE = """
+(element) => {
+  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, k) => sum + c * [0.2126, 0.7152, 0.0722][k], 0);
+  const behind = (one) => {
+    for (let at = one; at; at = at.parentElement) {
+      const found = parts(getComputedStyle(at).backgroundColor);
+      if (found.length < 4 || found[3] > 0.99) return found;
+    }
+    return [255, 255, 255];
+  };
+  return [element, ...element.querySelectorAll("*")]
+    .filter((one) => [...one.childNodes].some(
+      (child) => child.nodeType === 3 && child.textContent.trim()))
+    .map((one) => {
+      const [a, b] = [light(parts(getComputedStyle(one).color)), light(behind(one))];
+      return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), one.textContent.trim()];
+    })
+    .filter(([contrast]) => contrast < 4.5)
+    .map(([contrast, text]) => `${contrast.toFixed(1)}: ${text}`);
+}
+"""
+
 # Resolves when formulas are set, if there are any.
 _CUT = """
 async () => {
+"""
+_CUT += _CLASHING
+_CUT += """
   if (window.MathJax) await window.MathJax.startup.promise;
   await new Promise(requestAnimationFrame);
   const beyond = (inner, outer) => inner.width > 0 && (inner.left < outer.left - 1.5
@@ -166,8 +249,10 @@ async () => {
   const words = [...document.querySelectorAll("figure.chart .chart-live")].flatMap((frame) =>
     [...frame.querySelectorAll("svg text")].filter((text) => text.textContent.endsWith("…") ||
       beyond(text.getBoundingClientRect(), frame.getBoundingClientRect())));
+  const clash = [...document.querySelectorAll("figure.chart .chart-live svg")].flatMap((svg) =>
+    clashing([...svg.querySelectorAll(".role-axis-label text")]));
   const wide = [...document.querySelectorAll(".bd-article mjx-container[display]")]
     .filter((formula) => formula.scrollWidth > formula.clientWidth + 1);
-  return [...words, ...wide].map((one) => one.textContent || one.className);
+  return [...words, ...clash, ...wide].map((one) => one.textContent || one.className);
 }
 """

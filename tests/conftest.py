@@ -14,10 +14,11 @@ from browser import (  # noqa: E402
     PAGES,
     Visit,
     chromium,
-    executable,
     served,
     visiting,
 )
+
+from sparseattn.report.printed import executable  # noqa: E402
 
 
 def _lacking(what: str) -> NoReturn:

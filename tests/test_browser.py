@@ -6,7 +6,9 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from browser import PAGES, Visit, cut, executable, serious, visiting
+from browser import PAGES, Visit, cut, cut_in_pictures, pale, serious, visiting
+
+from sparseattn.report.printed import executable
 
 MEGABYTE = 1_000_000
 
@@ -30,6 +32,7 @@ def _page(part: str) -> str:
 def test_page_is_whole(browser: object, site: str, page: str, width: int, theme: str) -> None:
     with visiting(browser, site, width, theme) as visit:
         visit.open(page)
+        visit.unfold()
         tab = visit.page
         assert tab.evaluate("document.documentElement.dataset.theme") == theme
         figures = tab.locator("figure.chart")
@@ -41,11 +44,15 @@ def test_page_is_whole(browser: object, site: str, page: str, width: int, theme:
             box = figure.locator(".chart-live svg").first.bounding_box()
             assert box is not None
             assert box["width"] > 200
+            symbols = figure.locator(".chart-live svg [role=graphics-symbol]:not(.mark-group)")
+            sizes = symbols.evaluate_all("all => all.map(e => e.getBoundingClientRect().width)")
+            assert not sizes or max(sizes) > 1, f"{figure.get_attribute('id')} shows nothing"
         assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         assert (
             tab.evaluate("[...document.images].filter(i => i.complete && !i.naturalWidth).length")
             == 0
         )
+        assert tab.locator("svg [role=graphics-symbol]:not([aria-label])").count() == 0
         assert cut(tab) == []
         assert serious(tab) == []
         assert visit.errors == []
@@ -57,6 +64,154 @@ def test_page_is_light(visit: Visit, page: str) -> None:
     visit.open(page)
     budget = 2.5 if "00-front" in page else 6
     assert visit.loaded() < budget * MEGABYTE
+
+
+@pytest.mark.parametrize("page", PAGES or ["none built"])
+def test_page_enlarged_to_twice_its_size_does_not_scroll_sideways(
+    browser: object, site: str, page: str
+) -> None:
+    with visiting(browser, site, 640) as visit:
+        visit.open(page)
+        assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        tables = ".bd-article .table-scroll"
+        wide = "all => all.filter(e => e.clientWidth && e.scrollWidth > e.clientWidth + 1).length"
+        assert visit.page.locator(tables).evaluate_all(wide) == 0
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["02-tasks", "03-hidden", "04-dispersion", "05-agreement", "06-adversary", "07-paper"],
+)
+def test_page_is_an_article_of_eight_screens(visit: Visit, part: str) -> None:
+    visit.open(_page(part))
+    assert visit.page.evaluate("document.querySelector('.bd-article').scrollHeight") <= 8 * 900
+    first = visit.page.locator(".bd-article h2").first
+    assert "answer" in first.inner_text().lower()  # before how it was found
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("part", ["00-front", "07-paper", "ledger", "glossary"])
+def test_a_row_pointed_at_can_be_read(browser: object, site: str, part: str, theme: str) -> None:
+    with visiting(browser, site, theme=theme) as visit:
+        visit.open(_page(part))
+        row = ".bd-article tbody tr:visible"
+        if not visit.page.locator(row).count():
+            pytest.skip("a page without a table")
+        before = visit.page.locator(row).first.evaluate("e => getComputedStyle(e).backgroundColor")
+        visit.page.locator(row).first.hover()
+        visit.page.wait_for_timeout(200)
+        after = visit.page.locator(row).first.evaluate("e => getComputedStyle(e).backgroundColor")
+        assert before != after
+        assert pale(visit.page, row) == []
+
+
+@pytest.mark.parametrize("page", PAGES or ["none built"])
+def test_static_pictures_cut_nothing(visit: Visit, page: str) -> None:
+    visit.open(page)
+    assert cut_in_pictures(visit.page) == []
+
+
+def test_code_is_one_button(visit: Visit) -> None:
+    visit.open(_page("agreement"))
+    code = visit.page.locator(".bd-article div.cell_input")
+    assert not any(one.is_visible() for one in code.all())
+    visit.page.get_by_role("button", name="Show the code of this page").press("Enter")
+    assert code.nth(1).is_visible()
+    visit.page.get_by_role("button", name="Hide the code").press("Enter")
+    assert not code.nth(1).is_visible()
+
+
+def test_search_marks_no_chart(visit: Visit) -> None:
+    page = _page("agreement")
+    visit.open(page)
+    visit.page.evaluate("localStorage.setItem('sphinx_highlight_terms', 'inputs')")
+    visit.open(page)
+    visit.page.wait_for_selector("span.highlighted")
+    seen = visit.page.locator("svg rect.highlighted").evaluate_all(
+        "all => all.filter(e => e.getBoundingClientRect().width).length"
+    )
+    assert seen == 0
+
+
+def test_search_shows_prose(visit: Visit) -> None:
+    visit.page.goto(f"{visit.site}/search.html?q=picture")
+    visit.page.wait_for_function(
+        "!document.querySelector('#search-progress .dots, .search-summary:empty')"
+    )
+    found = visit.page.locator("#search-results li")
+    assert found.count() < len(PAGES) / 2  # a word of every figure's buttons is no find
+    visit.page.goto(f"{visit.site}/search.html?q=dispersion")
+    visit.page.wait_for_selector("#search-results li p.context", timeout=15_000)
+    visit.page.wait_for_timeout(1_000)
+    told = visit.page.locator("#search-results p.context").all_inner_texts()
+    assert told
+    assert not [text for text in told if "charts." in text or "(CSV)" in text or "import " in text]
+
+
+def test_formulas_are_set_without_a_script(browser: object, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False)  # type: ignore[attr-defined]
+    page = context.new_page()
+    page.goto(f"{site}/{_page('agreement')}")
+    assert "\\(" not in page.locator(".bd-article").inner_text()
+    assert page.locator("noscript math, math").first.is_visible()
+    context.close()
+
+
+def test_back_undoes_a_choice(visit: Visit) -> None:
+    visit.open(_page("ledger"))
+    every = len(_shown(visit))
+    visit.page.locator(".ledger select[name=encoder]").select_option(index=1)
+    some = len(_shown(visit))
+    assert 0 < some < every
+    visit.page.go_back()
+    visit.page.wait_for_function(
+        f"document.querySelector('.ledger-count').textContent === '{every} runs.'"
+    )
+    assert visit.page.locator(".ledger select[name=encoder]").input_value() == ""
+    visit.page.go_forward()
+    visit.page.wait_for_function("location.hash")
+    visit.page.wait_for_timeout(200)
+    assert len(_shown(visit)) == some
+
+
+def test_a_picture_carries_its_key(visit: Visit) -> None:
+    visit.open(_page("03-"))
+    figure = visit.page.locator("figure.chart:has(.chart-key:not(.long))").first
+    with visit.page.expect_download() as download:
+        figure.locator("[data-get=svg]").click()
+    drawn = Path(download.value.path()).read_text("utf-8")
+    assert "● here" in drawn
+    assert figure.locator("figcaption").inner_text().count("● here") == 1
+
+
+def test_paper_has_what_is_folded(visit: Visit) -> None:
+    visit.open(_page("agreement"))
+    visit.page.emulate_media(media="print")
+    figure = visit.page.locator("details:not([open]) figure.chart .chart-static").first
+    assert figure.evaluate("e => e.getBoundingClientRect().height") > 100
+    visit.open(_page("ledger"))
+    cells = visit.page.locator(".ledger-runs tbody tr").last.locator("td")
+    box = cells.nth(4).bounding_box()
+    assert box is not None
+    assert box["width"] > 5
+
+
+def test_ledger_names_its_cells_on_a_phone(browser: object, site: str) -> None:
+    with visiting(browser, site, 360) as visit:
+        visit.open(_page("ledger"))
+        names = (
+            visit.page.locator(".ledger-runs tbody tr[id]")
+            .first.locator("th, td")
+            .evaluate_all("all => all.map(e => getComputedStyle(e, '::before').content)")
+        )
+        assert all(name not in ("none", "normal") for name in names[:-1])  # the last opens the rest
+
+
+def test_numbers_of_the_paper_are_chosen_by_a_link(visit: Visit) -> None:
+    visit.open(_page("07-paper") + "#item=Table+1")
+    visit.page.wait_for_selector(".ledger-choice:not([hidden])")
+    shown = visit.page.locator(".ledger-runs tbody tr:visible")
+    assert {row.get_attribute("data-item") for row in shown.all()} == {"Table 1"}
 
 
 def test_legend_filters_by_keyboard(visit: Visit) -> None:
@@ -209,8 +364,7 @@ def test_ledger_sorts_by_keyboard(visit: Visit) -> None:
 
 def test_a_number_leads_to_its_runs_and_a_run_to_its_pages(visit: Visit) -> None:
     visit.open(_page("07-paper"))
-    visit.page.locator("summary", has_text="Table 1, number by number").click()
-    link = visit.page.locator("details[open] td a").first
+    link = visit.page.locator(".ledger-runs tbody td a").first
     runs = int(link.inner_text())
     link.click()
     visit.page.wait_for_selector(".ledger-choice:not([hidden])")

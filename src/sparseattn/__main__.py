@@ -279,11 +279,12 @@ def run(
 def book(
     file: FileOption = None,
     output: Annotated[Path | None, Option("-o", "--output", help="[default: _build/html]")] = None,
+    pdf: Annotated[bool, Option("--pdf", help="Print all of it into one PDF, too.")] = False,
 ) -> None:
     """Execute the notebooks that changed and build the book."""
     from sparseattn.report import book as report
 
-    print(f"Open {report.build(file, output)}")
+    print(f"Open {report.build(file, output, pdf)}")
 
 
 @app.command("export-live")

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from sparseattn import paths
 from sparseattn.errors import ExplainedError, UserError, nearest
 from sparseattn.experiments.machine import cores
+from sparseattn.report import printed
 from sparseattn.report.execution import (
     comes_last,
     execute,
@@ -36,7 +37,7 @@ _BOOK_FILES = ("_config.yml", "_toc.yml")
 _STAMP = ".fingerprint"  # what the pages were made of, and the names of all files of a book
 _MAKING = (
     __name__, "sparseattn.report.sphinx_extension", "sparseattn.charts.figure",
-    "sparseattn.charts.colours",
+    "sparseattn.charts.colours", "sparseattn.report.printed",
 )  # fmt: skip
 
 Pages = Mapping[str, Mapping[str, Any]]
@@ -51,7 +52,9 @@ def run(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
     return execute(notebook, values, output)
 
 
-def build(parameters_file: Path | None = None, output: Path | None = None) -> Path:
+def build(
+    parameters_file: Path | None = None, output: Path | None = None, pdf: bool = False
+) -> Path:
     """Execute what changed and stitch the book.
 
     Parameters
@@ -61,6 +64,8 @@ def build(parameters_file: Path | None = None, output: Path | None = None) -> Pa
     output
         Folder of the pages, ``_build/html`` by default. What lies there is replaced once the new
         pages are made; files that no build made stay.
+    pdf
+        Whether to print the whole book into one file, too, which its first page then links to.
 
     Returns
     -------
@@ -100,7 +105,7 @@ def build(parameters_file: Path | None = None, output: Path | None = None) -> Pa
     }
     with _alone(build_folder):
         _execute(pages, build_folder / CHANGES)
-        return _stitch([paths.executed_notebook(name) for name in pages], output, where)
+        return _stitch([paths.executed_notebook(name) for name in pages], output, where, pdf)
 
 
 def _check_folder(folder: Path) -> None:
@@ -206,7 +211,7 @@ class _Counter:
         print(f"{self.count:>2} of {self.total}  {page}: {how}", flush=True)
 
 
-def _stitch(executed: list[Path], output: Path, where: Mapping[str, str]) -> Path:
+def _stitch(executed: list[Path], output: Path, where: Mapping[str, str], pdf: bool) -> Path:
     """Assemble the book's source and let Jupyter Book make pages of it, unless nothing changed."""
     parts = [
         *(paths.root() / name for name in _BOOK_FILES),
@@ -214,7 +219,7 @@ def _stitch(executed: list[Path], output: Path, where: Mapping[str, str]) -> Pat
         *executed,
         *(file_of(module) for module in _MAKING),
     ]
-    described = "".join(hash_of(parts)) + repr(where)
+    described = "".join(hash_of(parts)) + repr(where) + repr(pdf)
     fingerprint = hashlib.sha256(described.encode()).hexdigest()
     page = output / "index.html"
     if page.is_file() and _stamped(output)[:1] == [fingerprint]:
@@ -225,19 +230,29 @@ def _stitch(executed: list[Path], output: Path, where: Mapping[str, str]) -> Pat
     source, pages = paths.root() / "_build" / "source", paths.root() / "_build" / "pages"
     for scratch in (source, pages):
         _remove(scratch)
-    _assemble(source, executed, where)
+    _assemble(source, executed, where, pdf)
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(source)]
     command += ["--path-output", str(pages), "-W", "-n", "--keep-going"]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     if finished.returncode:
         raise ExplainedError(f"Jupyter Book failed:\n{finished.stdout}\n{finished.stderr}")
-    _put_in_place(pages / "_build" / "html", output, fingerprint)
+    made = pages / "_build" / "html"
+    if pdf:
+        print("book: printing …", flush=True)
+        printed.write(made, in_order(load_yaml((source / "_toc.yml").read_text(encoding="utf-8"))))
+    _put_in_place(made, output, fingerprint)
     if not page.is_file():
         raise ExplainedError(f"The book has no first page {page}.")
     return page
 
 
-def _assemble(source: Path, executed: list[Path], where: Mapping[str, str]) -> None:
+def in_order(contents: Mapping[str, Any]) -> list[str]:
+    """Return the pages of a book in the order of its ``_toc.yml``."""
+    chapters = [page["file"] for part in contents["parts"] for page in part["chapters"]]
+    return [contents["root"], *chapters]
+
+
+def _assemble(source: Path, executed: list[Path], where: Mapping[str, str], pdf: bool) -> None:
     from sparseattn.charts.figure import write_card, write_scripts
 
     files = {paths.root() / name: Path(name) for name in _BOOK_FILES}
@@ -250,7 +265,10 @@ def _assemble(source: Path, executed: list[Path], where: Mapping[str, str]) -> N
         (source / inside).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, source / inside)  # without its mode: the book's may be read-only
     config = load_yaml((source / "_config.yml").read_text(encoding="utf-8"))
-    (source / "_config.yml").write_text(yaml.safe_dump(_addressed(config, where)), encoding="utf-8")
+    config = _addressed(config, where)
+    if pdf:  # else no page links to what is not there
+        config["sphinx"]["config"]["html_context"]["pdf"] = printed.NAME
+    (source / "_config.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     write_scripts(source / "_extra")
     write_card(source / "_templates" / "card.svg", source / "_extra")
 

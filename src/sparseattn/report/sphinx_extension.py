@@ -59,6 +59,7 @@ def mathml(tex: str, block: bool) -> str:
     for unknown, known_as in _TEX.items():
         known = known.replace(unknown, known_as)
     known = re.sub(r"\\frac(\w)(\w)", r"\\frac{\1}{\2}", known)
+    known = re.sub(r"(\\hat (?:\w|\\\w+))(?=[_^])", r"\1{}", known)  # else its index goes below it
     try:
         return str(tex2mathml(known, as_block=block))
     except (MathError, SyntaxError):
@@ -111,6 +112,10 @@ def _describe(
     context["summary"] = summary(doctree) or app.config.html_context["site_summary"]
     context["card"] = base + CARD if base else context["pathto"](CARD, 1)
     context["address"] = f"{base}{page}.html" if base else ""
+    pdf = app.config.html_context.get("pdf")
+    if pdf and page == app.config.root_doc:
+        link = f'<a href="{context["pathto"](pdf, 1)}">The whole book as one PDF</a>'
+        context["body"] = f'{context["body"]}<p class="book-printed">{link}</p>'
 
 
 def _point_at_the_source(
