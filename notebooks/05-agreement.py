@@ -349,6 +349,7 @@ charts.show(
     null="null",
     domain=(0, 1),
     name="evidence",
+    fold="The share of each on the decisive tokens",
     caption="How much of each measure falls on the tokens that truly decide; by chance, their "
     "share of the tokens.",
     description="Points with intervals, a panel for each classifier: the share of attention "

@@ -85,7 +85,7 @@ counts = replicated["quantity"].str.endswith("documents")
 charts.table(
     replicated[~counts],
     "Every number of the paper, and ours with its 95 % interval.",
-    columns="item task cell shown paper here low high runs verdict",
+    columns="item task cell shown verdict paper here low high runs",
     titles={"cell": "classifier", "shown": "of what"},
     links={"runs": "runs_at"},
     filters=("item", "task", "classifier", "verdict"),

@@ -130,6 +130,9 @@ def forest(
         href="page:N",
         tooltip=[tip(row, title="Claim"), *(tip(name) for name in ("verdict", "counts", "effect"))],
     )
+    # Near an end of the axis a number stands on its inner side, and so within the chart.
+    near = f"abs(datum.x_value) < {reach / 4:.4g}"
+    inwards = alt.ExprRef(f"{near} ? 'center' : datum.x_value > 0 ? 'right' : 'left'")
     known = mean.transform_filter("isValid(datum.x_reported)")
     papers_own = [known.mark_text(text="◇", fontSize=19).encode(x=across("x_reported"))]
     papers_own = papers_own if theirs else []
@@ -147,7 +150,9 @@ def forest(
         .mark_rule(strokeWidth=5, opacity=0.6)
         .encode(x=across("x_low"), x2="x_high:Q"),
         mean.mark_text(text="◆", fontSize=16).encode(x=across("x_value")),
-        mean.mark_text(dy=15, fontSize=11).encode(x=across("x_value"), text="shown:N"),
+        mean.mark_text(dy=15, fontSize=11, align=inwards).encode(
+            x=across("x_value"), text="shown:N"
+        ),
         *papers_own,
     ).properties(height=height * len(order))
     drawn = finish(chart, colour, rows.drop(columns="seeds"), None, filtered=True)
