@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from sparseattn.charts.tables import claim_anchor
 from sparseattn.data.owntexts import is_own
 from sparseattn.measures.statistics import differences
 from sparseattn.results import paper, published
@@ -118,7 +119,10 @@ def rows(cells: pd.DataFrame, pages: Sequence[str]) -> tuple[pd.DataFrame, pd.Da
     """
     found = claims.verdicts(cells)
     named = found["number"].astype(str) + " " + found["short"]
-    page = [next((f"{one}.html" for one in pages if name in one), None) for name in found["page"]]
+    page = [
+        next((f"{one}.html#{claim_anchor(number)}" for one in pages if name in one), None)
+        for name, number in zip(found["page"], found["number"], strict=True)
+    ]
     cells = cells.assign(row=cells["number"].map(dict(zip(found["number"], named, strict=True))))
     return cells, found.assign(row=named, page=page)
 
