@@ -80,6 +80,7 @@ charts.show(
     *headline.both(
         question.rows(better, "13-truth"), headline.rows(decisive, paths.notebook_names())
     ),
+    sides=("against", "for"),
     name="answer",
     caption="Above, the question: by how much sparsemax attention passes each test better than "
     "softmax attention; below, the paper's claims. Each is one effect of every classifier on every "

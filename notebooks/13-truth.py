@@ -46,12 +46,13 @@ from IPython.display import Markdown
 
 from sparseattn import charts
 from sparseattn.data.owntexts import is_own
+from sparseattn.results import side_by_side
 from sparseattn.verdicts import claims, question
 
 examinations = p.examinations()
 frame = question.together(examinations, [] if is_own(p.task) else p.tasks)
 decisive = claims.deciding(frame)
-real = question.unplanted(decisive)
+real = side_by_side.without_lambda(question.unplanted(decisive))
 better, above = question.cells(decisive), question.cells(decisive, chance=True)
 
 # %% [markdown]
@@ -64,6 +65,7 @@ Markdown(question.answer(question.verdicts(better), question.verdicts(above)))
 charts.show(
     charts.forest,
     *question.rows(better, "13-truth"),
+    sides=("worse", "better"),
     name="better",
     caption="Sparsemax against softmax: the effect of each test on every classifier and task, in "
     "units of the smallest effect that would matter (5 points). Right of the grey band sparse "
@@ -77,6 +79,7 @@ charts.show(
 charts.show(
     charts.forest,
     *question.rows(above, "13-truth"),
+    sides=("below chance", "above it"),
     name="above-chance",
     caption="Sparsemax attention against chance, in the same units: right of the grey band it is "
     "better than a random order of the words.",
@@ -123,12 +126,15 @@ charts.table(
 # %% tags=["hide-input"]
 charts.show(
     charts.paper_versus_here,
-    question.levels(frame, "evidence_auc_{}", ["origin", "encoder", "projection"]),
+    question.levels(
+        side_by_side.without_lambda(frame), "evidence_auc_{}", ["origin", "encoder", "projection"]
+    ),
     group="shown",
     panel=["origin", "encoder"],
     title="AUC of the words that decide",
     domain=(0, 1),
     name="known",
+    fold="Every task, measure by measure",
     caption="How well each measure finds the words that decide, with 95 % intervals over documents "
     "and seeds; 0.5 is chance. Shortcuts are words planted in real sentences, with labels that "
     "follow them alone.",
@@ -293,6 +299,7 @@ charts.show(
     panel=["origin", "classifier"],
     domain=(-1, 1),
     name="support",
+    fold="Within the support, number by number",
     caption="Agreement of sparse attention with the importance of inputs over all words and among "
     "those with a weight, and of the scores before the projection, with 95 % intervals.",
     description="Points with intervals, a panel for each task and classifier, rows for all words, "
@@ -304,9 +311,11 @@ charts.show(
 # ## What would change our mind
 #
 # The tests are of the first documents of each run by hash, 60 of each published one, and of small
-# classifiers. A pretrained encoder may mix states differently. Removing words makes texts that the
-# classifier never saw; two other removals (an unknown word, a word of another document) are
-# published beside deletion. Shapley values are sampled, and in long texts not converged.
+# classifiers; a pretrained encoder may mix states differently. What was planted is not always what
+# is used: a classifier may take one class for the default, and then the words of that class do
+# nothing. Removing words makes texts that the classifier never saw; two other removals (an unknown
+# word, a word of another document) are published beside deletion. Shapley values are sampled, and
+# in long texts not converged.
 
 # %% tags=["remove-cell"]
 # NBVAL_CHECK_OUTPUT

@@ -29,6 +29,7 @@ def forest(
     row: str = "row",
     shape: str = "task",
     colour: str = "classifier",
+    sides: tuple[str, str] = ("against the claim", "for it"),
 ) -> AnyChart:
     """Draw effects by row: a point a cell, a diamond their mean with both its intervals.
 
@@ -81,15 +82,15 @@ def forest(
     scale = alt.Scale(type="symlog", constant=1, domain=[-reach, reach], nice=False)
 
     def across(field: str) -> alt.X:
-        title = ["Effect ÷ the smallest that matters", "← against the claim · for it →"]
+        title = ["Effect ÷ the smallest that matters", f"← {sides[0]} · {sides[1]} →"]
         axis = alt.Axis(values=ticks, format="~g", labelOverlap=False, tickCount=50)
         return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
 
-    height = max(_LINE * (most + 9), _LEAST)
     names = {
         name: [*wrap(name, _NAME), f"→ {verdict}"]
         for name, verdict in zip(order, means["verdict"], strict=True)
     }
+    height = max(_LINE * (most + 9), _LEAST, 14 * max(map(len, names.values())) + 8)
     tallest = 14 * (max(map(len, names.values())) - 1) / 2
     axis = alt.Axis(
         labelExpr=f"({json.dumps(names, ensure_ascii=False)})[datum.label]",

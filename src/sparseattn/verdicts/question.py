@@ -269,7 +269,7 @@ def _size(row: dict[str, Any]) -> str:
     name = row["test"][0].lower() + row["test"][1:]
     if pd.isna(row["value"]):
         return name
-    return f"{name}: {signed(row['value'], '+.0f')} {row['unit'].split()[0]}"
+    return f"{name}: {signed(round(row['value']) + 0.0, '+.0f')} {row['unit'].split()[0]}"
 
 
 def levels(
