@@ -72,7 +72,7 @@ better, above = question.cells(examined), question.cells(examined, chance=True)
 
 # %% tags=["remove-input"]
 told = question.answer(question.verdicts(better), question.verdicts(above))
-Markdown(f"{told}\n\n{answers.own_texts(frame)}")
+Markdown(f"{told}\n\n{question.reached(examined)}\n\n{answers.own_texts(frame)}")
 
 # %% tags=["remove-input"]
 charts.show(

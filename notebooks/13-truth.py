@@ -59,7 +59,8 @@ better, above = question.cells(decisive), question.cells(decisive, chance=True)
 # ## The answer
 
 # %% tags=["remove-input"]
-Markdown(question.answer(question.verdicts(better), question.verdicts(above)))
+told = question.answer(question.verdicts(better), question.verdicts(above))
+Markdown(f"{told}\n\n{question.reached(decisive)}")
 
 # %% tags=["remove-input"]
 charts.show(

@@ -154,3 +154,10 @@ def test_a_classifier_that_did_not_learn_the_task_tests_nothing():
     assert question.passing(world(tasks=question.SINGLE, accuracy=0.5)).empty
     assert "Finds the words that decide" not in words(world(accuracy=0.5))
     assert "Few words carry the effect" in words(world(accuracy=0.5))
+
+
+def test_how_good_it_is_is_told_beside_chance_and_the_best():
+    frame = world().assign(comprehensiveness_inputs_loo=0.9)
+    said = question.reached(frame)
+    assert "without its words the decision falls: 0.60 (chance 0.40, 0.90)" in said
+    assert question.reached(frame[frame["projection"] == "softmax"]) == ""

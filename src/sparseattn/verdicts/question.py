@@ -256,6 +256,34 @@ def answer(better: pd.DataFrame, above: pd.DataFrame) -> str:
     )
 
 
+def reached(frame: pd.DataFrame) -> str:
+    """Say how far attention under sparsemax comes from chance towards leave-one-out, test by test.
+
+    Parameters
+    ----------
+    frame
+        From `together`.
+    """
+    sparse = frame[frame["projection"] == "sparsemax"]
+    told = []
+    for test in TESTS:
+        columns = [test.column.format(name) for name in ("attention", "inputs_loo")]
+        if "{}" not in test.column or not isinstance(test.chance, str):
+            continue
+        if not {*columns, test.chance} <= set(sparse):
+            continue
+        rows = unplanted(sparse)[[columns[0], test.chance, columns[1]]].dropna()
+        if len(rows):
+            own, chance, best = (f"{mean:.2f}" for mean in rows.mean())
+            told.append(f"{test.name[0].lower()}{test.name[1:]}: {own} (chance {chance}, {best})")
+    if not told:
+        return ""
+    return (
+        f"**How good is it?** Means under sparsemax, beside chance and leave-one-out: "
+        f"{'; '.join(told)}."
+    )
+
+
 def _said(found: pd.DataFrame, names: dict[str, str]) -> str:
     told = []
     for word, name in names.items():
