@@ -49,7 +49,7 @@ from sparseattn.data.owntexts import is_own
 from sparseattn.results import side_by_side
 from sparseattn.verdicts import claims, question
 
-examinations = p.examinations()
+runs, examinations = p.runs(), p.examinations()
 frame = question.together(examinations, [] if is_own(p.task) else p.tasks)
 decisive = claims.deciding(frame)
 real = side_by_side.without_lambda(question.unplanted(decisive))
@@ -128,7 +128,10 @@ charts.table(
 charts.show(
     charts.paper_versus_here,
     question.levels(
-        side_by_side.without_lambda(frame), "evidence_auc_{}", ["origin", "encoder", "projection"]
+        side_by_side.without_lambda(frame),
+        "evidence_auc_{}",
+        ["origin", "encoder", "projection"],
+        question.DRAWN,
     ),
     group="shown",
     panel=["origin", "encoder"],
@@ -159,8 +162,7 @@ charts.show(
         real,
         "comprehensiveness_{}",
         ["origin", "encoder", "projection"],
-        ("attention", "scores", "inputs_gradient", "inputs_product", "inputs_loo", "inputs_shapley",
-         "inputs_lime", "random"),
+        question.DRAWN,
     ),
     group="shown",
     panel=["origin", "encoder"],
@@ -173,7 +175,7 @@ charts.show(
     description="Points with intervals, a panel for each task and encoder, a row for each measure, "
     "softmax and sparsemax by colour.",
     missing="Not measured on these tasks.",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # Leave-one-out, Shapley values and LIME know for which class a word speaks, and are ranked by that;
@@ -202,7 +204,7 @@ charts.show(
         },
     ),
     group="shown",
-    panel=["origin", "classifier"],
+    panel="classifier",
     title="Share of the effect of replacing words",
     domain=(0, 1),
     name="flow",
@@ -266,7 +268,7 @@ charts.show(
         },
     ),
     group="shown",
-    panel=["origin", "classifier"],
+    panel="classifier",
     title="Student's agreement with the classifier",
     domain=(0, 1),
     name="simulated",
@@ -297,7 +299,7 @@ charts.show(
         },
     ),
     group="shown",
-    panel=["origin", "classifier"],
+    panel="classifier",
     domain=(-1, 1),
     name="support",
     fold="Within the support, number by number",
@@ -329,4 +331,4 @@ for name in ("evidence_auc_inputs_loo", "evidence_auc_random"):
 # %% tags=["remove-input"]
 from sparseattn.report.provenance import Provenance
 
-Provenance("13-truth", p, examinations)
+Provenance("13-truth", p, runs)

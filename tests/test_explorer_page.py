@@ -296,29 +296,3 @@ def test_hostile_text_is_shown_and_nothing_else(
 
 
 _SHARES = "all => all.map(one => one.style.getPropertyValue('--share'))"
-
-
-def test_an_unknown_document_is_told(visit: Visit) -> None:
-    known = data()["tasks"][0]["documents"][0]["number"]
-    page = opened(visit, f"#task=planted&document={known}")
-    assert page.locator(".explorer-missing").is_hidden()
-    page = opened(visit, "#task=planted&document=99999")
-    told = page.locator(".explorer-missing")
-    assert told.is_visible()
-    assert "document “99999”" in told.inner_text()
-
-
-def test_back_undoes_a_choice_and_show_me(page: Page) -> None:
-    chosen = page.locator("select[name=document]")
-    before = chosen.input_value()
-    page.get_by_role("button", name="Next document").click()
-    assert chosen.input_value() != before
-    page.go_back()
-    page.wait_for_function(f"document.querySelector('select[name=document]').value === '{before}'")
-    summary = page.locator(".explorer-about").inner_text()
-    button = page.locator("[data-explore]").last
-    button.click()
-    page.wait_for_timeout(300)
-    page.go_back()
-    page.wait_for_timeout(300)
-    assert page.locator(".explorer-about").inner_text() == summary

@@ -175,7 +175,7 @@ def test_book_tells_a_failing_notebook_by_its_code(run, monkeypatch, tmp_path):
     given = []
     monkeypatch.setattr(report, "build", lambda *a: given.append(a) or tmp_path / "index.html")
     assert run("book", "--parameters", "report.yml")[:2] == (0, f"Open {tmp_path}/index.html\n")
-    assert given == [(Path("report.yml"), None)]
+    assert given == [(Path("report.yml"), None, False)]
 
     def fail(*_):
         raise ExplainedError("Notebook 'x' failed in cell 3.")

@@ -61,6 +61,8 @@ class Test:
     anchor: str
 
 
+DRAWN = tuple(name for name in EXPLAINERS if not name.endswith(("_fixed", "_norm")))
+"""Measures that figures show; those left out are all but the same as others."""
 SMALLEST = 5.0
 """Hundredths that matter, of every test; stated before any was measured."""
 TESTS = (
@@ -331,14 +333,21 @@ def levels(
 
 
 def parts(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
-    """Summarise columns, whose names in words are the values, by classifier and projection."""
+    """Summarise columns, whose names in words are the values, by classifier and projection.
+
+    In ``shown``, with the task where there are several.
+    """
     known = [one for one in names if one in frame and frame[one].notna().any()]
     if not known:
         return pd.DataFrame()
     by = [*WHERE, "projection", "sparsity"]
     asked = frame.assign(classifier=classifier_names(frame)).dropna(subset=known, how="all")
     found = summarise(side_by_side.pooled(asked, by, known), by, known).dropna(subset=["mean"])
-    return found.assign(shown=[names[one] for one in found["quantity"]])
+    several = found["origin"].nunique() > 1
+    told = zip(found["quantity"], found["origin"], strict=True)
+    return found.assign(
+        shown=[f"{names[one]} ({origin})" if several else names[one] for one, origin in told]
+    )
 
 
 def passing(frame: pd.DataFrame) -> pd.DataFrame:
