@@ -63,7 +63,7 @@ cells = claims.cells(frame, adversarial.together(asked.adversaries(), known))
 decisive = claims.deciding(cells)
 verdicts = claims.verdicts(decisive)
 examined = claims.deciding(
-    question.together(parameters.shared(p, "13-truth").examinations(), known)
+    question.together(parameters.shared(p, "05-truth").examinations(), known)
 )
 better, above = question.cells(examined), question.cells(examined, chance=True)
 
@@ -78,7 +78,7 @@ Markdown(f"{told}\n\n{question.reached(examined)}\n\n{answers.own_texts(frame)}"
 charts.show(
     charts.forest,
     *headline.both(
-        question.rows(better, "13-truth"), headline.rows(decisive, paths.notebook_names())
+        question.rows(better, "05-truth"), headline.rows(decisive, paths.notebook_names())
     ),
     sides=("against", "for"),
     name="answer",
@@ -128,7 +128,7 @@ charts.claims_table(headline.by_source(cells), paths.notebook_names())
 # - {doc}`03-hidden-states`: whether a weight on a state is a weight on a word.
 # - {doc}`04-dispersion`: whether few words matter when attention points at few states.
 # - {doc}`05-agreement`: attention against importance.
-# - {doc}`13-truth`: which measures are true, and whether attention is.
+# - {doc}`05-truth`: which measures are true, and whether attention is.
 # - {doc}`06-adversary`: other attention, the same predictions.
 # - {doc}`07-paper`: every figure of the paper beside ours, on the paper's tasks.
 # - {doc}`08-explorer`: single texts, word by word; {doc}`14-live`: a sentence of your own.

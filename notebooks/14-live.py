@@ -80,7 +80,7 @@ table(
 #
 # Nothing here can: one sentence is an anecdote, and one chosen to please or to provoke all the more
 # so. It may make a mean of the other pages plausible, or raise a question for them
-# ({doc}`05-agreement`, {doc}`13-truth`).
+# ({doc}`05-agreement`, {doc}`05-truth`).
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT

@@ -130,8 +130,8 @@ def test_what_attention_leaves_out_is_said_in_numbers():
 
 
 def test_the_forest_draws_what_was_judged():
-    cells, means = question.rows(question.cells(world(0.2)), "13-truth")
-    assert set(means["page"]) <= {f"13-truth.html#{test.anchor}" for test in question.TESTS}
+    cells, means = question.rows(question.cells(world(0.2)), "05-truth")
+    assert set(means["page"]) <= {f"05-truth.html#{test.anchor}" for test in question.TESTS}
     assert forest(cells, means).to_dict()
 
 

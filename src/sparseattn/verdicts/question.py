@@ -343,7 +343,7 @@ def parts(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
     by = [*WHERE, "projection", "sparsity"]
     asked = frame.assign(classifier=classifier_names(frame)).dropna(subset=known, how="all")
     found = summarise(side_by_side.pooled(asked, by, known), by, known).dropna(subset=["mean"])
-    several = found["origin"].nunique() > 1
+    several = len(set(found["origin"])) > 1
     told = zip(found["quantity"], found["origin"], strict=True)
     return found.assign(
         shown=[f"{names[one]} ({origin})" if several else names[one] for one, origin in told]

@@ -39,7 +39,7 @@ tasks = ["sst", "newsgroups", "imdb"]
 # %% tags=["remove-input"]
 from sparseattn.report import parameters
 
-p = parameters.check(globals(), "13-truth")
+p = parameters.check(globals(), "05-truth")
 
 # %% tags=["remove-cell"]
 from IPython.display import Markdown
@@ -65,7 +65,7 @@ Markdown(f"{told}\n\n{question.reached(decisive)}")
 # %% tags=["remove-input"]
 charts.show(
     charts.forest,
-    *question.rows(better, "13-truth"),
+    *question.rows(better, "05-truth"),
     sides=("worse", "better"),
     name="better",
     caption="Sparsemax against softmax: the effect of each test on every classifier and task, in "
@@ -79,7 +79,7 @@ charts.show(
 # %% tags=["remove-input"]
 charts.show(
     charts.forest,
-    *question.rows(above, "13-truth"),
+    *question.rows(above, "05-truth"),
     sides=("below chance", "above it"),
     name="above-chance",
     caption="Sparsemax attention against chance, in the same units: right of the grey band it is "
@@ -331,4 +331,4 @@ for name in ("evidence_auc_inputs_loo", "evidence_auc_random"):
 # %% tags=["remove-input"]
 from sparseattn.report.provenance import Provenance
 
-Provenance("13-truth", p, runs)
+Provenance("05-truth", p, runs)
