@@ -71,8 +71,7 @@ charts.show(
     caption="Sparsemax against softmax: the effect of each test on every classifier and task, in "
     "units of the smallest effect that would matter (5 points). Right of the grey band sparse "
     "attention is the better explanation, left of it the worse.",
-    description="A row for each test. "
-    + question.answer(question.verdicts(better), question.verdicts(above)).replace("*", ""),
+    description=f"A row for each test. {told.replace('*', '')}",
     missing="This needs softmax and a sparse projection.",
 )
 

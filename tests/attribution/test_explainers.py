@@ -2,11 +2,14 @@
 
 import itertools
 
+import networks
 import numpy as np
 import pytest
 import torch
 from captum._utils.models.linear_model import SkLearnRidge
 from captum.attr import IntegratedGradients, Lime, ShapleyValues, ShapleyValueSampling
+from networks import WORDS
+from networks import document as text
 from sklearn.metrics import roc_auc_score
 
 from sparseattn.attribution import explainers
@@ -24,37 +27,18 @@ from sparseattn.attribution.explainers import (
 from sparseattn.attribution.importance import attention
 from sparseattn.attribution.removal import logits_of_subsets
 from sparseattn.data.tasks import load_task
-from sparseattn.data.words import BEGIN, END
 from sparseattn.errors import UserError
 from sparseattn.experiments.specs import Spec
-from sparseattn.models.classifier import Classifier, ModelSettings, collate
+from sparseattn.models.classifier import collate
 from sparseattn.models.training import fit
 from sparseattn.wording import label
 
 ENCODERS = ("none", "bilstm", "transformer")
 PROJECTIONS = ("softmax", "sparsemax")
-WORDS = 40
 
 
 def make(encoder="bilstm", projection="softmax", alignment="additive"):
-    torch.manual_seed(1)
-    settings = ModelSettings(
-        encoder=encoder,
-        projection=projection,
-        alignment=alignment,
-        embedding_size=10,
-        hidden_size=6,
-    )
-    classifier = Classifier(settings, WORDS)
-    with torch.no_grad():  # far from uniform attention
-        classifier.embedding.weight.mul_(10)
-        for weight in classifier.alignment.parameters():
-            weight.mul_(3)
-    return classifier.eval()
-
-
-def text(*tokens):
-    return torch.tensor([BEGIN, *tokens, END])
+    return networks.make(encoder, alignment, torch.float32, projection=projection)
 
 
 def texts(*lengths):

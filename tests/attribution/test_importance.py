@@ -9,6 +9,7 @@ from captum.attr import InputXGradient, Saliency
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from networks import documents, make
 
 from sparseattn.attribution.importance import (
     attention,
@@ -21,7 +22,7 @@ from sparseattn.attribution.transformer import LONG
 from sparseattn.data.words import BEGIN, END
 from sparseattn.errors import UserError
 from sparseattn.measures.kendall import kendall_tau
-from sparseattn.models.classifier import Classifier, ModelSettings, collate
+from sparseattn.models.classifier import collate
 
 ENCODERS = ("none", "bilstm", "transformer")
 ALIGNMENTS = ("additive", "dot")
@@ -32,34 +33,6 @@ PROJECTIONS = (
     {"projection": "entmax"},
     {"projection": "entmax", "alpha": "learned"},
 )
-WORDS = 40
-
-
-def make(encoder="bilstm", alignment="additive", dtype=torch.float64, **projection):
-    torch.manual_seed(1)
-    settings = ModelSettings(
-        encoder=encoder, alignment=alignment, embedding_size=10, hidden_size=6, **projection
-    )
-    classifier = Classifier(settings, WORDS)
-    with torch.no_grad():  # far from uniform attention, so that sparse projections hold zeros
-        classifier.embedding.weight.mul_(10)
-        for weight in classifier.alignment.parameters():
-            weight.mul_(3)
-    return classifier.to(dtype).eval()
-
-
-def documents(*lengths):
-    generator = torch.Generator().manual_seed(0)
-    return [
-        torch.cat(
-            [
-                torch.tensor([BEGIN]),
-                torch.randint(4, WORDS, (n,), generator=generator),
-                torch.tensor([END]),
-            ]
-        )
-        for n in lengths
-    ]
 
 
 def leave_one_out(classifier, ids, of="inputs", scale="probability", memory=None):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from networks import WORDS, document, documents, make
 
 from sparseattn.attribution.importance import attention
 from sparseattn.attribution.lstm import BLOCK
@@ -12,7 +13,7 @@ from sparseattn.data.tasks import load_task
 from sparseattn.data.words import BEGIN, END, MARKERS, UNKNOWN
 from sparseattn.errors import UserError, validate
 from sparseattn.measures.flow import flow
-from sparseattn.models.classifier import Classifier, ModelSettings, collate
+from sparseattn.models.classifier import collate
 from sparseattn.models.training import TrainingSettings, evaluate, fit
 
 ENCODERS = ("none", "bilstm", "transformer")
@@ -22,29 +23,6 @@ PROJECTIONS = (
     {"projection": "sparsegen", "lam": 0.6},
     {"projection": "entmax"},
 )
-WORDS = 40
-
-
-def make(encoder="bilstm", alignment="additive", dtype=torch.float64, **projection):
-    torch.manual_seed(1)
-    settings = ModelSettings(
-        encoder=encoder, alignment=alignment, embedding_size=10, hidden_size=6, **projection
-    )
-    classifier = Classifier(settings, WORDS)
-    with torch.no_grad():  # far from uniform attention, so that sparse projections hold zeros
-        classifier.embedding.weight.mul_(10)
-        for weight in classifier.alignment.parameters():
-            weight.mul_(3)
-    return classifier.to(dtype).eval()
-
-
-def document(*words):
-    return torch.tensor([BEGIN, *words, END])
-
-
-def documents(*lengths):
-    generator = torch.Generator().manual_seed(0)
-    return [document(*torch.randint(4, WORDS, (n,), generator=generator).tolist()) for n in lengths]
 
 
 def others(ids):

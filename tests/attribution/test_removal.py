@@ -21,7 +21,7 @@ from sparseattn.attribution.removal import (
     logits_of_subsets,
     rankings,
     removal_curves,
-    replacements,
+    stand_ins,
 )
 from sparseattn.data.words import BEGIN, END, UNKNOWN
 from sparseattn.errors import UserError
@@ -111,11 +111,11 @@ def test_no_other_document_has_a_say():
 
 def test_another_tokens_stand_in_for_the_rest():
     pool = np.arange(100, 200)
-    drawn = replacements(document(30), pool)
+    drawn = stand_ins(document(30), pool)
     assert drawn.shape == (30,)
     assert np.isin(drawn, pool).all()
-    np.testing.assert_array_equal(drawn, replacements(document(30), pool))
-    assert (drawn != replacements(document(30, 1), pool)).any()
+    np.testing.assert_array_equal(drawn, stand_ins(document(30), pool))
+    assert (drawn != stand_ins(document(30, 1), pool)).any()
 
 
 def test_rankings_break_ties_at_random_and_nothing_else():

@@ -217,9 +217,9 @@ def leave_one_out(classifier: Classifier, ids: Ids) -> PerToken:
 class Explainer(NamedTuple):
     """A measure of tokens' importance.
 
-    ``signed``: whether values may be negative; but for scores, their sign says for which class a
-    token speaks. ``costly``: whether it is for a sample of documents, at many passes each.
-    ``undefined_for``: encoders for which it is NaN.
+    ``signed``: whether values may be negative; but for scores, those above zero raise the logit,
+    which of a class decided by default says little. ``costly``: whether it is for a sample of
+    documents, at many passes each. ``undefined_for``: encoders for which it is NaN.
     """
 
     function: Callable[[Classifier, Ids], PerToken]

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sparseattn.attribution.importance import Ids, logits_without_each
-from sparseattn.attribution.kernels import check_choice, memory_bound
+from sparseattn.attribution.kernels import check_choice, memory_bound, passing_bytes
 from sparseattn.attribution.lstm import bilstm_texts
 from sparseattn.data.words import BEGIN, END, UNKNOWN
 from sparseattn.errors import UserError
@@ -98,10 +98,9 @@ class Removals:
         classifier = self.classifier
         marked = np.pad(texts, ((0, 0), (1, 1)), constant_values=((0, 0), (BEGIN, END)))
         ids = torch.from_numpy(marked).to(classifier.device)
-        width = classifier.settings.embedding_size + 24 * classifier.settings.hidden_size
-        each = 4 * ids.shape[1] * (width + 16 * ids.shape[1])
+        at_once = max(1, self.memory // passing_bytes(classifier, ids.shape[1]))
         logits = []
-        for some in torch.split(ids, max(1, self.memory // each)):
+        for some in torch.split(ids, at_once):
             if isinstance(classifier.encoder, BiLSTM):
                 logits.append(bilstm_texts(classifier, some))
             else:
@@ -131,14 +130,14 @@ def logits_of_subsets(
     by
         What happens to the rest: ``deletion``, ``unknown`` or ``other``.
     others
-        (n,) the tokens to stand in for the rest, of ``other``; see `replacements`.
+        (n,) the tokens to stand in for the rest, of ``other``; see `stand_ins`.
     memory
         Bytes that a chunk may take.
     """
     return Removals(classifier, document, by, others, memory).logits(keep)
 
 
-def replacements(
+def stand_ins(
     document: Int[Tensor, " _"], pool: Int[np.ndarray, " tokens"]
 ) -> Int[np.ndarray, " n"]:
     """Return n tokens drawn from the `pool`, those of other documents one after the other.
@@ -321,7 +320,7 @@ def curves(
     importances
         By explainer, (N, n_max) each, as `attribution.importance` returns them.
     pool
-        For ``other``, the tokens of other documents; see `replacements`.
+        For ``other``, the tokens of other documents; see `stand_ins`.
     """
     if (by == "other") != (pool is not None):
         raise UserError(
@@ -332,7 +331,7 @@ def curves(
     without, only = ({name: np.full(shape, np.nan) for name in names} for _ in range(2))
     logit, ends = np.full(len(ids), np.nan), np.full((len(ids), 2, 2), np.nan)
     for row, document in enumerate(ids):
-        others = None if pool is None else replacements(document, pool)
+        others = None if pool is None else stand_ins(document, pool)
         removals = Removals(classifier, document, by, others, memory)
         n = len(document) - 2
         given = {name: values[row, :n] for name, values in importances.items()}

@@ -51,7 +51,7 @@ from sparseattn.measures.per_document import (
     support_size,
     tau_attended,
 )
-from sparseattn.measures.plausibility import against_people, ceiling, plausibility
+from sparseattn.measures.plausibility import MEASURES, against_people, auprc, ceiling, mass
 from sparseattn.measures.simulability import most_important, simulated
 from sparseattn.models.classifier import Classifier
 from sparseattn.models.training import Progress, predict, resolve_device
@@ -156,8 +156,9 @@ def examine(
             right = (predict(classifier, other).numpy() > 0) == (other.labels.numpy() > 0.5)
             columns["swapped_correct"] = right
     with part("people"):
-        people = plausible(classifier, task, documents, sizes)
-    return _in_rows([columns | {"length": observed.lengths}, *people])
+        columns |= sentiment(task, documents, sizes)
+        people = marked_words(classifier, task)
+    return _in_rows(columns | {"length": observed.lengths}, people)
 
 
 def explanations(
@@ -263,42 +264,44 @@ def simulability(
     return found
 
 
-def plausible(
-    classifier: Classifier, task: Task, documents: Documents, sizes: Importances
-) -> list[Columns]:
-    """Return what people's judgements say: of the examined documents, and of their own rows."""
-    first: Columns = {}
-    if (sentiments := judged(task, documents)) is not None:
-        strong = _padded([abs(one - 2) / 2 for one in sentiments])
-        for name, size in sizes.items():
-            found = plausibility(strong, _without_scores(name, size), documents.lengths)
-            first[f"sentiment_auprc_{name}"] = found["auprc"].to_numpy()
-            if name != "scores":
-                first[f"sentiment_mass_{name}"] = found["mass"].to_numpy()
-        for name in ("auprc", "mass"):
-            first[f"sentiment_{name}_chance"] = found[f"{name}_chance"].to_numpy()
-    people = marked(task, REVIEWS)
-    if people is None:
-        return [first]
+def sentiment(task: Task, documents: Documents, sizes: Importances) -> Columns:
+    """Return how well each measure finds the words that people call positive or negative."""
+    if (sentiments := judged(task, documents)) is None:
+        return {}
+    strong, lengths = _padded([abs(one - 2) / 2 for one in sentiments]), documents.lengths
+    found: Columns = {}
+    for name, size in [*sizes.items(), ("chance", np.ones(strong.shape))]:
+        found[f"sentiment_auprc_{name}"] = auprc(strong, size, lengths)
+        if name != "scores":  # which have no shares
+            found[f"sentiment_mass_{name}"] = mass(strong, size, lengths)
+    return found
+
+
+def marked_words(classifier: Classifier, task: Task) -> Columns:
+    """Return how well each measure finds the words that people marked, in documents of theirs."""
+    if (people := marked(task, REVIEWS)) is None:
+        return {}
     ids, lengths = people.documents.ids, people.documents.lengths
-    second: Columns = {"length": lengths}
-    for name, explainer in EXPLAINERS.items():
-        if explainer.costly:
-            continue
-        size = _size(name, explainer.function(classifier, ids))
-        found = against_people(people.people, _without_scores(name, size), lengths)
-        for quantity in ("auprc", "token_f1") + (() if name == "scores" else ("mass",)):
-            second[f"people_{quantity}_{name}"] = found[quantity].to_numpy()
+    every = {
+        name: against_people(
+            people.people, _without_negatives(_size(name, one.function(classifier, ids))), lengths
+        )
+        for name, one in EXPLAINERS.items()
+        if not one.costly
+    }
+    found: Columns = {"length": lengths}
+    for quantity in MEASURES:
+        for name, answer in every.items():
+            if (quantity, name) != ("mass", "scores"):
+                found[f"people_{quantity}_{name}"] = answer[quantity].to_numpy()
+        found[f"people_{quantity}_chance"] = every["random"][f"{quantity}_chance"].to_numpy()
     among = ceiling(people.people, lengths)
-    for quantity in ("auprc", "token_f1", "mass"):
-        second[f"people_{quantity}_chance"] = found[f"{quantity}_chance"].to_numpy()
-        second[f"people_{quantity}_ceiling"] = among[quantity].to_numpy()
-    return [first, second]
+    return found | {f"people_{name}_ceiling": among[name].to_numpy() for name in MEASURES}
 
 
-def _without_scores(name: str, size: np.ndarray) -> np.ndarray:
-    """Return alignment scores in their order, but none negative: mass needs shares."""
-    return size - size.min() if name == "scores" else size
+def _without_negatives(size: np.ndarray) -> np.ndarray:
+    """Return importances in their order, but none negative, as alignment scores are."""
+    return size - size.min(initial=0)
 
 
 def _padded(rows: list[np.ndarray]) -> np.ndarray:
@@ -308,20 +311,14 @@ def _padded(rows: list[np.ndarray]) -> np.ndarray:
     return table
 
 
-def _in_rows(parts: list[Columns]) -> dict[str, np.ndarray]:
-    """Put parts below one another: the first holds the observed documents, the last others.
+def _in_rows(observed: Columns, people: Columns) -> dict[str, np.ndarray]:
+    """Put the rows of people's documents below those observed; NaN where nothing was asked.
 
-    A part between fills the first rows, as columns that are shorter than others do; NaN elsewhere.
+    A column that is shorter than others is of the first documents.
     """
-    first, *more = parts
-    own = more.pop() if len(more) > 1 else {}
-    for part in more:
-        first |= part
-    above = max(map(len, first.values()))
-    rows = above + max(map(len, own.values()), default=0)
-    table = {name: np.full(rows, np.nan, dtype=np.float32) for name in {**first, **own}}
-    for name, values in first.items():
-        table[name][: len(values)] = values
-    for name, values in own.items():
-        table[name][above:] = values
+    rows = [max(map(len, part.values()), default=0) for part in (observed, people)]
+    table = {name: np.full(sum(rows), np.nan, dtype=np.float32) for name in observed | people}
+    for part, start in ((observed, 0), (people, rows[0])):
+        for name, values in part.items():
+            table[name][start : start + len(values)] = values
     return table

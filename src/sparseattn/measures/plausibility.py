@@ -17,7 +17,7 @@ from jaxtyping import Bool
 
 from sparseattn.errors import UserError
 from sparseattn.measures.kendall import Lengths, PerDocument, Values, check_padded, inside
-from sparseattn.measures.per_document import normalise, rank_spans
+from sparseattn.measures.per_document import normalise, rank_spans, top_probability
 
 People = Sequence[Bool[np.ndarray, "_ _"]]
 
@@ -60,9 +60,7 @@ def token_f1(marks: Values, importance: Values, lengths: Lengths) -> PerDocument
     m = np.where(inside(marks, lengths), marks, 0).astype(np.float64)
     total = m.sum(axis=1)
     k = np.maximum(np.floor(total + 0.5), 1)
-    first, last = rank_spans(importance, lengths)
-    # Of the places left, each of the tied words gets an equal share.
-    chosen = ((k[:, None] - first + 1) / (last - first + 1)).clip(0, 1)
+    chosen = top_probability(importance, lengths, k)
     return np.where(defined, 2 * (m * chosen).sum(axis=1) / (k + total), np.nan)
 
 

@@ -5,7 +5,7 @@ on the same document and seed, and attention is also held against what chance wo
 intervals and words are those of the claims (`verdicts.claims`, `verdicts.judging`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,10 @@ from sparseattn.wording import classifier_names, label, listed, signed, span
 KNOWN = ("planted", CONTEXT, *SHORTCUTS)
 """Tasks whose decisive tokens are known; published beside those of the paper."""
 BAR = 0.75
-"""A measure passes where its AUC is surely above this: `SINGLE`, `BESIDE`, and each encoder."""
+"""A measure passes where its AUC is surely above this: `SINGLE`, `BESIDE`, and each encoder.
+
+Chosen after single planted runs were seen, and before their seeds were.
+"""
 SINGLE, BESIDE = ("planted", "sst+token"), (CONTEXT, "sst+beside")
 """Tasks in which single words decide, and those in which none does but beside another."""
 LEARNED = 0.9
@@ -64,7 +67,7 @@ class Test:
 DRAWN = tuple(name for name in EXPLAINERS if not name.endswith(("_fixed", "_norm")))
 """Measures that figures show; those left out are all but the same as others."""
 SMALLEST = 5.0
-"""Hundredths that matter, of every test; stated before any was measured."""
+"""Hundredths that matter, of every test; chosen after one seed was seen, and before the others."""
 TESTS = (
     Test(
         "Finds the words that decide", "evidence_auc_{}", 0.5, "points of AUC",
@@ -179,19 +182,19 @@ def cells(frame: pd.DataFrame, chance: bool = False) -> pd.DataFrame:
         Instead of sparsemax less softmax, attention under sparsemax less what chance would give.
     """
     parts = []
-    every, real = frame, unplanted(frame)
+    real = unplanted(frame)
     for test in TESTS:
         # Where the truth was planted it is asked for; the other tests are of texts as people write.
-        frame = every if test.anchor == "truth-known" else real
+        of = frame if test.anchor == "truth-known" else real
         column = test.column.format("attention")
-        if column not in frame or (chance and test.chance is None):
+        if column not in of or (chance and test.chance is None):
             continue
         if chance:
-            level = frame[test.chance] if isinstance(test.chance, str) else test.chance
-            above = frame.assign(effect=frame[column] - level)
+            level = of[test.chance] if isinstance(test.chance, str) else test.chance
+            above = of.assign(effect=of[column] - level)
             pair = claims.pairs(above, ["effect"])["effect"]
         else:
-            both = claims.pairs(frame, [column])
+            both = claims.pairs(of, [column])
             pair = both[column] - both[f"{column}_even"]
         found = claims.by_cell(100 * pair, SMALLEST, test.unit)
         parts.append(found.assign(test=test.name))
@@ -277,7 +280,7 @@ def reached(frame: pd.DataFrame) -> str:
         rows = unplanted(sparse)[[columns[0], test.chance, columns[1]]].dropna()
         if len(rows):
             own, chance, best = (f"{mean:.2f}" for mean in rows.mean())
-            told.append(f"{test.name[0].lower()}{test.name[1:]}: {own} (chance {chance}, {best})")
+            told.append(f"{_within(test.name)}: {own} (chance {chance}, {best})")
     if not told:
         return ""
     return (
@@ -296,10 +299,15 @@ def _said(found: pd.DataFrame, names: dict[str, str]) -> str:
 
 
 def _size(row: dict[str, Any]) -> str:
-    name = row["test"][0].lower() + row["test"][1:]
+    name = _within(row["test"])
     if pd.isna(row["value"]):
         return name
     return f"{name}: {signed(round(row['value']) + 0.0, '+.0f')} {row['unit'].split()[0]}"
+
+
+def _within(name: str) -> str:
+    """Return a test's name as it stands within a sentence."""
+    return name[0].lower() + name[1:]
 
 
 def levels(
@@ -323,13 +331,7 @@ def levels(
     DataFrame
         As from `measures.statistics.summarise`, with ``shown``, the measure in words.
     """
-    columns = {column.format(name): name for name in names}
-    known = [one for one in columns if one in frame and frame[one].notna().any()]
-    if not known:
-        return pd.DataFrame()
-    pooled = side_by_side.pooled(frame.dropna(subset=known, how="all"), by, known)
-    found = summarise(pooled, by, known).dropna(subset=["mean"])
-    return found.assign(shown=[_named(columns[one]) for one in found["quantity"]])
+    return _summed(frame, by, {column.format(name): _named(name) for name in names})
 
 
 def parts(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
@@ -337,17 +339,21 @@ def parts(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
 
     In ``shown``, with the task where there are several.
     """
+    named = frame.assign(classifier=classifier_names(frame))
+    found = _summed(named, [*WHERE, "projection", "sparsity"], names)
+    if found.empty or len(set(found["origin"])) == 1:
+        return found
+    return found.assign(shown=found["shown"] + " (" + found["origin"] + ")")
+
+
+def _summed(frame: pd.DataFrame, by: Sequence[str], names: Mapping[str, str]) -> pd.DataFrame:
+    """Summarise those columns that some row has, cell by cell; ``shown`` are their names."""
     known = [one for one in names if one in frame and frame[one].notna().any()]
     if not known:
         return pd.DataFrame()
-    by = [*WHERE, "projection", "sparsity"]
-    asked = frame.assign(classifier=classifier_names(frame)).dropna(subset=known, how="all")
-    found = summarise(side_by_side.pooled(asked, by, known), by, known).dropna(subset=["mean"])
-    several = len(set(found["origin"])) > 1
-    told = zip(found["quantity"], found["origin"], strict=True)
-    return found.assign(
-        shown=[f"{names[one]} ({origin})" if several else names[one] for one, origin in told]
-    )
+    pooled = side_by_side.pooled(frame.dropna(subset=known, how="all"), by, known)
+    found = summarise(pooled, by, known).dropna(subset=["mean"])
+    return found.assign(shown=found["quantity"].map(names))
 
 
 def passing(frame: pd.DataFrame) -> pd.DataFrame:
