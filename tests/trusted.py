@@ -1,0 +1,26 @@
+"""What the slow suite found, kept for the page on reproducibility.
+
+Ordinary runs try a few of each; with ``SPARSEATTN_TRUST=1`` (``make trust``) many, and each test
+writes how many it tried, and in how many something was lost, to ``book/trust/NAME.json``.
+"""
+
+import json
+import os
+
+from sparseattn import paths
+
+THOROUGH = os.environ.get("SPARSEATTN_TRUST") == "1"
+
+
+def times(few: int, many: int) -> int:
+    """How often to try: `many` in the slow suite."""
+    return many if THOROUGH else few
+
+
+def record(name: str, what: str, tried: int, lost: int, command: str = "make trust") -> None:
+    """Keep a row of the page's table: what was done, how often, how often something was lost."""
+    if THOROUGH:
+        row = {"what": what, "tried": tried, "lost": lost, "command": command}
+        folder = paths.root() / "book" / "trust"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
