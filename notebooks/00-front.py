@@ -59,12 +59,12 @@ runs = p.runs()
 asked = parameters.shared(p, "06-adversary")
 known = headline.published_beside(p.task)
 frame = side_by_side.together(runs, known)
-cells = claims.cells(frame, adversarial.together(asked.adversaries(), known))
+adversaries = asked.adversaries()
+cells = claims.cells(frame, adversarial.together(adversaries, known))
 decisive = claims.deciding(cells)
 verdicts = claims.verdicts(decisive)
-examined = claims.deciding(
-    question.together(parameters.shared(p, "05-truth").examinations(), known)
-)
+live, recorded = parameters.shared(p, "05-truth").examinations(), question.recorded(known)
+examined = claims.deciding(question.together(live, recorded))
 better, above = question.cells(examined), question.cells(examined, chance=True)
 
 # %% [markdown]
@@ -150,4 +150,5 @@ charts.claims_table(headline.by_source(cells), paths.notebook_names())
 # %% tags=["remove-input"]
 from sparseattn.report.provenance import Provenance
 
-Provenance("00-front", p, [*published.runs(known), *runs])
+behind = [*published.runs(known), *published.adversaries(known), *recorded]
+Provenance("00-front", p, [*behind, *runs, *adversaries, *live])

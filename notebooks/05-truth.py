@@ -50,7 +50,8 @@ from sparseattn.results import side_by_side
 from sparseattn.verdicts import claims, question
 
 runs, examinations = p.runs(), p.examinations()
-frame = question.together(examinations, [] if is_own(p.task) else p.tasks)
+recorded = question.recorded([] if is_own(p.task) else p.tasks)
+frame = question.together(examinations, recorded)
 decisive = claims.deciding(frame)
 real = side_by_side.without_lambda(question.unplanted(decisive))
 better, above = question.cells(decisive), question.cells(decisive, chance=True)
@@ -330,4 +331,4 @@ for name in ("evidence_auc_inputs_loo", "evidence_auc_random"):
 # %% tags=["remove-input"]
 from sparseattn.report.provenance import Provenance
 
-Provenance("05-truth", p, runs)
+Provenance("05-truth", p, [*recorded, *runs, *examinations])

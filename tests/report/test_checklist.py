@@ -9,12 +9,11 @@ import yaml
 
 from sparseattn import paths
 from sparseattn.report import checklist
-from sparseattn.report.links import NO_ADVERSARY
 
 
 def row(key, **changed):
     return {
-        "key": key, "origin": "published", "adversary": NO_ADVERSARY, "task": "sst",
+        "key": key, "origin": "published", "kind": "run", "adversary": None, "task": "sst",
         "classifier": "BiLSTM, additive", "encoder": "bilstm", "alignment": "additive",
         "sparsity": "softmax", "seed": 0, "seconds": 1800.0, "cpu_seconds": 900.0,
         "state": "current", "gpu": None, "processor": "A", "learning_rate": 0.001,
@@ -30,7 +29,7 @@ def ledger():
             row("a"),
             row("b", seed=1, seconds=5400.0, accuracy=0.9, processor="B"),
             row("c", sparsity="sparsemax", state="outdated"),
-            row("d", adversary="frozen", seconds=360.0),
+            row("d", kind="frozen", adversary="frozen", seconds=360.0),
             row("e", origin="this build", task="planted"),
         ]
     )

@@ -9,13 +9,13 @@ import tiny
 
 from sparseattn import paths
 from sparseattn.charts.tables import Table
-from sparseattn.experiments.grid import adversaries_of
-from sparseattn.experiments.specs import STAGES
+from sparseattn.experiments.grid import adversaries_of, examinations_of
 from sparseattn.experiments.store import Store
-from sparseattn.report import execution, ledger, links
+from sparseattn.report import execution, ledger, links, parameters
 from sparseattn.report.ledger_table import ledger_table
-from sparseattn.report.provenance import METADATA, requirements
+from sparseattn.report.provenance import METADATA, Provenance, requirements
 from sparseattn.results import published
+from sparseattn.results.frames import SPENT
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +60,10 @@ def test_an_entry_says_what_the_run_says(runs, frame):
 def test_an_adversary_has_numbers_of_its_own_and_its_base_s_cell(runs, adversary):
     run, other = ledger.with_pages([runs[0], adversary], {}).to_dict("records")
     assert other["key"] == adversary.key
-    assert [one["adversary"] for one in (run, other)] == [links.NO_ADVERSARY, "frozen"]
+    assert [one["kind"] for one in (run, other)] == ["run", "frozen"]
     assert other["rests_on"] == runs[0].key
     assert other["accuracy"] == adversary.manifest["accuracy"]
-    assert other["seconds"] == pytest.approx(sum(other[stage] for stage in STAGES), abs=0.01)
+    assert other["seconds"] == pytest.approx(sum(other[stage] for stage in SPENT), abs=0.01)
     assert other["epochs"] == adversary.spec.epochs != run["epochs"]
     for name in ("task", "classifier", "sparsity", "seed", "fingerprint"):
         assert other[name] == run[name]
@@ -72,9 +72,25 @@ def test_an_adversary_has_numbers_of_its_own_and_its_base_s_cell(runs, adversary
 
 def test_an_adversary_can_be_chosen_and_leads_to_its_base(runs, adversary):
     table = ledger_table(ledger.with_pages([runs[0], adversary], {}), "Runs.")
-    assert rows_of(table)[adversary.key]["adversary"] == ["frozen"]
+    assert rows_of(table)[adversary.key]["kind"] == ["frozen"]
     assert '<option value="frozen">' in table.markup
     assert f'href="11-ledger.html#{runs[0].key}"' in table.markup
+
+
+def test_an_examination_has_its_run_s_cell_and_scores_and_costs_its_own(runs):
+    (spec,) = examinations_of([runs[0].spec], 5)
+    one = Store(runs[0].path.parents[1]).compute(spec, tiny.task())
+    run, other = ledger.with_pages([runs[0], one], {one.key: ["05-truth"]}).to_dict("records")
+    assert (other["key"], other["kind"], other["observed"]) == (one.key, "examined", 5)
+    assert (other["rests_on"], other["pages"]) == (runs[0].key, "05-truth")
+    assert other["seconds"] == pytest.approx(other["examine"]) == one.seconds > 0
+    for name in ("task", "classifier", "sparsity", "seed", "fingerprint", "accuracy", "epochs"):
+        assert other[name] == run[name]
+    markup = ledger_table(ledger.with_pages([one], {}), "Runs.").markup
+    assert "softmax, examined" in markup
+    assert "sparseattn examine" in markup
+    html = Provenance("05-truth", parameters.validated("05-truth", {}), [one])._html()
+    assert html.count(one.key) == 2
 
 
 def test_what_a_build_used_is_found_in_its_store(runs, adversary, monkeypatch):
@@ -86,12 +102,12 @@ def test_what_a_build_used_is_found_in_its_store(runs, adversary, monkeypatch):
 def test_hours_add_up(frame):
     hours = ledger.times(frame)
     assert hours["hours"].sum() == pytest.approx(frame["seconds"].sum() / 3600)
-    assert list(hours["stage"]) == list(STAGES.values())
+    assert list(hours["stage"]) == list(SPENT.values())
     assert set(hours["runs"]) == {2}
 
 
 def test_every_published_run_is_listed_once():
-    known = [*published.runs(), *published.adversaries()]
+    known = [*published.runs(), *published.adversaries(), *published.examinations()]
     found = ledger.everything("00")  # before any page of a build
     assert list(found["key"]) == [one.key for one in known]
     assert found["key"].is_unique
@@ -101,7 +117,7 @@ def test_every_published_run_is_listed_once():
 def test_hours_stand_by_task_with_their_runs(frame):
     (row,) = ledger.times_by_task(frame).to_dict("records")
     assert row["runs"] == 2
-    assert row["all"] == pytest.approx(sum(row[stage] for stage in STAGES.values()))
+    assert row["all"] == pytest.approx(sum(row[stage] for stage in SPENT.values()))
     assert row["all"] == pytest.approx(frame["seconds"].sum() / 3600)
     assert row["median"] == pytest.approx(frame["seconds"].mean())  # of two
 

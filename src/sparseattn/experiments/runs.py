@@ -15,7 +15,16 @@ from safetensors import torch as safetensors_torch
 from sparseattn.data.tasks import Documents, Task
 from sparseattn.errors import UserError
 from sparseattn.experiments.specs import AdversarySpec, AnySpec, ExaminationSpec, Spec
-from sparseattn.files import CURVE, DOCUMENTS, TRACES, WEIGHTS, DamagedRunError, read, set_aside
+from sparseattn.files import (
+    CURVE,
+    DOCUMENTS,
+    MANIFEST,
+    TRACES,
+    WEIGHTS,
+    DamagedRunError,
+    read,
+    set_aside,
+)
 from sparseattn.measures.per_document import measure
 from sparseattn.models.classifier import Classifier
 
@@ -63,8 +72,8 @@ class Kept:
 
     @property
     def stored(self) -> bool:
-        """Whether its traces are here, not just its published measurements."""
-        return (self.path / TRACES).is_file()
+        """Whether its files are here, not just its published measurements."""
+        return (self.path / MANIFEST).is_file()
 
     @cached_property
     def curve(self) -> pd.DataFrame:

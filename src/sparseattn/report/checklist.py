@@ -22,7 +22,6 @@ from sparseattn.errors import validate
 from sparseattn.experiments import machine
 from sparseattn.experiments.specs import Spec
 from sparseattn.models.classifier import parameter_counts
-from sparseattn.report.links import NO_ADVERSARY
 from sparseattn.results import published, variants
 from sparseattn.verdicts import replication
 from sparseattn.wording import label
@@ -31,8 +30,7 @@ from sparseattn.wording import label
 def parts(ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the published runs of a ledger (`report.ledger.everything`), and the adversaries."""
     recorded = ledger[ledger["origin"] == "published"]
-    trained = recorded["adversary"] == NO_ADVERSARY
-    return recorded[trained], recorded[~trained]
+    return recorded[recorded["kind"] == "run"], recorded[recorded["adversary"].notna()]
 
 
 def executed(pages: pd.DataFrame) -> pd.DataFrame:

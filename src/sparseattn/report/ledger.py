@@ -11,9 +11,8 @@ import pandas as pd
 
 from sparseattn import paths
 from sparseattn.experiments.runs import Result
-from sparseattn.experiments.specs import STAGES
 from sparseattn.experiments.store import Store
-from sparseattn.report.links import NO_ADVERSARY, PAGE
+from sparseattn.report.links import PAGE
 from sparseattn.report.provenance import origin_in
 from sparseattn.results import frames, published
 from sparseattn.wording import label, verbatim
@@ -30,7 +29,9 @@ def everything(before: str = PAGE) -> pd.DataFrame:
         See `with_pages`; published ones first.
     """
     behind = pages_of_runs(pages(before))
-    recorded: list[Result] = [*published.runs(), *published.adversaries()]
+    recorded: list[Result] = [
+        *published.runs(), *published.adversaries(), *published.examinations()
+    ]  # fmt: skip
     known = {one.key for one in recorded}
     return with_pages([*recorded, *stored([key for key in behind if key not in known])], behind)
 
@@ -38,13 +39,10 @@ def everything(before: str = PAGE) -> pd.DataFrame:
 def with_pages(results: Sequence[Result], behind: Mapping[str, list[str]]) -> pd.DataFrame:
     """Return `results.frames.ledger` of some results, and the ``pages`` that rest on each.
 
-    `behind` has the notebooks of each key; ``adversary`` of a run is `NO_ADVERSARY`.
+    `behind` has the notebooks of each key.
     """
     frame = frames.ledger(results)
-    return frame.assign(
-        adversary=frame["adversary"].astype("object").fillna(NO_ADVERSARY),
-        pages=[" ".join(behind.get(key, [])) for key in frame["key"]],
-    )
+    return frame.assign(pages=[" ".join(behind.get(key, [])) for key in frame["key"]])
 
 
 def pages(before: str) -> pd.DataFrame:
@@ -76,18 +74,18 @@ def pages_of_runs(executed: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def stored(keys: Sequence[str]) -> list[Result]:
-    """Return those of some runs and adversaries that this machine's store holds, in this order."""
+    """Return those of some results that this machine's store holds, in this order."""
     found = map(Store(paths.store()).get, keys)
     return [one for one in found if one is not None]
 
 
 def times(frame: pd.DataFrame, by: str = "task") -> pd.DataFrame:
     """Return the computing time behind runs: by group and ``stage``, ``hours`` and ``runs``."""
-    long = frame.melt([by, "key"], list(STAGES), var_name="stage", value_name="spent")
+    long = frame.melt([by, "key"], list(frames.SPENT), var_name="stage", value_name="spent")
     summed = long.groupby([by, "stage"], sort=False).agg(
         hours=("spent", lambda seconds: seconds.sum() / 3600), runs=("key", "size")
     )
-    return summed.reset_index().assign(stage=lambda rows: rows["stage"].map(STAGES))
+    return summed.reset_index().assign(stage=lambda rows: rows["stage"].map(frames.SPENT))
 
 
 def times_by_task(frame: pd.DataFrame) -> pd.DataFrame:
@@ -102,7 +100,7 @@ def times_by_task(frame: pd.DataFrame) -> pd.DataFrame:
     """
     tasks = frame.groupby("task", sort=False)
     hours = times(frame).pivot_table(index="task", columns="stage", values="hours", sort=False)
-    hours = hours.reindex(columns=list(STAGES.values()))
+    hours = hours.reindex(columns=list(frames.SPENT.values()))
     cost = hours.assign(
         all=hours.sum(axis="columns"),
         median=tasks["seconds"].median(),

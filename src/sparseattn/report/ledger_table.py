@@ -13,11 +13,11 @@ import pandas as pd
 
 from sparseattn.charts.figure import inert
 from sparseattn.charts.tables import Table
-from sparseattn.experiments.specs import STAGES
-from sparseattn.report.links import ANY, CHOICES, NO_ADVERSARY, to_run, written
+from sparseattn.report.links import ANY, CHOICES, to_run, written
+from sparseattn.results.frames import SPENT
 from sparseattn.wording import TITLES, label, sparsity_rank
 
-_TITLES = {**TITLES, "adversary": "Adversary", "page": "Page"}
+_TITLES = {**TITLES, "kind": "Kind", "page": "Page"}
 _SHOWN = 8  # digits of a key; the row's details have all
 _SPLIT = "|"
 
@@ -100,8 +100,10 @@ def _row(row: Mapping[str, Any]) -> str:
     )
     key = escape(row["key"])
     sparse = escape(row["sparsity"]).replace(" = ", "\u00a0=\u00a0")
-    if row["adversary"] != NO_ADVERSARY:
-        sparse += f", {escape(row['adversary'])} adversary"
+    if row["kind"] == "examined":
+        sparse += ", examined"
+    elif row["kind"] != "run":
+        sparse += f", {escape(row['kind'])} adversary"
     sparsity = sparsity_rank(row["projection"], row["lam"])
     cells = [  # a narrow page shows the title of each beside it, in place of the head
         f'<th scope="row" data-title="Run"><a href="{to_run(key)}">'
@@ -124,9 +126,9 @@ def _details(row: Mapping[str, Any]) -> str:
         name: row[name]
         for name in ("vectors", "learning_rate", "epochs", "patience", "batch_size", "observed")
     }
-    if row["adversary"] != NO_ADVERSARY:
+    if pd.notna(row["pressure"]):
         settings["pressure"] = row["pressure"]
-    times = ", ".join(f"{words} {row[name]:,.1f} s" for name, words in STAGES.items())
+    times = ", ".join(f"{words} {row[name]:,.1f} s" for name, words in SPENT.items())
     if pd.notna(row["cpu_seconds"]):
         times += f"; of the processor {row['cpu_seconds']:,.1f} s"
     gpu = f", {row['gpu']}" if pd.notna(row["gpu"]) else ""
@@ -165,8 +167,9 @@ def _base(row: Mapping[str, Any]) -> str:
 
 
 def _command(row: Mapping[str, Any]) -> str:
-    if row["adversary"] != NO_ADVERSARY:
-        return "made anew, with these settings, by <code>sparseattn adversary</code>"
+    if row["kind"] != "run":
+        command = "examine" if row["kind"] == "examined" else "adversary"
+        return f"made anew, with these settings, by <code>sparseattn {command}</code>"
     if row["origin"] == "published":
         return f"<code>sparseattn recompute {escape(row['key'])}</code>"
     return "computed anew by <code>sparseattn book</code> where the run store is empty"

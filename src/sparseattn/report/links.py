@@ -9,10 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 PAGE = "11-ledger"
-CHOICES = ("task", "encoder", "alignment", "projection", "lam", "seed", "adversary", "page")
-"""By what runs can be chosen; ``page`` is a notebook that rests on them."""
-NO_ADVERSARY = "no"
-"""In place of an adversary's kind: the runs themselves."""
+CHOICES = ("task", "encoder", "alignment", "projection", "lam", "seed", "kind", "page")
+"""By what results can be chosen: ``kind`` as in `results.frames.KINDS`, ``page`` rests on them."""
 ANY = "any"
 """In place of a λ: all runs that have one."""
 
@@ -49,8 +47,8 @@ def behind_figure(row: Mapping[str, Any]) -> str | None:
         cell["lam"] = ANY
     elif row["item"] in ("Table 3", "Table 5"):  # accuracies, here under softmax
         cell["projection"] = "softmax"
-    kind = row["adversary"] if isinstance(row["adversary"], str) else NO_ADVERSARY
-    return to_runs(**cell, adversary=kind)
+    kind = row["adversary"] if isinstance(row["adversary"], str) else "run"
+    return to_runs(**cell, kind=kind)
 
 
 def written(value: object) -> str:

@@ -19,7 +19,7 @@ from sparseattn.report import links
 from sparseattn.report.parameters import Parameters, declared
 
 if TYPE_CHECKING:
-    from sparseattn.experiments.runs import Adversary, Run
+    from sparseattn.experiments.runs import Result
 
 METADATA = "sparseattn"
 """Where an executed notebook keeps its origin."""
@@ -36,11 +36,11 @@ class Provenance:
     parameters
         The checked parameters.
     runs
-        The runs and adversaries the page reads.
+        The runs, adversaries and examinations the page reads.
     """
 
     def __init__(
-        self, notebook: str, parameters: Parameters, runs: "Sequence[Run | Adversary]" = ()
+        self, notebook: str, parameters: Parameters, runs: "Sequence[Result]" = ()
     ) -> None:
         self.notebook, self.parameters, self.runs = notebook, parameters, runs
 

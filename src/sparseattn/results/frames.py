@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparseattn.experiments.runs import QUANTITIES, Adversary, Result, Run
-from sparseattn.experiments.specs import STAGES, Spec
+from sparseattn.experiments.runs import QUANTITIES, Adversary, Examination, Result, Run
+from sparseattn.experiments.specs import CONTROLS, STAGES, TRAINED, Spec
 from sparseattn.experiments.store import Store
 from sparseattn.results.parquet import known_quantities
 from sparseattn.wording import label, projection_name
@@ -24,9 +24,13 @@ SETTINGS = (
     "vectors", "learning_rate", "epochs", "patience", "batch_size", "weight_decay",
     "embedding_size", "hidden_size",
 )  # fmt: skip
+KINDS = ("run", "examined", *TRAINED, *CONTROLS)
+"""What a result is: a run, its examination, or an adversary by its variant."""
+SPENT = {**STAGES, "examine": "examination"}
+"""What takes time, and in words."""
 LEDGER = (
-    "key", *PLACE, "classifier", "observed", "accuracy", "auc", "dev_accuracy", "dev_auc",
-    "best_epoch", *STAGES, "cpu_seconds", "device", "processor", "gpu", "commit", "date",
+    "key", *PLACE, "kind", "classifier", "observed", "accuracy", "auc", "dev_accuracy", "dev_auc",
+    "best_epoch", *SPENT, "cpu_seconds", "device", "processor", "gpu", "commit", "date",
     "versions", "fingerprint", "state", "sparsity", "seconds", "cores", *SETTINGS, "python",
     "packages", *AGAINST, "rests_on", "origin",
 )  # fmt: skip
@@ -84,24 +88,25 @@ def measurements(results: Iterable[Result]) -> pd.DataFrame:
 
 
 def ledger(results: Iterable[Result]) -> pd.DataFrame:
-    """Return which runs and adversaries made the numbers, and how: one row each.
+    """Return which runs, adversaries and examinations made the numbers, and how: one row each.
 
     Returns
     -------
     DataFrame
-        :data:`LEDGER`: ``accuracy`` and ``auc`` on the whole test split, the same on dev; the
-        seconds of the `STAGES`, and ``seconds`` of all; ``cpu_seconds`` (NaN where unknown);
-        ``commit``, ``fingerprint`` of the data; ``state``, ``current`` or ``outdated`` when the
-        stages have newer versions now; ``rests_on``, the run whose weights were taken over, or
-        that an adversary is held against; ``origin``, published or this build. Settings, scores
-        and times of an adversary are its own, `AGAINST` is missing of a run.
+        :data:`LEDGER`: ``kind``, one of `KINDS`; ``accuracy`` and ``auc`` on the whole test split,
+        the same on dev; the seconds of what is in `SPENT`, and ``seconds`` of all;
+        ``cpu_seconds`` (NaN where unknown); ``commit``, ``fingerprint`` of the data; ``state``,
+        ``current`` or ``outdated`` when the stages have newer versions now; ``rests_on``, the run
+        whose weights were taken over, that an adversary is held against, or that was examined;
+        ``origin``, published or this build. Settings, scores and times of an adversary are its
+        own; `AGAINST` is its alone.
     """
     rows = []
     for one in results:
         row = _entry(one)
         rows.append({**row, "versions": " ".join(sorted(row["versions"].split()))})
     frame = pd.DataFrame(rows, columns=list(LEDGER))
-    numbers = ("lam", "accuracy", "auc", "dev_auc", *STAGES, "seconds", "cpu_seconds", "pressure")
+    numbers = ("lam", "accuracy", "auc", "dev_auc", *SPENT, "seconds", "cpu_seconds", "pressure")
     return frame.astype(dict.fromkeys(numbers, "float64"))
 
 
@@ -143,11 +148,14 @@ def _entry(one: Result) -> dict[str, Any]:
     }
     if isinstance(one, Run):
         taken = manifest["trained_in"]
-        return {**row, "rests_on": None if taken == one.key else taken}
+        rests = None if taken == one.key else taken
+        return {**row, "kind": "run", "examine": 0.0, "rests_on": rests}
+    row |= dict.fromkeys(SPENT, 0.0) | {"rests_on": manifest["base"]}
+    if isinstance(one, Examination):
+        return {**row, "kind": "examined", "observed": one.spec.documents, "examine": one.seconds}
     own = {name: getattr(one.spec, name) for name in ("epochs", "patience", "learning_rate")}
-    stages = {**dict.fromkeys(STAGES, 0.0), "train": manifest["seconds"]["train"]}
-    stages["evaluate"] = manifest["seconds"]["observe"]
-    return {**row, **own, **stages, "rests_on": manifest["base"]}
+    stages = {"train": manifest["seconds"]["train"], "evaluate": manifest["seconds"]["observe"]}
+    return {**row, **own, **stages, "kind": one.spec.variant}
 
 
 def _against(adversary: Adversary) -> Mapping[str, object]:

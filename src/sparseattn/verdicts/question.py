@@ -5,7 +5,7 @@ on the same document and seed, and attention is also held against what chance wo
 intervals and words are those of the claims (`verdicts.claims`, `verdicts.judging`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,17 +131,22 @@ _ABOVE = {
 }  # fmt: skip
 
 
-def together(live: Iterable[Examination], tasks: Sequence[str]) -> pd.DataFrame:
-    """Return published examinations of tasks, and a page's own, as one frame with `derived`.
+def recorded(tasks: Sequence[str]) -> list[published.PublishedExamination]:
+    """Return the published examinations of tasks, after those of `KNOWN` where there are any."""
+    return [
+        one
+        for task in ((*KNOWN, *tasks) if tasks else ())
+        for one in published.examinations([task])
+    ]
 
-    Beside any of the paper's tasks stand those whose decisive tokens are known.
-    """
-    names = [*KNOWN, *tasks] if tasks else []
-    every = {label(task): published.examinations([task]) for task in names}
+
+def together(live: Sequence[Examination], known: Sequence[Examination]) -> pd.DataFrame:
+    """Return a page's own examinations and `recorded` ones as one frame with `derived`."""
+    every: dict[str, list[Examination]] = {}
+    for one in known:
+        every.setdefault(label(one.manifest["task"]["name"]), []).append(one)
     parts = {name: measurements(some) for name, some in every.items()}
-    live = list(live)
     frame = claims.named(side_by_side.joined(parts, measurements(live)))
-    known = [one for some in every.values() for one in some]
     accuracy = {one.key: one.manifest["accuracy"] for one in [*known, *live]}
     return derived(frame.assign(accuracy=frame["key"].map(accuracy)))
 
