@@ -32,7 +32,7 @@ test: $(VENV)/ready
 # The slow suite: many kills, hostile inputs and files, a real cluster where there is one. Writes
 # what it tried to book/trust, for the page on reproducibility.
 trust: $(VENV)/ready
-	SPARSEATTN_TRUST=1 $(BIN)/pytest tests/trust
+	SPARSEATTN_TRUST=1 $(BIN)/pytest tests/trust tests/test_live_page.py
 
 bench: $(VENV)/ready
 	$(BIN)/sparseattn bench

@@ -281,6 +281,21 @@ table(
 )
 
 # %% [markdown]
+# ## What was tried to break it
+#
+# The slow suite kills, starves and floods this software, hands it hostile texts and files, changes
+# its own code to see whether a test notices, and writes down how often something was lost: a wrong
+# number shown, a finished result not found, markup that ran.
+
+# %% tags=["hide-input"]
+table(
+    checklist.trusted(),
+    "What the slow suite tried, and in how many cases something was lost.",
+    titles={"what": "what was done", "tried": "tried", "lost": "lost", "command": "command"},
+    missing="The slow suite has not been run.",
+)
+
+# %% [markdown]
 # ## What would change our mind
 #
 # A processor on which a run comes out otherwise. `sparseattn recompute KEY` says which quantities

@@ -6,6 +6,7 @@ writes how many it tried, and in how many something was lost, to ``book/trust/NA
 
 import json
 import os
+from collections.abc import Mapping
 
 from sparseattn import paths
 
@@ -19,8 +20,12 @@ def times(few: int, many: int) -> int:
 
 def record(name: str, what: str, tried: int, lost: int, command: str = "make trust") -> None:
     """Keep a row of the page's table: what was done, how often, how often something was lost."""
+    keep(name, {"what": what, "tried": tried, "lost": lost, "command": command})
+
+
+def keep(name: str, values: Mapping[str, str | float]) -> None:
+    """Keep what was measured, in the slow suite."""
     if THOROUGH:
-        row = {"what": what, "tried": tried, "lost": lost, "command": command}
-        folder = paths.root() / "book" / "trust"
-        folder.mkdir(exist_ok=True)
-        (folder / f"{name}.json").write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
+        file = paths.book() / "trust" / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(dict(values), indent=1) + "\n", encoding="utf-8")

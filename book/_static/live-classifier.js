@@ -26,6 +26,20 @@
     return x;
   }
 
+  /* times x·y of each x. */
+  function products(X, y, times) {
+    const found = new Float64Array(X.length);
+    for (let t = 0; t < X.length; t++) found[t] = times * dot(X[t], y);
+    return found;
+  }
+
+  /* The sum of vectors by their weights. */
+  function mean(weights, X) {
+    const sum = new Float64Array(X[0].length);
+    for (let t = 0; t < X.length; t++) if (weights[t]) add(sum, X[t], weights[t]);
+    return sum;
+  }
+
   const plus = (x, y) => add(x.slice(), y);
   const zeros = (like) => like.map((x) => new Float64Array(x.length));
 
@@ -188,6 +202,7 @@
       const parts = ["qkv", "out", "norm1", "expand", "contract", "norm2"];
       this.input = linear("encoder.project");
       this.size = this.input.W.rows;
+      this.positions = [];
       this.layers = [];
       for (let k = 0; weights[`encoder.layers.${k}.qkv.weight`]; k++)
         this.layers.push(Object.fromEntries(parts.map((part) => [part, linear(`encoder.layers.${k}.${part}`)])));
@@ -195,31 +210,43 @@
 
     /* The sinusoids of Vaswani et al. (2017). */
     position(t) {
-      return Float64Array.from({ length: this.size }, (_, k) => {
+      return (this.positions[t] ??= Float64Array.from({ length: this.size }, (_, k) => {
         const angle = t * Math.exp((k - (k % 2)) * (-Math.log(10000) / this.size));
         return k % 2 ? Math.cos(angle) : Math.sin(angle);
-      });
+      }));
     }
 
     encode(X) {
-      let states = X.map((x, t) => add(affine(this.input.W, x, this.input.b), this.position(t)));
-      const tapes = this.layers.map((layer) => {
-        const tape = this.forward(layer, states);
+      const inputs = X.map((x) => affine(this.input.W, x, this.input.b));
+      // Each token at its own place, and one earlier, where it is without a token before it.
+      const [here, moved] = [0, 1].map((by) => inputs.map((x, t) => {
+        const state = plus(x, this.position(Math.max(t - by, 0)));
+        return { state, qkv: this.projected(0, state) };
+      }));
+      return { X, here, moved, ...this.encoded(here) };
+    }
+
+    projected(k, state) { return affine(this.layers[k].qkv.W, state, this.layers[k].qkv.b); }
+
+    encoded(tokens) {
+      let states = tokens.map(({ state }) => state);
+      const tapes = this.layers.map((layer, k) => {
+        const all = k ? states.map((state) => this.projected(k, state)) : tokens.map(({ qkv }) => qkv);
+        const tape = this.forward(layer, states, all);
         states = tape.states;
         return tape;
       });
-      return { X, tapes, states };
+      return { tapes, states };
     }
 
-    without({ X }, place) { return this.encode(X.filter((_, t) => t !== place)).states; }
+    without({ here, moved }, place) { return this.encoded([...here.slice(0, place), ...moved.slice(place + 1)]).states; }
 
     /* LN(y + W₂ relu(W₁ y)), y = LN(x + O·softmax(QKᵀ/√d)V) */
-    forward({ qkv, out, norm1, expand, contract, norm2 }, states) {
+    forward({ out, norm1, expand, contract, norm2 }, states, all) {
       const size = this.size;
-      const all = states.map((x) => affine(qkv.W, x, qkv.b));
       const [Q, K, V] = [0, 1, 2].map((k) => all.map((x) => x.subarray(k * size, (k + 1) * size)));
-      const weights = Q.map((q) => project(vector(K, (k) => dot(q, k) / Math.sqrt(size)), null));
-      const mixed = weights.map((row) => row.reduce((sum, weight, u) => add(sum, V[u], weight), new Float64Array(size)));
+      const weights = Q.map((q) => project(products(K, q, 1 / Math.sqrt(size)), null));
+      const mixed = weights.map((row) => mean(row, V));
       const first = mixed.map((x, t) => this.norm(norm1, add(affine(out.W, x, out.b), states[t])));
       const wide = first.map(({ y }) => relu(affine(expand.W, y, expand.b)));
       const second = wide.map((x, t) => this.norm(norm2, add(affine(contract.W, x, contract.b), first[t].y)));

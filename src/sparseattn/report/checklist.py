@@ -196,6 +196,13 @@ def _ends(values: pd.Series) -> str:
     return " to ".join(f"{end:,}" for end in ends) or "none"
 
 
+def trusted() -> pd.DataFrame:
+    """Return what the slow suite tried (``make trust``): what, how often, how often it was lost."""
+    found = sorted((paths.book() / "trust").glob("*.json"))
+    rows = [json.loads(file.read_text(encoding="utf-8")) for file in found]
+    return pd.DataFrame(rows, columns=["what", "tried", "lost", "command"])
+
+
 def where_the_data_are() -> str:
     """Return links to the data sets, as Markdown."""
     return ", ".join(

@@ -192,7 +192,10 @@ def classifiers(shown: Page) -> pd.DataFrame:
     DataFrame
         A row a classifier: ``name``, the run's ``key``, test ``accuracy`` as on the page, that of
         the run before its weights were rounded (``trained``), of the published run of 300 entries
-        a word (``full``; NaN where none is), and the ``bytes`` to load.
+        a word (``full``; NaN where none is), and the ``bytes`` to load. As measured in the
+        browser by the slow suite, else NaN: ``milliseconds`` to compute all of a test sentence, the
+        median; those of ``sixty`` words; and how far attention and leave-one-out were from torch
+        at most (``furthest``).
     """
     full = {
         (one.spec.encoder, one.spec.alignment, one.spec.projection, one.spec.lam, one.spec.seed):
@@ -204,10 +207,18 @@ def classifiers(shown: Page) -> pd.DataFrame:
         {
             **{name: one[name] for name in ("name", "key", "accuracy", "trained", "bytes")},
             "full": full.get(tuple(one[name] for name in columns), np.nan),
+            **_measured(one["code"]),
         }
         for one in shown.index["classifiers"]
     ]
     return pd.DataFrame(rows)
+
+
+def _measured(code: str) -> dict[str, float]:
+    file = paths.book() / "trust" / "live" / f"{code}.json"
+    if not file.is_file():
+        return dict.fromkeys(("milliseconds", "sixty", "furthest"), np.nan)
+    return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 def known_words(folder: Path | None = None) -> dict[str, int]:
