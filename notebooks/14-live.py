@@ -83,6 +83,7 @@ table(
         "full": ".3f",
         "milliseconds": ".0f",
         "sixty": ".0f",
+        "furthest": ".0e",
     },
 )
 
