@@ -151,14 +151,15 @@ charts.table(
 # it. Both are needed, since training can scale the scores ({doc}`01-scores-to-attention`).
 
 # %% tags=["hide-input"]
+realised = effects.levels(frame[frame["lam"].notna()], CLASSIFIER, ["support_share"])
 charts.show(
     charts.over_lambda,
-    effects.levels(frame[frame["lam"].notna()], CLASSIFIER, ["support_share"]),
+    realised,
     colour="classifier",
     title="Share of tokens with any attention",
     name="realised-sparsity",
-    caption="Realised sparsity: the share of tokens that receive any attention, over λ, with 95 % "
-    "intervals.",
+    caption=f"{effects.reach(realised, 'classifier', '.0%')} Realised sparsity: the share of "
+    "tokens that receive any attention, over λ, with 95 % intervals.",
     description="Lines falling with lambda: the share of tokens with non-zero attention, one line "
     "for each classifier.",
 )

@@ -112,8 +112,10 @@ charts.show(
     null="null",
     domain=(0, 1),
     name="dispersion",
-    caption="Dispersion of the inputs' influence on a hidden state (the paper's Table 1), mean "
-    "over states and documents with 95 % intervals over documents and seeds; and that of noise. "
+    caption=f"{effects.reach(dispersion, 'sparsity')} Noise would give "
+    f"{span(dispersion['null'])}. Dispersion of the inputs' influence on a hidden state (the "
+    "paper's Table 1), mean over states and documents with 95 % intervals over documents and "
+    "seeds; and that of noise. "
     f"{ONE_SEED}",
     description="Points with intervals, a panel for each classifier and a row for each task: "
     "dispersion under softmax and under sparsemax, the paper's and ours, and a stroke where noise "
@@ -173,8 +175,9 @@ charts.show(
     null="null",
     domain=(0, 1),
     name="co-indexed",
-    caption="What a hidden state owes to the input at its own place and near it, over projections, "
-    "with 95 % intervals over documents and seeds; and what it would if all inputs were alike. "
+    caption=f"{effects.reach(own, 'shown')} What a hidden state owes to the input at its own place "
+    "and near it, over projections, with 95 % intervals over documents and seeds; and what "
+    "it would if all inputs were alike. "
     f"{ONE_SEED}",
     description="Points with intervals, a row for each task and a colour for each classifier, in "
     "four panels: the co-indexed input's share of the influence, how often it comes first, which "
@@ -260,9 +263,10 @@ charts.table(
 # they do not, Table 1 is about the length and not about the state.
 
 # %% tags=["hide-input"]
+by_norm = effects.by_norm(sampled)
 charts.show(
     charts.paper_versus_here,
-    effects.by_norm(sampled),
+    by_norm,
     group="who",
     colour="norm",
     panel="shown",
@@ -270,7 +274,8 @@ charts.show(
     domain=(0, 1),
     name="jacobian",
     fold="The same summaries by the whole Jacobian",
-    caption="The same summaries by the length of the state, as in the paper, and by its whole "
+    caption=f"{effects.reach(by_norm, 'norm')} "
+    "The same summaries by the length of the state, as in the paper, and by its whole "
     "Jacobian, on a sample of documents under softmax and sparsemax, with 95 % intervals.",
     description="Points with intervals, a row for each task and encoder, panels for dispersion, "
     "the co-indexed input's share, how often it comes first and the share within two places; one "
@@ -319,7 +324,8 @@ charts.show(
     domain=charts.up_to_one(series, ["mean", "low", "null"], 10),
     name="dispersion-over-lambda",
     fold="Dispersion of influence as λ grows",
-    caption="Dispersion of influence as λ grows (sparser to the right), with 95 % intervals as "
+    caption=f"{effects.rises(series, effects.WHERE)} "
+    "Dispersion of influence as λ grows (sparser to the right), with 95 % intervals as "
     "bands, and that of noise. The axis does not start at zero. With one seed, the band is over "
     "documents alone, and its line may hide it; a classifier with one λ has none.",
     description="Lines against lambda, a panel for each task and a line for each classifier; a "

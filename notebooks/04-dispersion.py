@@ -174,9 +174,12 @@ charts.table(
 )
 
 # %% tags=["hide-input"]
+spread_out = effects.documents(frame)
+by_measure = spread_out.groupby([*effects.WHERE, "measure"], sort=False)
+medians = by_measure["dispersion"].median().reset_index()
 charts.show(
     charts.distribution,
-    effects.documents(frame),
+    spread_out,
     effects.reported(paper.figure2(), frame),
     value="dispersion",
     group="origin",
@@ -185,7 +188,8 @@ charts.show(
     title="Dispersion of importance",
     name="figure-2",
     fold="How documents spread, beside the paper's Figure 2",
-    caption="How documents spread (the paper's Figure 2): half of them lie within a box, nine in "
+    caption=f"Medians: {effects.reach(medians, 'measure', value='dispersion')} "
+    "How documents spread (the paper's Figure 2): half of them lie within a box, nine in "
     "ten within a line; the white stroke, and the paper's mark, is the median.",
     description="Boxes with whiskers, a panel for each classifier and a row for each task: the "
     "dispersion of gradient and of leave-one-out importance, with the paper's medians.",
@@ -202,9 +206,10 @@ charts.show(
 
 # %% tags=["hide-input"]
 correlations = effects.correlations(frame)
+pearson = correlations[correlations["method"] == "pearson"]
 charts.show(
     charts.paper_versus_here,
-    correlations[correlations["method"] == "pearson"],
+    pearson,
     effects.reported(paper.table2(), frame, axis="with λ"),
     group="origin",
     colour="classifier",
@@ -212,7 +217,8 @@ charts.show(
     title="Correlation with dispersion",
     domain=(-1, 1),
     name="correlation",
-    caption="Pearson's correlation of sparsity with the dispersion of gradient importance, with "
+    caption=f"{effects.sides(pearson, 'correlations')} "
+    "Pearson's correlation of sparsity with the dispersion of gradient importance, with "
     "95 % intervals over seeds; of one seed there is none. Below zero, importance narrows as "
     "attention gets sparser.",
     description="Points with intervals, a row for each task and a colour for each classifier, a "
@@ -247,7 +253,8 @@ charts.show(
     domain=(0, 1),
     name="realised",
     fold="How sparse attention in fact is at each λ",
-    caption="How sparse attention in fact is at each λ: the effective share of the tokens, with "
+    caption=f"{effects.rises(realised, effects.WHERE)} "
+    "How sparse attention in fact is at each λ: the effective share of the tokens, with "
     "95 % intervals over documents and seeds, cut at the ends of the axis.",
     description="Lines falling with lambda, a panel for each task and a line for each classifier.",
 )
@@ -265,9 +272,10 @@ charts.show(
 
 # %% tags=["hide-input"]
 within = dict.fromkeys(("mass_inputs_gradient", "mass_inputs_loo"), "support_share")
+attended = effects.levels(sparse, effects.WHERE, within)
 charts.show(
     charts.paper_versus_here,
-    effects.levels(sparse, effects.WHERE, within),
+    attended,
     group="origin",
     colour="classifier",
     panel="kind",
@@ -276,7 +284,9 @@ charts.show(
     domain=(0, 1),
     name="attended-mass",
     fold="Importance on the tokens that have attention",
-    caption="How much of the importance of the inputs lies on tokens whose attention is not zero, "
+    caption=f"{effects.reach(attended, 'kind', '.0%')} By chance "
+    f"{effects.span(attended['null'], '.0%')}. How much of the importance of the inputs lies "
+    "on tokens whose attention is not zero, "
     "under sparse projections, with 95 % intervals (cut at the ends of the axis); by chance, "
     "those tokens' share of all tokens.",
     description="Points with intervals, a panel for each measure, a row for each task and a colour "

@@ -133,7 +133,8 @@ charts.show(
     domain=(-1, 1),
     name="agreement",
     fold="The classifiers of the paper's Table 6, importance by importance",
-    caption="Agreement (Kendall's τ-b) of attention with four measures of importance (the paper's "
+    caption=f"{effects.reach(taus, 'importance')} "
+    "Agreement (Kendall's τ-b) of attention with four measures of importance (the paper's "
     "Table 6), with 95 % intervals over documents and seeds.",
     description="Points with intervals in one panel for each task and classifier: agreement with "
     "the importance of inputs and of hidden states, by gradient and leave-one-out, under softmax "
@@ -160,15 +161,17 @@ charts.table(
 # of the attention weights.
 
 # %% tags=["hide-input"]
+realised = effects.against_realised(frame, agreement.TAUS[:2], "tau")
 charts.show(
     charts.against,
-    effects.against_realised(frame, agreement.TAUS[:2], "tau"),
+    realised,
     x="share_attention",
     y="tau",
     titles=("Effective share of attention (← sparser)", "Kendall's τ-b"),
     panel=["origin", "measure"],
     name="against-realised",
-    caption="Agreement of attention with the importance of inputs against realised sparsity; a "
+    caption=f"{effects.reach(realised, 'kind', value='tau')} "
+    "Agreement of attention with the importance of inputs against realised sparsity; a "
     "point is a classifier under one projection, mean over documents and seeds.",
     description="Points, a panel for each task and measure, a colour for each classifier: τ-b "
     "against the share of the tokens over which attention is spread.",
@@ -224,9 +227,10 @@ Markdown(agreement.without_auc(graded))
 # chance it is their share of the tokens.
 
 # %% tags=["hide-input"]
+free = agreement.free_of_ties(sparse)
 charts.show(
     charts.paper_versus_here,
-    agreement.free_of_ties(sparse),
+    free,
     group="origin",
     colour="classifier",
     panel=["shown", "measure"],
@@ -235,7 +239,8 @@ charts.show(
     domain=(0, 1),
     name="tie-free",
     fold="Measures without a ceiling, beside chance",
-    caption="Agreement of sparse attention with the importance of inputs by three measures that "
+    caption=f"{effects.reach(free, 'shown')} "
+    "Agreement of sparse attention with the importance of inputs by three measures that "
     "have no ceiling under ties, with 95 % intervals over documents and seeds, and what chance "
     "would give.",
     description="Points with intervals, a panel for each measure of agreement and of importance, a "
@@ -281,9 +286,10 @@ charts.table(
 # ({ref}`measures-ceiling`). Both may lie above $\tau_{GL}$:
 
 # %% tags=["hide-input"]
+among = agreement.among_importances(cells)
 charts.show(
     charts.paper_versus_here,
-    agreement.among_importances(cells),
+    among,
     group="origin",
     colour="shown",
     panel="classifier",
@@ -291,7 +297,8 @@ charts.show(
     domain=(-1, 1),
     name="ceilings",
     fold="Attention and two importances, each with each",
-    caption="Agreement of attention with the gradient and the leave-one-out (LOO) importance of "
+    caption=f"{effects.reach(among, 'shown')} "
+    "Agreement of attention with the gradient and the leave-one-out (LOO) importance of "
     "inputs, and of these two with each other, over projections, with 95 % intervals.",
     description="Points with intervals, a panel for each classifier and a row for each task: tau-b "
     "between three pairs of rankings.",
@@ -340,9 +347,10 @@ charts.table(
 # probability that it puts a decisive token above another one, ½ by chance.
 
 # %% tags=["hide-input"]
+decisive = agreement.on_the_decisive(cells)
 charts.show(
     charts.paper_versus_here,
-    agreement.on_the_decisive(cells),
+    decisive,
     group="shown",
     panel="classifier",
     title="Share on the decisive tokens",
@@ -350,7 +358,8 @@ charts.show(
     domain=(0, 1),
     name="evidence",
     fold="The share of each on the decisive tokens",
-    caption="How much of each measure falls on the tokens that truly decide; by chance, their "
+    caption=f"{effects.reach(decisive, 'shown', '.0%')} "
+    "How much of each measure falls on the tokens that truly decide; by chance, their "
     "share of the tokens.",
     description="Points with intervals, a panel for each classifier: the share of attention "
     "and of importance on the decisive tokens, beside those tokens' share of all tokens.",

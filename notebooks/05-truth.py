@@ -47,7 +47,7 @@ from IPython.display import Markdown
 from sparseattn import charts
 from sparseattn.data.owntexts import is_own
 from sparseattn.results import side_by_side
-from sparseattn.verdicts import claims, question
+from sparseattn.verdicts import claims, effects, question
 
 runs, examinations = p.runs(), p.examinations()
 recorded = question.recorded([] if is_own(p.task) else p.tasks)
@@ -125,21 +125,23 @@ charts.table(
 )  # fmt: skip
 
 # %% tags=["hide-input"]
+known = question.levels(
+    side_by_side.without_lambda(frame),
+    "evidence_auc_{}",
+    ["origin", "encoder", "projection"],
+    question.DRAWN,
+)
 charts.show(
     charts.paper_versus_here,
-    question.levels(
-        side_by_side.without_lambda(frame),
-        "evidence_auc_{}",
-        ["origin", "encoder", "projection"],
-        question.DRAWN,
-    ),
+    known,
     group="shown",
     panel=["origin", "encoder"],
     title="AUC of the words that decide",
     domain=(0, 1),
     name="known",
     fold="Every task, measure by measure",
-    caption="How well each measure finds the words that decide, with 95 % intervals over documents "
+    caption=f"{effects.reach(known, 'shown')} "
+    "How well each measure finds the words that decide, with 95 % intervals over documents "
     "and seeds; 0.5 is chance. Shortcuts are words planted in real sentences, with labels that "
     "follow them alone.",
     description="Points with intervals, a panel for each task and encoder, a row for each measure "
@@ -156,21 +158,20 @@ charts.show(
 # ({ref}`measures-faithful`): without that, classifiers cannot be compared.
 
 # %% tags=["hide-input"]
+falls = question.levels(
+    real, "comprehensiveness_{}", ["origin", "encoder", "projection"], question.DRAWN
+)
 charts.show(
     charts.paper_versus_here,
-    question.levels(
-        real,
-        "comprehensiveness_{}",
-        ["origin", "encoder", "projection"],
-        question.DRAWN,
-    ),
+    falls,
     group="shown",
     panel=["origin", "encoder"],
     title="Comprehensiveness, 0 the least and 1 the most any order reaches",
     null=None,
     domain=(0, 1),
     name="faithful",
-    caption="What the decision loses without the words that each measure ranks first, with 95 % "
+    caption=f"{effects.reach(falls, 'shown')} "
+    "What the decision loses without the words that each measure ranks first, with 95 % "
     "intervals over documents and seeds.",
     description="Points with intervals, a panel for each task and encoder, a row for each measure, "
     "softmax and sparsemax by colour.",
@@ -192,23 +193,25 @@ charts.show(
 Markdown(question.left_out(decisive))
 
 # %% tags=["hide-input"]
+routes = question.parts(
+    real,
+    {
+        "flow_itself": "Its own state",
+        "flow_context": "Other states",
+        "flow_attention": "The weights",
+        "effect_unattended": "From words of weight zero",
+    },
+)
 charts.show(
     charts.paper_versus_here,
-    question.parts(
-        real,
-        {
-            "flow_itself": "Its own state",
-            "flow_context": "Other states",
-            "flow_attention": "The weights",
-            "effect_unattended": "From words of weight zero",
-        },
-    ),
+    routes,
     group="shown",
     panel="classifier",
     title="Share of the effect of replacing words",
     domain=(0, 1),
     name="flow",
-    caption="Through what the effect of a replaced word reaches the decision, and how much of all "
+    caption=f"{effects.reach(routes, 'part')} "
+    "Through what the effect of a replaced word reaches the decision, and how much of all "
     "effect comes from words to which attention gives no weight, with 95 % intervals.",
     description="Points with intervals, a panel for each task and classifier, rows for the three "
     "routes and for words of weight zero, softmax and sparsemax by colour.",
@@ -223,24 +226,26 @@ charts.show(
 # sentiment by themselves (SST). *People among themselves* is each person against all others.
 
 # %% tags=["hide-input"]
+marked = question.parts(
+    real,
+    {
+        "people_auprc_attention": "Attention",
+        "people_auprc_inputs_product": "Gradient · embedding",
+        "people_auprc_inputs_loo": "Leave-one-out",
+        "people_auprc_chance": "Chance",
+        "people_auprc_ceiling": "People among themselves",
+    },
+)
 charts.show(
     charts.paper_versus_here,
-    question.parts(
-        real,
-        {
-            "people_auprc_attention": "Attention",
-            "people_auprc_inputs_product": "Gradient · embedding",
-            "people_auprc_inputs_loo": "Leave-one-out",
-            "people_auprc_chance": "Chance",
-            "people_auprc_ceiling": "People among themselves",
-        },
-    ),
+    marked,
     group="shown",
     panel="classifier",
     title="AUPRC of the words that people marked",
     domain=(0, 1),
     name="people",
-    caption="How well measures find the words that people marked, with 95 % intervals over "
+    caption=f"{effects.reach(marked, 'part')} "
+    "How well measures find the words that people marked, with 95 % intervals over "
     "sentences and seeds.",
     description="Points with intervals, a panel for each classifier, rows for attention, two other "
     "measures, chance and people.",
@@ -255,24 +260,26 @@ charts.show(
 # say what the classifier says.
 
 # %% tags=["hide-input"]
+told_from = question.parts(
+    real,
+    {
+        "simulated_attention": "Attention",
+        "simulated_inputs_gradient": "Length of the gradient",
+        "simulated_inputs_product": "Gradient · embedding",
+        "simulated_inputs_loo": "Leave-one-out",
+        "simulated_random": "Random words",
+    },
+)
 charts.show(
     charts.paper_versus_here,
-    question.parts(
-        real,
-        {
-            "simulated_attention": "Attention",
-            "simulated_inputs_gradient": "Length of the gradient",
-            "simulated_inputs_product": "Gradient · embedding",
-            "simulated_inputs_loo": "Leave-one-out",
-            "simulated_random": "Random words",
-        },
-    ),
+    told_from,
     group="shown",
     panel="classifier",
     title="Student's agreement with the classifier",
     domain=(0, 1),
     name="simulated",
-    caption="How often the student says what the classifier says, by which words it saw, with "
+    caption=f"{effects.reach(told_from, 'part')} "
+    "How often the student says what the classifier says, by which words it saw, with "
     "95 % intervals over documents and seeds.",
     description="Points with intervals, a panel for each task and classifier, a row for each "
     "measure that chose the words, softmax and sparsemax by colour.",
@@ -286,24 +293,26 @@ charts.show(
 # the paper. Here is the same: Kendall's τ-b among the attended words alone, beside that over all.
 
 # %% tags=["hide-input"]
+within = question.parts(
+    real[real["projection"] != "softmax"],
+    {
+        "tau_inputs_loo": "All words, leave-one-out",
+        "tau_attended_inputs_loo": "Attended words, leave-one-out",
+        "tau_inputs_gradient": "All words, gradient",
+        "tau_attended_inputs_gradient": "Attended words, gradient",
+        "tau_scores_inputs_loo": "Scores, leave-one-out",
+    },
+)
 charts.show(
     charts.paper_versus_here,
-    question.parts(
-        real[real["projection"] != "softmax"],
-        {
-            "tau_inputs_loo": "All words, leave-one-out",
-            "tau_attended_inputs_loo": "Attended words, leave-one-out",
-            "tau_inputs_gradient": "All words, gradient",
-            "tau_attended_inputs_gradient": "Attended words, gradient",
-            "tau_scores_inputs_loo": "Scores, leave-one-out",
-        },
-    ),
+    within,
     group="shown",
     panel="classifier",
     domain=(-1, 1),
     name="support",
     fold="Within the support, number by number",
-    caption="Agreement of sparse attention with the importance of inputs over all words and among "
+    caption=f"{effects.reach(within, 'part')} "
+    "Agreement of sparse attention with the importance of inputs over all words and among "
     "those with a weight, and of the scores before the projection, with 95 % intervals.",
     description="Points with intervals, a panel for each task and classifier, rows for all words, "
     "attended words and scores.",

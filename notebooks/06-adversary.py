@@ -49,7 +49,7 @@ from sparseattn import charts
 from sparseattn.measures.divergence import CEILING
 from sparseattn.models.adversary import PRESSURE
 from sparseattn.results import published
-from sparseattn.verdicts import adversarial, answers
+from sparseattn.verdicts import adversarial, answers, effects
 
 kept = p.adversaries()
 frame = adversarial.together(kept, p.tasks)
@@ -126,16 +126,18 @@ charts.show(
 # to differ. In the chart that opens below, accuracy is lost left of zero.
 
 # %% tags=["hide-input"]
+far = found.query("quantity == 'jsd'")
 charts.show(
     charts.paper_versus_here,
-    found.query("quantity == 'jsd'"),
+    far,
     adversarial.reported(found, at_default, "jsd"),
     group="adversary",
     panel="where",
     title="JSD, nats",
     domain=(0, 0.7),
     name="divergence",
-    caption="How far attention is from the base's: of a classifier trained from another seed, of "
+    caption=f"{effects.reach(far, 'adversary')} "
+    "How far attention is from the base's: of a classifier trained from another seed, of "
     "uniform attention, and of the two adversaries. Means over the test split, with 95 % intervals "
     "over documents and seeds (one seed: over documents only). Two seeds make wide intervals; what "
     "reaches beyond the axis is cut there.",
@@ -145,16 +147,18 @@ charts.show(
 )
 
 # %% tags=["hide-input"]
+cost = found.query("quantity == 'accuracy_change'")
 charts.show(
     charts.paper_versus_here,
-    found.query("quantity == 'accuracy_change'"),
+    cost,
     adversarial.reported(found, at_default, "accuracy_change"),
     group="adversary",
     panel="where",
     title="Change of accuracy",
     name="cost",
     fold="What that does to accuracy, adversary by adversary",
-    caption="What that does to accuracy: accuracy on the test split less the base's on the same "
+    caption=f"{effects.reach(cost, 'adversary', '.3f')} "
+    "What that does to accuracy: accuracy on the test split less the base's on the same "
     "documents, with 95 % intervals over documents and seeds (one seed: over documents only).",
     description="Points with intervals in a panel for each task and classifier, a row each for "
     "uniform attention, frozen and retrained adversary: the change of accuracy against the base.",

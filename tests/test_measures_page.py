@@ -3,12 +3,14 @@
 import re
 
 import numpy as np
+import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 
 from sparseattn import paths
 from sparseattn.measures import faithfulness, kendall, per_document
 from sparseattn.measures.divergence import disjoint_part, jensen_shannon
+from sparseattn.measures.statistics import estimate
 from sparseattn.models.projections import project
 
 HIDDEN = np.array([0.1, -0.5, 1.2, 1.0])
@@ -156,3 +158,10 @@ def test_flow() -> None:
     total = WEIGHT * (after @ changed - before @ HIDDEN)
     np.testing.assert_allclose(total, own + weights)
     stands(-own, weights, -total, digits=2)
+
+
+def test_the_interval_of_a_mean_is_that_of_the_page():
+    found = estimate(np.array([[0.4, 0.6], [0.5, 0.7]]))
+    assert "$.55$, $MS_D = .04$, $MS_S = .01$, $MS_E = 0$" in PAGE
+    assert found["mean"] == pytest.approx(0.55)
+    assert found["se"] ** 2 == pytest.approx(0.0125)

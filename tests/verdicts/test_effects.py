@@ -155,6 +155,18 @@ def test_change_under_sparsemax_is_paired_and_told(frame):
     assert answers.contextualised(pd.DataFrame()) == ""
 
 
+def test_captions_say_how_far_means_reach_and_how_many_lines_rise(frame):
+    rows = pd.DataFrame({"shown": ["b", "a", "b"], "mean": [0.3, -0.126, 0.5]})
+    assert effects.reach(rows, "shown") == "b 0.30 to 0.50; a −0.13."
+    assert (
+        effects.reach(rows[:0], "shown") == effects.rises(rows[:0].assign(lam=0), ["shown"]) == ""
+    )
+    lines = pd.DataFrame(
+        {"of": [1, 1, 2, 2, 3], "lam": [0, -1, 0, -1, 0], "mean": [2, 1, 1, 2, 5.0]}
+    )
+    assert effects.rises(lines, ["of"]) == "From the lowest λ to the highest, 1 of 2 lines rise."
+
+
 def test_lines_over_lambda_fall_by_what_was_planted(frame):
     graded = frame[frame["lam"].notna()]
     realised = effects.levels(graded, effects.OVER, ["share_attention"])

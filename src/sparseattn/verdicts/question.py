@@ -342,10 +342,11 @@ def levels(
 def parts(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
     """Summarise columns, whose names in words are the values, by classifier and projection.
 
-    In ``shown``, with the task where there are several.
+    In ``part``, and in ``shown`` with the task where there are several.
     """
     named = frame.assign(classifier=classifier_names(frame))
     found = _summed(named, [*WHERE, "projection", "sparsity"], names)
+    found = found.assign(part=found["shown"])
     if found.empty or len(set(found["origin"])) == 1:
         return found
     return found.assign(shown=found["shown"] + " (" + found["origin"] + ")")
