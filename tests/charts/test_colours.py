@@ -74,8 +74,16 @@ def test_text_is_readable(mode: str) -> None:
 
 @pytest.mark.parametrize("kind", BLINDNESS)
 def test_main_colours_stay_apart(kind: str) -> None:
-    seen = [lab(np.array(BLINDNESS[kind]) @ linear(c)) for c in (BLUE, OCHRE, GREEN, PURPLE)]
-    assert min(float(np.linalg.norm(a - b)) for a, b in combinations(seen, 2)) > 30
+    for hues in ((BLUE, OCHRE, GREEN, PURPLE), COLOURS["classifier"].values()):
+        seen = [lab(np.array(BLINDNESS[kind]) @ linear(c)) for c in hues]
+        assert min(float(np.linalg.norm(a - b)) for a, b in combinations(seen, 2)) > 30
+
+
+def test_no_classifier_has_a_projection_s_colour() -> None:
+    projections = [lab(linear(c)) for c in COLOURS["projection"].values()]
+    for classifier in COLOURS["classifier"].values():
+        away = [np.linalg.norm(lab(linear(classifier)) - one) for one in projections]
+        assert min(away) > 35
 
 
 @pytest.mark.parametrize("field", COLOURS)

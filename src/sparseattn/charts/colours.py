@@ -10,20 +10,23 @@ from collections.abc import Iterable
 from sparseattn.wording import label
 
 BLUE, OCHRE, GREEN, PURPLE, GREY = "#384af8", "#c9820d", "#11a373", "#9a6ba9", "#7d838c"
+SKY, ORANGE, BROWN, VIOLET = "#1591ce", "#f55d02", "#885c3d", "#b515fb"
 BRIGHTER = {
     BLUE: "#7f8cff", OCHRE: "#e59f2f", GREEN: "#2fc493", PURPLE: "#c39bd0", GREY: "#a3a9b2",
+    SKY: "#5cb8ec", ORANGE: "#ff8a4c", BROWN: "#c08f6c", VIOLET: "#d27bff",
 }  # fmt: skip
 """The shade of each colour in the dark theme."""
 
-# One dictionary per kind of thing: softmax has one colour wherever it is drawn.
+# One dictionary per kind of thing: softmax has one colour wherever it is drawn. Classifiers and
+# projections, which share pages, share no colour.
 COLOURS: dict[str, dict[str, str]] = {
     "projection": {"softmax": BLUE, "sparsemax": OCHRE, "sparsegen": GREEN, "entmax": PURPLE},
-    "encoder": {"none": GREY, "bilstm": BLUE, "transformer": OCHRE},
+    "encoder": {"none": GREY, "bilstm": SKY, "transformer": ORANGE},
     "classifier": {  # the paper's own two as their encoders
-        "BiLSTM, additive": BLUE,
-        "BiLSTM, scaled dot": GREEN,
-        "Transformer, additive": PURPLE,
-        "Transformer, scaled dot": OCHRE,
+        "BiLSTM, additive": SKY,
+        "BiLSTM, scaled dot": BROWN,
+        "Transformer, additive": VIOLET,
+        "Transformer, scaled dot": ORANGE,
         "no encoder, additive": GREY,
     },
     "alignment": {"additive": GREEN, "dot": PURPLE},
