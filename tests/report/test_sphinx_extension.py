@@ -13,6 +13,7 @@ from htmlbook import problems
 from sparseattn import paths
 from sparseattn.report import book as report
 from sparseattn.report import sphinx_extension
+from sparseattn.report.sphinx_extension import definitions, explain
 
 NOTEBOOK = """\
     # ---
@@ -125,6 +126,26 @@ def project(tmp_path_factory):
     (root / "book" / "prose.md").write_text("# Prose\n\nSome words.\n")
     (root / "notebooks" / "01-page.py").write_text(textwrap.dedent(NOTEBOOK))
     return root
+
+
+def test_a_term_is_explained_where_prose_first_uses_it():
+    glossary = publish_doctree("cell of τ-b\n  The\n  whole.  See there.\n\ncell\n  A *part*.\n")
+    for place, term in enumerate(glossary.findall(nodes.term)):
+        term["ids"] = [f"term-{place}"]
+    known = definitions(glossary)
+    assert known == {"cell of τ-b": ("term-0", "The whole."), "cell": ("term-1", "A part.")}
+    page = publish_doctree(
+        "A cell\n======\n\nIts ``cell``, **cell** and cells; a *cell* of τ-b, a cell of τ-b, "
+        "`cell <x>`_, sub-cell, cell.\n"
+    )
+    before = page.astext()
+    explain(page, known, "glossary.html")
+    links = [link for link in page.findall(nodes.reference) if "term" in link["classes"]]
+    assert [(one.astext(), one["refuri"], one["reftitle"]) for one in links] == [
+        ("cell", "glossary.html#term-1", "A part."),
+        ("cell of τ-b", "glossary.html#term-0", "The whole."),
+    ]
+    assert page.astext() == before
 
 
 @pytest.mark.slow

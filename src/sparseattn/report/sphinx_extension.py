@@ -1,4 +1,4 @@
-"""What the theme does not know of a page: its summary, source, formulas, and words for search.
+"""What the theme does not know of a page: summary, source, terms, formulas, words for search.
 
 The summary is for previews, the formulas for where no script runs. Search knows prose, not code.
 A Sphinx extension, named in ``_config.yml``. The templates in ``book/_templates`` write what this
@@ -6,7 +6,7 @@ puts into a page's context.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 
 CARD = "card.png"  # the picture of a preview (sparseattn.charts.figure.write_scripts)
+_GLOSSARY = "glossary"
 _LONGEST = 200  # characters of a summary; what shows it cuts at about as many
 
 
@@ -33,6 +34,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     # After the theme has made its buttons (501).
     app.connect("html-page-context", _point_at_the_source, priority=600)
     app.connect("html-collect-pages", _first_page)
+    app.connect("doctree-resolved", _explain_terms)
     app.connect("doctree-resolved", _set_formulas)
     app.connect("builder-inited", _search_prose)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -64,6 +66,56 @@ def mathml(tex: str, block: bool) -> str:
         return str(tex2mathml(known, as_block=block))
     except (MathError, SyntaxError):
         return f"<code>{escape(tex)}</code>"
+
+
+def definitions(glossary: nodes.document) -> dict[str, tuple[str, str]]:
+    """Return what a glossary defines: term → the id of its entry, its definition in plain words."""
+    found = {}
+    for item in glossary.findall(nodes.definition_list_item):
+        told = " ".join(item[-1].astext().split()).partition(" See ")[0]
+        for term in item.findall(nodes.term):
+            found[term.astext()] = term["ids"][0], told
+    return found
+
+
+def explain(doctree: nodes.document, known: Mapping[str, tuple[str, str]], glossary: str) -> None:
+    """Make each glossary term, where prose first uses it, a link that shows its definition."""
+    if not known:
+        return
+    longest = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
+    words = re.compile(rf"(?<![\w-])({longest})(?![\w-])")
+    told: set[str] = set()
+    for text in list(doctree.findall(nodes.Text)):
+        if not isinstance(text.parent, nodes.paragraph | nodes.emphasis):
+            continue
+        if _within(text, nodes.reference, nodes.title, nodes.table, nodes.caption):
+            continue
+        parts: list[nodes.Node] = []
+        for place, part in enumerate(words.split(text.astext())):
+            if place % 2 == 0 or part in told:
+                parts.append(nodes.Text(part))
+                continue
+            told.add(part)
+            entry, meaning = known[part]
+            address = f"{glossary}#{entry}"
+            link = nodes.reference("", part, internal=True, refuri=address, reftitle=meaning)
+            parts.append(link)
+            link["classes"].append("term")
+        if len(parts) > 1:
+            text.parent.replace(text, parts)
+
+
+def _within(node: nodes.Node, *kinds: type[nodes.Element]) -> bool:
+    return node.parent is not None and (
+        isinstance(node.parent, kinds) or _within(node.parent, *kinds)
+    )
+
+
+def _explain_terms(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    here = page.startswith("notebooks/") and _GLOSSARY in app.env.found_docs
+    if app.builder.format == "html" and here:
+        known = definitions(app.env.get_doctree(_GLOSSARY))
+        explain(doctree, known, app.builder.get_relative_uri(page, _GLOSSARY))
 
 
 def _set_formulas(app: Sphinx, doctree: nodes.document, page: str) -> None:
