@@ -79,7 +79,7 @@ charts.show(
 # %% tags=["remove-input"]
 charts.show(
     charts.forest,
-    *question.rows(above, "05-truth"),
+    *question.rows(above, "05-truth", chance=True),
     sides=("below chance", "above it"),
     name="above-chance",
     caption="Sparsemax attention against chance, in the same units: right of the grey band it is "

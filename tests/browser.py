@@ -140,7 +140,7 @@ def cut(page: Page) -> list[str]:
 
 
 def cut_in_pictures(page: Page) -> list[str]:
-    """Return the words that static pictures cut off, or that stand on others there."""
+    """Return the words that static pictures cut off, set on others, or lack beside live ones."""
     return [str(words) for words in page.evaluate(_CUT_IN_PICTURES)]
 
 
@@ -184,6 +184,8 @@ _CUT_IN_PICTURES = """
 """
 _CUT_IN_PICTURES += _CLASHING
 _CUT_IN_PICTURES += """
+  const NAMES = [".role-legend-label", ".role-legend-title", ".role-axis-title", ".role-title-text",
+    ".role-row-header", ".role-column-header"].map((role) => `${role} text`).join(", ");
   const found = [];
   for (const picture of document.querySelectorAll("figure.chart img.chart-static")) {
     const drawn = document.createElement("div");
@@ -204,6 +206,10 @@ _CUT_IN_PICTURES += """
     const id = picture.closest("figure").id;
     const all = [...out, ...clashing(names), ...faint];
     found.push(...all.map((one) => `${id}: ${one.textContent || "a swatch"}`));
+    const live = picture.closest("figure").querySelector(".chart-live svg");
+    const [here, there] = [drawn, live].map((one) => new Set(one
+      ? [...one.querySelectorAll(NAMES)].map((text) => text.textContent.replace(/\\s/g, "")) : []));
+    found.push(...[...there].filter((name) => !here.has(name)).map((name) => `${id}: lacks ${name}`));
     drawn.remove();
   }
   return found;

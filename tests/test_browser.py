@@ -108,6 +108,7 @@ def test_a_row_pointed_at_can_be_read(browser: object, site: str, part: str, the
 @pytest.mark.parametrize("page", PAGES or ["none built"])
 def test_static_pictures_cut_nothing(visit: Visit, page: str) -> None:
     visit.open(page)
+    visit.unfold()
     assert cut_in_pictures(visit.page) == []
 
 

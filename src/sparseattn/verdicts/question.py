@@ -229,12 +229,16 @@ def verdicts(effects: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def rows(effects: pd.DataFrame, page: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return effects and their means for `charts.forest`, a row a test; a click leads to `page`."""
+def rows(
+    effects: pd.DataFrame, page: str, chance: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return `cells` and their means for `charts.forest`, a row a test; a click leads to `page`."""
     found = verdicts(effects)
     if found.empty:
         return effects.assign(row=effects["test"]), pd.DataFrame()
-    found = found.assign(row=found["test"], page=page + ".html#" + found["anchor"])
+    words = found["verdict"].replace(_ABOVE if chance else _BETTER)
+    address = page + ".html#" + found["anchor"]
+    found = found.assign(row=found["test"], verdict=words, page=address)
     return effects.assign(row=effects["test"]), found
 
 
