@@ -284,6 +284,16 @@ def prepare_own(path: Path, options: FileOptions) -> Prepared:
     return _prepared(splits, vocabulary, final, notes)
 
 
+def own_words(path: Path, options: FileOptions) -> dict[str, list[str]]:
+    """Return the words of a user's texts as they are written, but cut, by the texts' keys."""
+    split = splitter(path.name)
+    every = (
+        split(text)[: options.max_length]
+        for text, _ in read_own(path, options.text_column, options.label_column).rows
+    )
+    return {key_of(words): words for words in every}
+
+
 def key_of(words: Sequence[str]) -> str:
     """Return the key of a text: the first 16 digits of the digest of its words."""
     return digest(" ".join(words))[:16]
