@@ -90,7 +90,7 @@ def test_an_unknown_column_names_the_nearest(tmp_path):
 
 def test_a_file_without_a_header_is_not_read_as_if_it_had_one(tmp_path):
     path = table(tmp_path, {"text": TEXTS, "label": TWO}, header=False)
-    with pytest.raises(UserError, match="first row of notes.csv must name the columns"):
+    with pytest.raises(UserError, match=r"first row of notes\.csv must name the columns"):
         find_columns(path)
 
 

@@ -1,4 +1,4 @@
-"""A page that stands alone asks for nothing, runs only its own scripts, and says what a book does."""
+"""A page that stands alone asks for nothing, runs its own scripts only, shows what a book does."""
 
 import base64
 import hashlib
@@ -63,7 +63,7 @@ def test_nothing_is_asked_of_another_place(page):
 
 
 def test_only_its_own_scripts_may_run(page):
-    policy = dict(_Tags(page).tags and [
+    policy = dict([
         (attrs["http-equiv"], attrs["content"]) for tag, attrs in _Tags(page).tags
         if tag == "meta" and "http-equiv" in attrs
     ])["Content-Security-Policy"]  # fmt: skip

@@ -114,8 +114,13 @@ def ensure(
     wanted = [spec for spec, result in found.items() if result is None]
     if wanted:
         jobs = min(_default_jobs(wanted) if jobs is None else jobs, len(wanted))
-        earlier = [*store.runs(), *store.adversaries(), *store.examinations()]
-        shown = Progress(wanted, jobs, earlier, progress, guess)
+        shown = Progress(
+            wanted,
+            jobs,
+            [*store.runs(), *store.adversaries(), *store.examinations()],
+            progress,
+            guess,
+        )
         failures: dict[AnySpec, Failure] = {}
         compute = _one_by_one if jobs == 1 else _in_processes
         try:

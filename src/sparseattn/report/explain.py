@@ -146,9 +146,10 @@ def explain(
     target = _target(path, output)
     asked = ask(path, text, label, **settings)
     jobs = machine.cores() if jobs is None else jobs
-    wanted = asked.wanted(jobs)
+    wanted: list[Any] = asked.wanted(jobs)  # of two kinds, which one bar counts together
     _announce(asked, missing(wanted, store), target, jobs, tell if progress else lambda line: None)
-    made = dict(zip(wanted, ensure(wanted, store, jobs, progress, asked.seconds), strict=True))
+    found: list[Any] = ensure(wanted, store, jobs, progress, asked.seconds)
+    made = dict(zip(wanted, found, strict=True))
     runs = [made[one] for one in asked.runs]
     examinations = [made[one] for one in asked.examinations]
     parts = [
@@ -257,7 +258,7 @@ def _parts(asked: Asked, runs: list[Run], examinations: list[Examination]) -> It
     yield "## Does attention show what decides?"
     if not scores["sure"].any():
         yield "**Read this with care: the classifiers have learned next to nothing (above).**"
-    frame = question.together(examinations, [])
+    frame = question.together(examinations, []).assign(origin=verbatim(asked.name))
     better, above = question.cells(frame), question.cells(frame, chance=True)
     told = question.answer(question.verdicts(better), question.verdicts(above))
     yield f"{told}\n\n{question.reached(frame)}\n\n{question.left_out(frame)}"
