@@ -18,7 +18,7 @@ from sparseattn.report import explain as explaining
 from sparseattn.report import onefile
 
 SMALL = {
-    "encoders": ["bilstm"], "seeds": [0, 1], "embedding_size": 12, "hidden_size": 8, "epochs": 4,
+    "encoders": ["bilstm"], "seeds": [0], "embedding_size": 12, "hidden_size": 8, "epochs": 4,
     "observed": 6,
 }  # fmt: skip
 HOSTILE = "<script>document.title='run'</script> <img src=x onerror=document.title='run'>"
@@ -37,7 +37,7 @@ def written(folder: Path, count: int = 90, name: str = "notes.csv") -> Path:
             label = number % 2
             once = "".join("abcdefghij"[int(digit)] for digit in f"{number:03}")
             text = f"Bought 3 days ago, {once}, a {rng.choice(words[label])} thing it is"
-            extra = f" {HOSTILE}" if number % 3 == 0 else ""
+            extra = f" {HOSTILE}" if number % 5 == 0 else ""
             writer.writerow([number, text + extra, CLASSES[label]])
     return path
 
@@ -58,7 +58,7 @@ def test_what_will_be_done_is_said_first(made):
     whole = "\n".join(said)
     assert "texts in column 'note', labels in column 'kind'" in whole
     assert "58 texts to train on, 14 to choose the epoch by, 18 to test on" in whole
-    assert re.search(r"8 of 8 runs are to be done, less than a minute on 1 free core\.", whole)
+    assert re.search(r"4 of 4 runs are to be done, less than a minute on 1 free core\.", whole)
     assert "Ctrl-C loses nothing" in whole
 
 
@@ -155,7 +155,7 @@ def test_an_examination_follows_its_run_and_each_is_asked_once(made):
     asked = explaining.ask(made[0].parent / "notes.csv", **SMALL)
     for jobs in (1, 2, 3, 16):
         order = asked.wanted(jobs)
-        assert len(set(order)) == len(order) == 8
+        assert len(set(order)) == len(order) == 4
         assert set(order) == {*asked.runs, *asked.examinations}
         for one in asked.examinations:
             assert order.index(one.base) < order.index(one)
