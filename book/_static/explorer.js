@@ -77,6 +77,7 @@
     get stop() { return this.classifier.stops[this.state.stop]; }
     get document() { return this.task.documents[this.state.document]; }
     get seen() { return this.stop.documents[this.state.document]; }
+    get unknown() { return new Set(this.document.unknown); }
     get shown() {
       if (this.state.show) return this.state.show;
       return AT_FIRST;
@@ -319,6 +320,7 @@
       this.about.textContent =
         `Document ${this.document.number}: ${this.document.why}. ${tokens.length} tokens` +
         (evidence ? `; ● marks those that ${this.task.truth || "truly decide"}.` : ".") +
+        (this.unknown.size ? " Words in italics the classifiers do not know; all such are one word to them." : "") +
         ` Noise has a dispersion of about ${spelled(this.document.null)} here.` + kept;
     }
 
@@ -327,6 +329,7 @@
       const token = make(own ? "button" : "span", { class: "explorer-word", "data-at": k });
       if (own) token.type = "button";
       token.classList.toggle("decides", this.deciding.has(k));
+      token.classList.toggle("unknown", this.unknown.has(k));
       token.textContent = text;
       return token;
     }

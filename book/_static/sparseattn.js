@@ -2,11 +2,12 @@
    scripts; turns their legends into filters; offers their data and pictures. */
 (function () {
   "use strict";
-  const here = new URL(".", document.currentScript.src);
+  const here = document.currentScript.src; // none where scripts and styles stand in the page itself
   const figures = new Map(); // element -> {spec, view, state, width}
   let loading = null;
 
   function loadVega() {
+    if (window.vegaEmbed) return Promise.resolve();
     loading ??= new Promise((resolve, reject) => {
       const script = document.createElement("script");
       script.src = new URL("../vega.js", here);

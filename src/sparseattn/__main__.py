@@ -265,14 +265,36 @@ def run(
     parameter: ParameterOption = None,
     file: FileOption = None,
     output: Annotated[
-        Path | None, Option("-o", "--output", help="[default: NOTEBOOK.ipynb, here]")
+        Path | None,
+        Option("-o", "--output", help="FILE.ipynb or FILE.html [default: NOTEBOOK.ipynb, here]"),
     ] = None,
 ) -> None:
-    """Execute a notebook with other parameters."""
+    """Execute a notebook with other parameters; into one HTML page that needs nothing else, too."""
     from sparseattn.report import book as report
 
     values = _from_file(file) | _pairs(parameter)
     print(report.run(notebook, values, output or Path(f"{notebook}.ipynb")))
+
+
+@app.command()
+def explain(
+    texts: Annotated[Path, Argument(metavar="FILE", help="A .csv, .jsonl or .json file.")],
+    output: Annotated[
+        Path | None, Option("-o", "--output", help="The page [default: FILE.html, here]")
+    ] = None,
+    text: Annotated[Text, Option(metavar="COLUMN", help="The column of the texts.")] = None,
+    label: Annotated[Text, Option(metavar="COLUMN", help="The column of two labels.")] = None,
+    jobs: JobsOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Train on texts of your own and write one HTML page: does attention show what decides?
+
+    The columns are guessed where that is safe. Interrupted, the same command goes on.
+    """
+    from sparseattn.report.explain import explain as write_page
+
+    page = write_page(texts, output, text, label, store=_store(), jobs=jobs, progress=not quiet)
+    print(f"Open {page}")
 
 
 @app.command()

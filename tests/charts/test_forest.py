@@ -66,6 +66,14 @@ def test_every_row_is_there_with_its_word_in_the_order_given(cells, means):
         assert "→ too few data" in figure.svg()
 
 
+def test_with_one_seed_everywhere_there_are_points_and_no_means(cells, means):
+    unknown = means.assign(**dict.fromkeys(["value", "low", "high"], np.nan))
+    figure, rows = drawn(cells.assign(seeds=1), unknown)
+    assert sorted(row["x"] for row in rows if "x" in row) == [-2, 2, 4]
+    assert not [row for row in rows if "x_value" in row]
+    assert "→ holds" in figure.svg()
+
+
 def test_a_click_leads_to_the_evidence(cells, means):
     _, rows = drawn(cells, means)
     assert {row.get("page") for row in rows if row.get("task") == "IMDb"} == {"a.html"}

@@ -289,7 +289,7 @@ def test_own_texts_are_shown(tmp_path):
     shown = explore(runs, count=3)
     (task,) = shown.data["tasks"]
     assert task["name"] == "mine.csv"
-    assert task["classes"] == ["class 0", "class 1"]
+    assert task["classes"] == ["$<i>", "*<i>"]  # as the file calls them
     assert all("film" in document["tokens"] for document in task["documents"])
     assert all(document["evidence"] is None for document in task["documents"])
 

@@ -243,6 +243,21 @@ def inert(kind: str, content: object) -> str:
     return f'<script type="application/json" class="{kind}">{text}</script>'
 
 
+def vega_script() -> str:
+    """Return the script that draws charts, Vega with both themes, as vl-convert carries it."""
+    bundle = vl_convert.javascript_bundle(
+        "window.vegaEmbed=vegaEmbed;",
+        vl_version=VEGA_LITE,
+    )
+    themes = json.dumps({mode: theme(mode) for mode in ("light", "dark")})
+    brighter = json.dumps(BRIGHTER)
+    # Inside a function: the bundle declares names, such as _, that the theme's scripts declare too.
+    return (
+        f"(function(){{{bundle}\n}})();\n"
+        f"window.sparseattnThemes={themes};window.sparseattnBrighter={brighter};\n"
+    )
+
+
 def write_scripts(folder: str | Path) -> None:
     """Write the scripts a book needs, so that it asks no other server.
 
@@ -262,18 +277,7 @@ def write_scripts(folder: str | Path) -> None:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    bundle = vl_convert.javascript_bundle(
-        "window.vegaEmbed=vegaEmbed;",
-        vl_version=VEGA_LITE,
-    )
-    themes = json.dumps({mode: theme(mode) for mode in ("light", "dark")})
-    brighter = json.dumps(BRIGHTER)
-    # Inside a function: the bundle declares names, such as _, that the theme's scripts declare too.
-    script = (
-        f"(function(){{{bundle}\n}})();\n"
-        f"window.sparseattnThemes={themes};window.sparseattnBrighter={brighter};\n"
-    )
-    (folder / "vega.js").write_text(script, encoding="utf-8")
+    (folder / "vega.js").write_text(vega_script(), encoding="utf-8")
     try:
         package = distribution("sphinx-mathjax-offline")
     except PackageNotFoundError:

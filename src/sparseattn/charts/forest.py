@@ -64,8 +64,9 @@ def forest(
     most = int(rows.groupby(row).size().max())
     theirs = "reported" in means and bool(means["reported"].notna().any())
     marked = ["value", *_ENDS, *(["reported"] if theirs else [])]
-    relative = {f"x_{name}": means[name] / means["smallest"] for name in marked}
-    pooled = means[means["value"].notna()].assign(**relative).round(dict.fromkeys(relative, 4))
+    known = means[means["value"].notna()]
+    relative = {f"x_{name}": known[name] / known["smallest"] for name in marked}
+    pooled = known.assign(**relative).round(dict.fromkeys(relative, 4))
     words = _in_words(pooled)
     short = [
         f"{one.split(' [')[0]} {unit.split()[0]}"
@@ -134,8 +135,8 @@ def forest(
     # Near an end of the axis a number stands on its inner side, and so within the chart.
     near = f"abs(datum.x_value) < {reach / 4:.4g}"
     inwards = alt.ExprRef(f"{near} ? 'center' : datum.x_value > 0 ? 'right' : 'left'")
-    known = mean.transform_filter("isValid(datum.x_reported)")
-    papers_own = [known.mark_text(text="◇", fontSize=19).encode(x=across("x_reported"))]
+    told = mean.transform_filter("isValid(datum.x_reported)")
+    papers_own = [told.mark_text(text="◇", fontSize=19).encode(x=across("x_reported"))]
     papers_own = papers_own if theirs else []
     chart = alt.layer(
         band.mark_rect(opacity=0.13).encode(x=across("low"), x2="high:Q", color=alt.value(GREY)),

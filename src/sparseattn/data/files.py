@@ -26,11 +26,7 @@ def read_columns(path: Path, names: Sequence[str], advice: str = "") -> list[lis
     None stands for a key that an object in JSON lacks. A UserError, naming the row, for a file of
     another form; `advice` ends the one for a column that is not there.
     """
-    text = _read_text(path)
-    is_csv = path.name.lower().removesuffix(".gz").endswith(".csv")
-    rows = list(_csv_rows(path, text, names) if is_csv else _json_rows(path, text))
-    if not rows:
-        raise UserError(f"{path.name} is empty: it has no rows.")
+    rows = read_rows(path, names)
     known = dict.fromkeys(name for row in rows for name in row)
     for name in names:
         if name not in known:
@@ -45,6 +41,19 @@ def read_columns(path: Path, names: Sequence[str], advice: str = "") -> list[lis
                 "\\udfff alone). Take it out, or write the whole character."
             )
     return [[row.get(name) for row in rows] for name in names]
+
+
+def read_rows(path: Path, wanted: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Read a file's rows, at least one: of each its values by column, those of CSV as strings.
+
+    A UserError for a file of another form, and for a `wanted` column that a header names twice.
+    """
+    text = _read_text(path)
+    is_csv = path.name.lower().removesuffix(".gz").endswith(".csv")
+    rows = list(_csv_rows(path, text, wanted) if is_csv else _json_rows(path, text))
+    if not rows:
+        raise UserError(f"{path.name} is empty: it has no rows.")
+    return rows
 
 
 def listed(names: Collection[str]) -> str:

@@ -1,13 +1,22 @@
 """The user's own file of texts with two classes, and advice for what may be wrong with it."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sparseattn.data.corpora import Rows
-from sparseattn.data.files import JSON_FORM, listed, read_columns
+from sparseattn.data.files import JSON_FORM, listed, read_columns, read_rows
 from sparseattn.errors import UserError, nearest
 
 FILE_KINDS = (".csv", ".jsonl", ".json")
+TEXT_NAMES = ("text", "review", "sentence", "comment", "content", "body", "document", "message")
+LABEL_NAMES = (
+    "label", "labels", "sentiment", "class", "target", "category", "polarity", "rating", "stars",
+    "score",
+)  # fmt: skip
+"""What such columns are usually called; a column of another name may still be one."""
+_WORDS = 3  # fewer, on average, are no texts
+_LONGEST_NAME = 6  # words of a column's name
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,93 @@ def read_own(path: Path, text_column: str, label_column: str) -> OwnTexts:
         for text, label in zip(texts, labels, strict=True)
     ]
     return OwnTexts(rows, (classes[0], classes[1]))
+
+
+def find_columns(path: Path, text: str | None = None, label: str | None = None) -> tuple[str, str]:
+    """Return which columns of a user's file hold the texts and their labels, where that is safe.
+
+    Texts are mostly different from each other and of several words; labels are two. Where one
+    column alone is such, it is taken; of several, the one that has a usual name (`TEXT_NAMES`,
+    `LABEL_NAMES`).
+
+    Parameters
+    ----------
+    path
+        As for `read_own`.
+    text, label
+        The columns, where they are known.
+
+    Raises
+    ------
+    UserError
+        Where it is not safe, naming the columns; and as `read_own` for a file of another form.
+    """
+    check_own(path)
+    rows = read_rows(path)
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    for name in (text, label):
+        if name is not None and name not in columns:
+            raise UserError(
+                f"{path.name} has no column '{name}'; it has {listed(columns)}."
+                f"{nearest(name, columns)}"
+            )
+    values = {name: [row.get(name) for row in rows] for name in columns}
+    labels = {name: sorted({_label(one) for one in values[name]} - {""}) for name in columns}
+    texts = [name for name in columns if name != label and _are_texts(values[name])]
+    pairs = [name for name in columns if len(labels[name]) == 2 and name not in (text, *texts)]
+    # What is called a label and holds more than two is meant, whatever else holds two.
+    many = [
+        name
+        for name in columns
+        if _usual(name, LABEL_NAMES) and len(labels[name]) != 2 and name not in (text, *texts)
+    ]
+    text = text or _alone(texts, TEXT_NAMES)
+    if label is None and (not many or any(_usual(name, LABEL_NAMES) for name in pairs)):
+        label = _alone(pairs, LABEL_NAMES)
+    if text and label:
+        _check_header(path, text, label, labels[label])
+        return text, label
+    told = [f"Which columns of {path.name} to read is not clear. It has {listed(columns)}."]
+    if not text:
+        seen = f"{listed(texts)} all hold texts" if texts else "none holds texts of several words"
+        told.append(f"The texts: {seen}; name their column with --text COLUMN.")
+    if not label:
+        if pairs and not many:
+            seen = f"{listed(pairs)} all hold two values"
+        elif many:
+            seen = f"'{many[0]}' holds {len(labels[many[0]])} values, and labels must be two"
+        else:
+            seen = "none holds exactly two values"
+        told.append(f"The labels: {seen}; name a column of two with --label COLUMN.")
+    raise UserError("\n".join(told))
+
+
+def _alone(names: Sequence[str], usual: Collection[str]) -> str | None:
+    """Return the one name, or the one of several that is usual; None where that is not one."""
+    known = [name for name in names if _usual(name, usual)]
+    for some in (names, known):
+        if len(some) == 1:
+            return some[0]
+    return None
+
+
+def _usual(name: str, usual: Collection[str]) -> bool:
+    return name.strip().lower() in usual
+
+
+def _are_texts(values: Sequence[object]) -> bool:
+    texts = [value for value in values if isinstance(value, str) and value.strip()]
+    words = sum(len(text.split()) for text in texts)
+    return bool(texts) and words >= _WORDS * len(texts) and 2 * len(set(texts)) > len(texts)
+
+
+def _check_header(path: Path, text: str, label: str, labels: Sequence[str]) -> None:
+    """Refuse a first row that is one of the texts, not the names of the columns."""
+    if label.strip() in labels or len(text.split()) > _LONGEST_NAME:
+        raise UserError(
+            f"The first row of {path.name} must name the columns, but it seems to be a text and "
+            f"its label: {listed([text, label])}. Put a row above it, such as: text,label"
+        )
 
 
 def is_own(name: str) -> bool:

@@ -11,7 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sparseattn.data.corpora import Corpus, Rows
 from sparseattn.data.owntexts import read_own
-from sparseattn.data.words import MARKERS, UNKNOWN, splitter, unspaced
+from sparseattn.data.words import (
+    MARKERS,
+    UNKNOWN,
+    plain_words,
+    splitter,
+    unspaced,
+    written_words,
+)  # fmt: skip
 from sparseattn.errors import UserError
 
 Array = NDArray[np.integer]
@@ -282,6 +289,14 @@ def prepare_own(path: Path, options: FileOptions) -> Prepared:
     }
     vocabulary, final = lexicon.vocabulary(splits["train"], options.min_count)
     return _prepared(splits, vocabulary, final, notes)
+
+
+def own_words(path: Path, options: FileOptions) -> dict[str, list[str]]:
+    """Return the words of a user's texts as they are written, but cut, by the texts' keys."""
+    return {
+        key_of(plain_words(text)[: options.max_length]): written_words(text)[: options.max_length]
+        for text, _ in read_own(path, options.text_column, options.label_column).rows
+    }
 
 
 def key_of(words: Sequence[str]) -> str:

@@ -91,11 +91,13 @@ def plain_words(text: str) -> list[str]:
     with their letter, and an apostrophe is one, straight or curly. Of a script without spaces
     between words, each run of letters is one word, see `unspaced`.
     """
+    return [NUMBER if any(map(str.isdigit, word)) else word for word in written_words(text)]
+
+
+def written_words(text: str) -> list[str]:
+    """Return the words of `plain_words`, with their digits."""
     found = _PLAIN.findall(unicodedata.normalize("NFC", text.lower()))
-    return [
-        NUMBER if any(map(str.isdigit, word)) else word.replace("’", "'") if len(word) > 1 else word
-        for word in found
-    ]
+    return [word.replace("’", "'") if len(word) > 1 else word for word in found]
 
 
 def unspaced(text: str) -> bool:

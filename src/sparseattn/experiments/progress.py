@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from sparseattn.experiments.runs import Result
-from sparseattn.experiments.specs import AnySpec
+from sparseattn.experiments.specs import AdversarySpec, AnySpec, ExaminationSpec, Spec
 
 BAR = "{percentage:3.0f}%|{bar}| {n}/{total} runs{postfix}"
 LINE = "{n}/{total} runs{postfix}"
@@ -29,11 +29,19 @@ class Progress:
         Runs from which the time is estimated until some of these are done.
     show
         False shows nothing.
+    guess
+        The seconds of a run, until one like it is done.
     """
 
     def __init__(
-        self, specs: Sequence[AnySpec], jobs: int, earlier: Iterable[Result], show: bool
+        self,
+        specs: Sequence[AnySpec],
+        jobs: int,
+        earlier: Iterable[Result],
+        show: bool,
+        guess: Callable[[AnySpec], float] | None = None,
     ) -> None:
+        self.guess = guess
         self.remaining, self.jobs, self.epochs = list(specs), jobs, dict[AnySpec, str]()
         self.known = [(run.spec, run.seconds) for run in earlier if run.state == "current"]
         self.start, self.shown, self.every = time.monotonic(), 0.0, 0.2  # seconds
@@ -52,7 +60,7 @@ class Progress:
         self._show()
 
     def epoch(self, spec: AnySpec, text: str) -> None:
-        """Note in which epoch a run is: ``3/20``."""
+        """Note in which epoch a run is, or in which test an examination: ``3/20``."""
         self.epochs[spec] = text
         self._show()
 
@@ -89,7 +97,7 @@ class Progress:
             ]
             if found:
                 return sum(found[-20:]) / len(found[-20:])
-        return None
+        return self.guess(spec) if self.guess else None
 
     def _show(self) -> None:
         now = time.monotonic()
@@ -100,8 +108,9 @@ class Progress:
         left = self.seconds_left()
         if self.remaining and left is not None:
             parts.append(f"about {_clock(left)} left")
-        if self.epochs:
-            parts.append("in epoch " + ", ".join(self.epochs.values()))
+        for what, kinds in (("epoch", (Spec, AdversarySpec)), ("test", (ExaminationSpec,))):
+            if at := [text for spec, text in self.epochs.items() if isinstance(spec, kinds)]:
+                parts.append(f"in {what} {', '.join(at)}")
         self.bar.n = self.bar.total - len(self.remaining)
         self.bar.set_postfix_str("; ".join(parts))
 

@@ -50,18 +50,34 @@ Outcomes: TypeAlias = Generator[tuple[AnySpec, Failure | None]]
 
 @overload
 def ensure(
-    specs: Iterable[Spec], store: Store, jobs: int | None = None, progress: bool = True
+    specs: Iterable[Spec],
+    store: Store,
+    jobs: int | None = None,
+    progress: bool = True,
+    guess: Callable[[AnySpec], float] | None = None,
 ) -> list[Run]: ...
 @overload
 def ensure(
-    specs: Iterable[AdversarySpec], store: Store, jobs: int | None = None, progress: bool = True
+    specs: Iterable[AdversarySpec],
+    store: Store,
+    jobs: int | None = None,
+    progress: bool = True,
+    guess: Callable[[AnySpec], float] | None = None,
 ) -> list[Adversary]: ...
 @overload
 def ensure(
-    specs: Iterable[ExaminationSpec], store: Store, jobs: int | None = None, progress: bool = True
+    specs: Iterable[ExaminationSpec],
+    store: Store,
+    jobs: int | None = None,
+    progress: bool = True,
+    guess: Callable[[AnySpec], float] | None = None,
 ) -> list[Examination]: ...
 def ensure(
-    specs: Iterable[Any], store: Store, jobs: int | None = None, progress: bool = True
+    specs: Iterable[Any],
+    store: Store,
+    jobs: int | None = None,
+    progress: bool = True,
+    guess: Callable[[AnySpec], float] | None = None,
 ) -> list[Any]:
     """Return the runs, adversaries or examinations of specs; compute those the store lacks.
 
@@ -76,6 +92,8 @@ def ensure(
         to compute, this process does it. The results do not depend on it.
     progress
         Whether to show how far it is.
+    guess
+        The seconds that a run may take, for the time left until one like it is done.
 
     Returns
     -------
@@ -97,7 +115,11 @@ def ensure(
     if wanted:
         jobs = min(_default_jobs(wanted) if jobs is None else jobs, len(wanted))
         shown = Progress(
-            wanted, jobs, [*store.runs(), *store.adversaries(), *store.examinations()], progress
+            wanted,
+            jobs,
+            [*store.runs(), *store.adversaries(), *store.examinations()],
+            progress,
+            guess,
         )
         failures: dict[AnySpec, Failure] = {}
         compute = _one_by_one if jobs == 1 else _in_processes
@@ -127,8 +149,8 @@ def failed(failures: Mapping[AnySpec, Failure], total: int) -> UserError | Sweep
     return kind(_report(failures, total))
 
 
-def missing(specs: Iterable[Spec], store: Store) -> list[Spec]:
-    """Return those specs whose run the store does not hold."""
+def missing(specs: Iterable[Any], store: Store) -> list[Any]:
+    """Return those specs whose result the store does not hold, each once."""
     specs = list(specs)
     tasks = _tasks(specs)
     return [spec for spec in dict.fromkeys(specs) if store.find(spec, tasks[spec]) is None]

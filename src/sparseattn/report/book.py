@@ -1,6 +1,7 @@
 """Parameters → executed notebooks → book."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from filelock import FileLock, Timeout
 from sparseattn import paths
 from sparseattn.errors import ExplainedError, UserError, nearest
 from sparseattn.experiments.machine import cores
-from sparseattn.report import printed
+from sparseattn.report import onefile, printed
 from sparseattn.report.execution import (
     comes_last,
     execute,
@@ -45,11 +46,19 @@ Pages = Mapping[str, Mapping[str, Any]]
 
 
 def run(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
-    """Execute one notebook, having computed the runs it needs; otherwise as `execution.execute`."""
+    """Execute one notebook, having computed the runs it needs; otherwise as `execution.execute`.
+
+    An `output` that ends in ``.html`` is one page that needs nothing else (`report.onefile`).
+    """
     validated(notebook, values)
     write_aside(output, b"")
     compute({notebook: values})
-    return execute(notebook, values, output)
+    if output.suffix.lower() != onefile.ENDING:
+        return execute(notebook, values, output)
+    with tempfile.TemporaryDirectory() as folder:
+        executed = execute(notebook, values, Path(folder) / f"{notebook}.ipynb")
+        content = onefile.of_notebook(notebook, json.loads(executed.read_text(encoding="utf-8")))
+    return onefile.write(output, content)
 
 
 def build(

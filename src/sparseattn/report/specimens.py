@@ -5,6 +5,7 @@ What the page on which one explores is made of (:mod:`report.explorer`).
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,14 @@ from jaxtyping import Float
 from scipy.special import expit
 
 from sparseattn.attribution.influence import influence
+from sparseattn.data.owntexts import is_own, read_own
+from sparseattn.data.preparation import FileOptions, own_words
 from sparseattn.data.tasks import Documents, Task, load_task
-from sparseattn.errors import UserError
+from sparseattn.data.words import UNKNOWN
+from sparseattn.errors import UserError, validate
 from sparseattn.experiments.making import reproducible
 from sparseattn.experiments.runs import Run
+from sparseattn.experiments.specs import Spec
 from sparseattn.measures.kendall import tau_ceiling
 from sparseattn.measures.nulls import null_dispersion
 from sparseattn.measures.per_document import normalise
@@ -135,15 +140,26 @@ def _task(runs: list[Run], count: int, room: int) -> dict[str, Any]:
     task = load_task(spec.task, spec.task_options)
     documents = runs[0].documents(task)
     chosen = choose(measurements(runs), count)
-    return seen(
-        runs,
-        documents,
-        [task.words(ids) for ids in documents.ids],
-        chosen,
-        _name(task, spec.task_options),
-        CLASSES.get(task.name, ("class 0", "class 1")),
-        room,
-    )
+    words = [task.words(ids) for ids in documents.ids]
+    classes: Sequence[str] = CLASSES.get(task.name, ("class 0", "class 1"))
+    if is_own(spec.task):
+        words, classes = _as_written(spec, documents)
+    found = seen(runs, documents, words, chosen, _name(task, spec.task_options), classes, room)
+    if is_own(spec.task):
+        for document, (number, _) in zip(found["documents"], chosen, strict=True):
+            document["unknown"] = (
+                (documents.ids[number][1:-1] == UNKNOWN).nonzero().flatten().tolist()
+            )
+    return found
+
+
+def _as_written(spec: Spec, documents: Documents) -> tuple[list[list[str]], tuple[str, str]]:
+    """Return the words of a user's documents, rare ones too, and the names of both classes."""
+    path, options = Path(spec.task).expanduser(), validate(FileOptions, spec.task_options)
+    every = own_words(path, options)
+    classes = read_own(path, options.text_column, options.label_column).classes
+    # Keys of texts that occur more than once are numbered.
+    return [every[key.partition("-")[0]] for key in documents.keys], classes
 
 
 def seen(
