@@ -29,7 +29,7 @@ def package(folder, metadata, licence_text=None):
         ("License-Expression: MIT AND PSF-2.0\nLicense: other", None, "MIT AND PSF-2.0"),
         ("License: Apache 2.0\nClassifier: License :: x :: MIT License", None, "Apache-2.0"),
         ("License: UNKNOWN\nClassifier: License :: x :: ISC License (ISCL)", None, "ISC"),
-        ("License: Ours\n        \n        Copyright\nClassifier: License :: x :: MIT License", None,
+        ("License: Us\n        \n        Copyright\nClassifier: License :: x :: MIT License", None,
          "MIT"),
         ("Classifier: License :: x :: MIT License\nClassifier: License :: x :: BSD License", None,
          "MIT and BSD"),
