@@ -368,20 +368,23 @@ def test_a_job_that_slurm_ended_is_told_and_a_mute_controller_ends_none(tmp_path
         assert watch.look() == (answer is not None)
         if counted:
             assert watch.counted([job]) == counted
-        assert watch.ended(job) is None
+        job.paths.result_pickle.write_bytes(b"")  # an error's, as it was stopped; it comes again
+        assert not watch.over(job)
+        job.paths.result_pickle.unlink()
     job.paths.stderr.write_text("slurmstepd: error: *** JOB 7 CANCELLED ***\n")
     monkeypatch.setattr(cluster, "_asked", lambda: {"7_1": ("CANCELLED", "None", "")})
     watch.look()
     assert watch.counted([job]) == (0, 0, "")
-    why = watch.ended(job)
+    assert watch.over(job)
+    why = watch.lost(job)
     assert "Its job 7_1 ended as CANCELLED without a result" in why.message
     assert "JOB 7 CANCELLED" in why.message
     assert not why.mendable
     monkeypatch.setattr(cluster, "LATE", 60)  # its result may be on its way
-    assert watch.ended(job) is None
-    monkeypatch.setattr(cluster, "LATE", 0)
+    assert not watch.over(job)
     job.paths.result_pickle.write_bytes(b"")
-    assert watch.ended(job) is None
+    assert watch.over(job)
+    assert watch.lost(job) is None
 
 
 def test_a_job_that_slurm_has_forgotten_has_ended(tmp_path, monkeypatch):
@@ -390,7 +393,8 @@ def test_a_job_that_slurm_has_forgotten_has_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "_asked", dict)
     assert watch.look()
     watch.counted([job])
-    assert "Its job 9 ended without a result" in watch.ended(job).message
+    assert watch.over(job)
+    assert "Its job 9 ended without a result" in watch.lost(job).message
 
 
 def test_jobs_that_are_queued_are_known_again(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -144,7 +145,7 @@ def test_a_job_that_is_killed_and_queued_again_comes_back(run, store, start, tmp
     settings = {"epochs": 300, "patience": 300}
     given = [word for name, value in settings.items() for word in ("-p", name, str(value))]
     following = start("sweep", "--seeds", "0,1", *given, *OPTIONS, *ON_SLURM, "--wait")
-    job = until(lambda: at_work(store))
+    job, _ = until(lambda: at_work(store))
     if how == "requeued":
         run("scontrol", "requeue", job)
     else:  # as SLURM does, before another job takes its place
@@ -159,21 +160,23 @@ def test_a_job_that_is_killed_and_queued_again_comes_back(run, store, start, tmp
 
 
 def at_work(store):
-    """Return a job that trains, by the process that has begun to write its run; None if none."""
+    """Return a job that trains, and its process, which has begun a run; None if there is none."""
     for partial in store.root.glob("partial/*"):
-        environment = Path("/proc", partial.name.split(".")[1], "environ")
+        process = partial.name.split(".")[1]
+        environment = Path("/proc", process, "environ")
         if environment.exists():
             lines = environment.read_text().split("\0")
             known = dict(line.split("=", 1) for line in lines if "=" in line)
-            return f"{known['SLURM_ARRAY_JOB_ID']}_{known['SLURM_ARRAY_TASK_ID']}"
+            job = f"{known['SLURM_ARRAY_JOB_ID']}_{known['SLURM_ARRAY_TASK_ID']}"
+            return job, int(process)
     return None
 
 
 def test_failed_and_cancelled_jobs_are_named_with_their_reasons(run, store, start, command):
     given = ["-p", "epochs", str(LONG), "-p", "patience", str(LONG), *OPTIONS]
     following = start("sweep", "--seeds", "0,1", *given, *ON_SLURM, "--wait")
-    job = until(lambda: at_work(store))
-    run("scancel", "--signal=KILL", "--full", job)  # as for want of memory
+    job, process = until(lambda: at_work(store))
+    os.kill(process, signal.SIGKILL)  # as the kernel does for want of memory
     other = until(lambda: next((name for name in queue(run) if name != job), None))
     run("scancel", other)
     told, error = following.communicate(timeout=300)

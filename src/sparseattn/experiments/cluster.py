@@ -224,14 +224,13 @@ class Cluster:
                 if self.name == "slurm" and watch.look():
                     shown.queue(*watch.counted(running.values()))
                 for spec, job in list(running.items()):
-                    if why := watch.ended(job):
-                        why = None if store.find(spec, tasks[spec]) else why
-                    elif _left_something(job):
-                        why = failure(job)
+                    why = None
+                    if self.name != "slurm" or store.find(spec, tasks[spec]) is None:
+                        if not watch.over(job):
+                            continue
+                        why = watch.lost(job) or failure(job)
                         if why is None and store.find(spec, tasks[spec]) is None:
                             why = Failure(_other(job, store), mendable=False)
-                    else:
-                        continue
                     del running[spec]
                     yield spec, why
                 if running:
@@ -273,11 +272,19 @@ class _Watch:
             reasons |= {reason} - {"None"}
         return running, waiting, ", ".join(sorted(reasons))
 
-    def ended(self, job: Job) -> Failure | None:
-        """Say how a job ended that left nothing, once a slow file system has had its time."""
-        if job.job_id not in self.since or _left_something(job):
-            return None
-        if time.monotonic() - self.since[job.job_id] < LATE:
+    def over(self, job: Job) -> bool:
+        """Tell whether a job has ended: not by what it left, for it may be queued again.
+
+        One that left nothing is given some time more, for a slow file system.
+        """
+        if not isinstance(job, submitit.SlurmJob):
+            return isinstance(job, submitit.DebugJob) or job.done()  # the former runs when asked
+        since = self.since.get(job.job_id, float("inf"))
+        return time.monotonic() - since >= (0 if job.paths.result_pickle.exists() else LATE)
+
+    def lost(self, job: Job) -> Failure | None:
+        """Say how a job of SLURM ended that left neither a result nor an error."""
+        if not isinstance(job, submitit.SlurmJob) or job.paths.result_pickle.exists():
             return None
         state, reason, _ = self.states.get(job.job_id, FORGOTTEN)
         how = (state and f" as {state}") + ("" if reason == "None" else f" ({reason})")
@@ -289,13 +296,6 @@ class _Watch:
             f"{told or '  (it is empty)'}",
             mendable=False,
         )
-
-
-def _left_something(job: Job) -> bool:
-    """Tell whether a job left a result, or an error."""
-    if isinstance(job, submitit.SlurmJob):
-        return job.paths.result_pickle.exists()
-    return isinstance(job, submitit.DebugJob) or job.done()  # the former begins when it is asked
 
 
 def failure(job: Job) -> Failure | None:
