@@ -32,7 +32,7 @@ ARRAY = 1000
 """Jobs of one array at most: SLURM's own limit, where nobody raised it."""
 EVERY = 10.0
 """Seconds between two questions to SLURM."""
-LATE = 15.0
+LATE = 30.0
 """Seconds after which a result counts as missing that a machine elsewhere may have written."""
 ENDED = (
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY",
@@ -230,6 +230,8 @@ class Cluster:
                             continue
                         why = watch.lost(job) or failure(job)
                         if why is None and store.find(spec, tasks[spec]) is None:
+                            if not watch.late(job):
+                                continue
                             why = Failure(_other(job, store), mendable=False)
                     del running[spec]
                     yield spec, why
@@ -273,14 +275,17 @@ class _Watch:
         return running, waiting, ", ".join(sorted(reasons))
 
     def over(self, job: Job) -> bool:
-        """Tell whether a job has ended: not by what it left, for it may be queued again.
-
-        One that left nothing is given some time more, for a slow file system.
-        """
+        """Tell whether a job has ended: not by what it left, for it may be queued again."""
         if not isinstance(job, submitit.SlurmJob):
             return isinstance(job, submitit.DebugJob) or job.done()  # the former runs when asked
-        since = self.since.get(job.job_id, float("inf"))
-        return time.monotonic() - since >= (0 if job.paths.result_pickle.exists() else LATE)
+        there = job.paths.result_pickle.exists()
+        return (there and job.job_id in self.since) or self.late(job)
+
+    def late(self, job: Job) -> bool:
+        """Tell whether a job ended so long ago that a slow file system has shown all it left."""
+        if not isinstance(job, submitit.SlurmJob):
+            return True
+        return time.monotonic() - self.since.get(job.job_id, float("inf")) >= LATE
 
     def lost(self, job: Job) -> Failure | None:
         """Say how a job of SLURM ended that left neither a result nor an error."""
