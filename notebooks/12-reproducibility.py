@@ -34,6 +34,7 @@ from sparseattn.report import checklist, ledger, provenance
 
 pages = checklist.executed(ledger.pages("12-reproducibility"))
 packages = provenance.requirements()
+licences = provenance.licences()
 frame = ledger.everything("12-reproducibility")
 frame = frame[(frame["origin"] != "published") | frame["task"].isin(p.tasks)]
 recorded, diverged = checklist.parts(frame)
@@ -86,6 +87,16 @@ table(
     "The packages asked for, each at one version, and those at hand.",
     titles={"pinned": "asked for", "here": "at hand", "agrees": "the same"},
     fold=f"All {len(packages)} packages",
+)
+
+# %% tags=["hide-input"]
+table(
+    licences,
+    "The licences of all packages at hand, those that others need among them, by their own "
+    "statements, as SPDX names them.",
+    columns="licence count packages",
+    titles={"count": "packages", "packages": "which"},
+    fold=f"The licences of all {licences['count'].sum()} packages",
 )
 
 # %% [markdown]
@@ -166,8 +177,8 @@ table(
 #   {doc}`02-tasks-and-classifiers` the model; {doc}`10-deviations` what was chosen and why.
 #
 # Source code to download, with all dependencies
-# : This book is made by its own source and pinned packages (tables above); two commands, in
-#   {doc}`../reproduce`.
+# : This book is made by its own source and pinned packages (tables above, their licences among
+#   them); two commands, in {doc}`../reproduce`.
 #
 # The computing infrastructure used
 # : Of this build, in a table above; of the published runs, in the table below, one process a run.

@@ -207,24 +207,52 @@ def test_jacobians_of_published_runs(run, monkeypatch, tmp_path, store):
     assert "None of the published runs" in error
 
 
-def test_a_sweep_can_go_to_a_cluster(run, monkeypatch):
-    class Job:
-        def result(self):
-            return "abc"
-
+@pytest.mark.parametrize("command", ["sweep", "adversary", "examine"])
+def test_a_grid_can_go_to_a_cluster(run, monkeypatch, command):
     sent = []
-    monkeypatch.setattr(
-        "sparseattn.experiments.cluster.submit",
-        lambda *a, **options: sent.append((a, options)) or [Job()],
-    )
+
+    def submit(specs, store, cluster, jobs, after, **options):
+        sent.append((specs, cluster, jobs, list(after), options))
+        return [f"{specs[0].KIND} {number}" for number in range(len(specs))]
+
+    monkeypatch.setattr("sparseattn.experiments.cluster.submit", submit)
+    monkeypatch.setattr("sparseattn.experiments.cluster.queued", lambda *_: {})
     code, told, _ = run(
-        "sweep", "--cluster", "slurm", "--partition", "gpu", "--jobs", "9", *TINY
+        command, "--cluster", "slurm", "--partition", "gpu", "--jobs", "9", *TINY
     )  # fmt: skip
     assert code == 0
-    assert told.startswith("1 jobs submitted; 0 runs are in the store.")
-    (specs, _, cluster, jobs), options = sent[0]
-    assert (len(specs), cluster, jobs) == (1, "slurm", 9)
-    assert options == {"timeout_min": 240, "mem_gb": 8, "slurm_partition": "gpu"}
+    options = {"timeout_min": 240, "mem_gb": 8, "slurm_partition": "gpu"}
+    assert all((one[1], one[2], one[4]) == ("slurm", 9, options) for one in sent)
+    counts = {"sweep": [1], "adversary": [1, 2], "examine": [1, 1]}[command]
+    assert [len(one[0]) for one in sent] == counts
+    assert [one[3] for one in sent] == [[], ["runs 0"]][: len(counts)]  # after what they rest on
+    assert told.startswith(f"{sum(counts)} jobs submitted, 0 were already; 0 runs are in")
+
+
+def test_what_is_queued_is_not_submitted_again(run, monkeypatch):
+    monkeypatch.setattr("sparseattn.experiments.cluster.submit", None)
+    monkeypatch.setattr(
+        "sparseattn.experiments.cluster.queued", lambda specs, _: dict.fromkeys(specs, "job")
+    )
+    code, told, _ = run("sweep", "--cluster", "slurm", "--seeds", "0,1", *TINY)
+    assert code == 0
+    assert told.startswith("0 jobs submitted, 2 were already; 0 runs are in the store.")
+
+
+def test_waiting_is_for_slurm(run):
+    assert run("sweep", "--wait", *TINY)[0] == 2
+    assert run("sweep", "--wait", "--cluster", "local", *TINY)[0] == 2
+
+
+def test_followed_jobs_go_on_when_one_stops_looking(run, monkeypatch):
+    def stop(*_):
+        raise sweeps.Interrupted("1 of 2 runs are done and kept.")
+
+    monkeypatch.setattr(sweeps, "ensure", stop)
+    code, _, error = run("sweep", "--cluster", "slurm", "--wait")
+    assert code == 130
+    assert "go on meanwhile" in error
+    assert "go on" not in run("sweep", "--cluster", "local")[2]
 
 
 @pytest.mark.filterwarnings(
@@ -234,7 +262,7 @@ def test_failing_jobs_are_told_with_their_reasons(run):
     options = ["--cluster", "debug", "--seeds", "0,1", *TINY, "-p", "learning_rate", "1e30"]
     code, told, error = run("sweep", *options)
     assert code == 2
-    assert told.startswith("2 jobs submitted")
+    assert told == ""
     assert "2 of 2 runs failed" in error
     assert error.count("seed ") == 2
     assert "The loss was not" in error

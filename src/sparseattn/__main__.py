@@ -56,6 +56,15 @@ FileOption = Annotated[
 JobsOption = Annotated[
     int | None, Option("--jobs", min=1, help="Processes at once, one thread each [default: cores].")
 ]
+ClusterOption = Annotated[
+    Literal["slurm", "local", "debug"] | None, Option(help="Compute by jobs of a cluster.")
+]
+WaitOption = Annotated[
+    bool, Option("--wait", help="Follow SLURM's jobs to their end; exit with 1 if one failed.")
+]
+PartitionOption = Annotated[Text, Option(help="SLURM partition.")]
+MinutesOption = Annotated[int, Option(min=1, help="Time limit of a cluster's job.")]
+MemoryOption = Annotated[int, Option(min=1, help="Memory of a cluster's job, in GB.")]
 QuietOption = Annotated[bool, Option("--quiet", help="Show no progress.")]
 TasksOption = Annotated[list[str] | None, Option("--task", help="sst, newsgroups, imdb.")]
 KeysArgument = Annotated[list[str] | None, Argument(help="Keys of runs, or their first digits.")]
@@ -113,25 +122,18 @@ def sweep(
     specs: "list[Spec]",
     jobs: JobsOption = None,
     quiet: QuietOption = False,
-    cluster: Annotated[
-        Literal["slurm", "local", "debug"] | None, Option(help="Submit the runs as jobs.")
-    ] = None,
-    partition: Annotated[Text, Option(help="SLURM partition.")] = None,
-    minutes: Annotated[int, Option(min=1, help="Time limit of a cluster's job.")] = 240,
-    memory: Annotated[int, Option(min=1, help="Memory of a cluster's job, in GB.")] = 8,
+    cluster: ClusterOption = None,
+    wait: WaitOption = False,
+    partition: PartitionOption = None,
+    minutes: MinutesOption = 240,
+    memory: MemoryOption = 8,
 ) -> None:
     """Compute the runs of a grid that the store does not hold.
 
     The grid is the product of the lists; any other setting of a run goes with -p, such as
     -p epochs 5. Lists are separated by commas. Interrupted, the same command goes on.
     """
-    from sparseattn.experiments.sweeps import ensure
-
-    if cluster:
-        options = {"timeout_min": minutes, "mem_gb": memory, "slurm_partition": partition}
-        _submit(specs, cluster, jobs, {k: v for k, v in options.items() if v is not None})
-        return
-    for run in ensure(specs, _store(), jobs, progress=not quiet):
+    for run in _ensured([specs], jobs, quiet, cluster, wait, partition, minutes, memory):
         print(_in_words(run))
 
 
@@ -156,6 +158,11 @@ def adversary(
     ] = None,
     jobs: JobsOption = None,
     quiet: QuietOption = False,
+    cluster: ClusterOption = None,
+    wait: WaitOption = False,
+    partition: PartitionOption = None,
+    minutes: MinutesOption = 240,
+    memory: MemoryOption = 8,
 ) -> None:
     """Train attention to diverge from that of each run of a grid, its predictions kept.
 
@@ -163,13 +170,12 @@ def adversary(
     computed first. Interrupted, the same command goes on.
     """
     from sparseattn.experiments.grid import adversaries_of, bases
-    from sparseattn.experiments.sweeps import ensure
 
     given = {} if pressures is None else {"pressures": _listed("pressures", pressures)}
     given |= {"epochs": epochs, "patience": patience, "learning_rate": learning_rate}
     wanted = adversaries_of(specs, _listed("variants", variants), **given)
-    ensure(bases(wanted), _store(), jobs, progress=not quiet)
-    for one in ensure(wanted, _store(), jobs, progress=not quiet):
+    stages = [bases(wanted), wanted]
+    for one in _ensured(stages, jobs, quiet, cluster, wait, partition, minutes, memory):
         print(
             f"{one.key}  {one.label}, seed {one.spec.base.seed}: "
             f"JSD {one.manifest['jsd']:.3f}, test accuracy {one.manifest['accuracy']:.3f} "
@@ -186,6 +192,11 @@ def examine(
     ] = 60,
     jobs: JobsOption = None,
     quiet: QuietOption = False,
+    cluster: ClusterOption = None,
+    wait: WaitOption = False,
+    partition: PartitionOption = None,
+    minutes: MinutesOption = 240,
+    memory: MemoryOption = 8,
 ) -> None:
     """Put each run of a grid to the tests that need its classifier: faithfulness, flow and others.
 
@@ -193,10 +204,9 @@ def examine(
     Interrupted, the same command goes on.
     """
     from sparseattn.experiments.grid import examinations_of
-    from sparseattn.experiments.sweeps import ensure
 
-    ensure(specs, _store(), jobs, progress=not quiet)
-    for one in ensure(examinations_of(specs, documents), _store(), jobs, progress=not quiet):
+    stages = [specs, examinations_of(specs, documents)]
+    for one in _ensured(stages, jobs, quiet, cluster, wait, partition, minutes, memory):
         print(f"{one.key}  {one.label}, seed {one.spec.seed}: {one.spec.documents} documents")
 
 
@@ -517,24 +527,65 @@ def _store() -> "Store":
     return Store(paths.store())
 
 
-def _submit(specs: list[Any], cluster: str, jobs: int | None, options: dict[str, Any]) -> None:
-    from sparseattn.experiments.cluster import failure, submit
-    from sparseattn.experiments.sweeps import failed, missing
+def _ensured(
+    stages: list[Any],
+    jobs: int | None,
+    quiet: bool,
+    cluster: str | None,
+    wait: bool,
+    partition: str | None,
+    minutes: int,
+    memory: int,
+) -> list[Any]:
+    """Return the results of the last of some stages, each of which rests on those before it.
 
-    wanted = missing(specs, _store())
-    submitted = submit(wanted, _store(), cluster, jobs, **options) if wanted else []
-    print(f"{len(submitted)} jobs submitted; {len(specs) - len(wanted)} runs are in the store.")
-    if cluster == "slurm" and submitted:
-        print("squeue --me shows them, and sparseattn ledger what is done.")
-        return
-    failures: dict[Any, Any] = {}
-    for spec, job in zip(wanted, submitted, strict=True):
-        if why := failure(job):
-            failures[spec] = why
-        else:
-            print(f"{job.result()}  done")
-    if failures:
-        raise failed(failures, len(specs))
+    Jobs of SLURM are only submitted, and nothing is returned, unless they shall be waited for.
+    """
+    from sparseattn.experiments.sweeps import Interrupted, ensure
+
+    if wait and cluster != "slurm":
+        raise UserError("--wait follows jobs of SLURM: give --cluster slurm, too.")
+    if cluster is None:
+        return [ensure(specs, _store(), jobs, progress=not quiet) for specs in stages][-1]
+    from sparseattn.experiments.cluster import Cluster
+
+    options: dict[str, Any] = {"timeout_min": minutes, "mem_gb": memory}
+    options |= {"slurm_partition": partition} if partition else {}
+    if cluster == "slurm" and not wait:
+        _submit(stages, jobs, options)
+        return []
+    try:
+        compute = Cluster(cluster, options)
+        return [ensure(specs, _store(), jobs, not quiet, compute) for specs in stages][-1]
+    except Interrupted as stop:
+        if cluster == "slurm":
+            raise Interrupted(
+                f"{stop} Jobs that were submitted go on meanwhile: squeue --me shows them, "
+                "scancel ends them."
+            ) from None
+        raise
+
+
+def _submit(stages: list[Any], jobs: int | None, options: dict[str, Any]) -> None:
+    from sparseattn.experiments.cluster import queued, submit
+    from sparseattn.experiments.sweeps import missing
+
+    new, under_way, stored = 0, 0, 0
+    before: list[Any] = []
+    for specs in stages:
+        lacking = missing(specs, _store())
+        there = queued(lacking, _store())
+        wanted = [spec for spec in lacking if spec not in there]
+        given = submit(wanted, _store(), "slurm", jobs, before, **options) if wanted else []
+        before = [*there.values(), *given]
+        new, under_way = new + len(given), under_way + len(there)
+        stored += len(set(specs)) - len(lacking)
+    print(f"{new} jobs submitted, {under_way} were already; {stored} runs are in the store.")
+    if new or under_way:
+        print(
+            "squeue --me shows them, sparseattn ledger what is done; the same command with --wait "
+            "follows them."
+        )
 
 
 def _in_words(run: "Run") -> str:

@@ -198,7 +198,8 @@ def test_manifest_says_where_numbers_come_from(made, task):
     assert set(manifest["seconds"]) == {"train", "evaluate", "importance", "influence"}
     assert manifest["cpu_seconds"] > 0
     assert manifest["versions"] == tiny.spec().versions()
-    assert manifest["packages"]["torch"] == torch.__version__
+    version = torch.__version__.partition("+")[0]  # after it, some builds name their kind
+    assert manifest["packages"]["torch"].partition("+")[0] == version
     assert len(manifest["code"]["fingerprint"]) == 64
     assert manifest["threads"] == 1
 

@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import pickle
 import platform
 import signal
 import subprocess
@@ -8,15 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
+import submitit
 import tiny
 
 from sparseattn import files
 from sparseattn.errors import UserError
-from sparseattn.experiments import progress, sweeps
-from sparseattn.experiments.cluster import Computation, failure, submit
-from sparseattn.experiments.grid import grid
+from sparseattn.experiments import cluster, progress, sweeps
+from sparseattn.experiments.cluster import Cluster, Computation, submit
+from sparseattn.experiments.grid import adversaries_of, examinations_of, grid
 from sparseattn.experiments.progress import Progress
-from sparseattn.experiments.specs import Spec
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import Interrupted, SweepError, ensure, missing
 from sparseattn.models.training import LEARNING_RATES
@@ -136,7 +137,7 @@ def fetched():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 before = fetched()
-Computation(tiny.spec().model_dump_json(), sys.argv[1])()
+Computation(tiny.spec(), sys.argv[1])()
 print(before // 16_384, fetched() // 16_384)
 """
 
@@ -294,23 +295,137 @@ def test_jobs_of_a_cluster_fill_the_store(tmp_path):
 
 
 def test_a_preempted_job_is_queued_again_as_it_was(tmp_path):
-    job = Computation(tiny.spec().model_dump_json(), str(tmp_path))
+    job = Computation(tiny.spec(), str(tmp_path))
     again = job.checkpoint()
     assert again.function is job
-    assert Spec.model_validate_json(again.function.spec) == tiny.spec()
+    assert pickle.loads(pickle.dumps(again.function)).wanted() == tiny.spec()
+
+
+def test_all_kinds_of_specs_reach_their_job_as_they_are(tmp_path):
+    base = tiny.spec()
+    for spec in [
+        tiny.spec(learning_rate=1 / 3, projection="sparsegen", lam=-0.1),
+        *adversaries_of([base], ["frozen", "reseeded", "uniform"], [0.1]),
+        *examinations_of([base], 7),
+    ]:
+        wanted = Computation(spec, str(tmp_path)).wanted()
+        assert (type(wanted), wanted) == (type(spec), spec)
 
 
 @pytest.mark.slow
-def test_jobs_in_processes_of_submitit(tmp_path):
-    wanted = [*specs([0]), *specs([1], learning_rate=1e30)]
-    done, lost = submit(wanted, Store(tmp_path), "local", jobs=2, timeout_min=5)
-    assert failure(done) is None
-    assert done.result() == tiny.spec().key(tiny.task().fingerprint)
-    why = failure(lost)
-    assert why is not None
-    assert why.mendable
-    assert why.message.startswith("The loss was not")
-    assert "\n" not in why.message
+def test_jobs_in_processes_of_submitit_are_followed(tmp_path, capfd):
+    """An adversary among them, whose base its job computes; the failed one says why."""
+    (rival,) = adversaries_of(specs([2]), ["frozen"], epochs=2)
+    wanted = [*specs([1], learning_rate=1e30), rival]
+    store = Store(tmp_path)
+    with pytest.raises(UserError, match=r"1 of 2 runs failed") as caught:
+        ensure(wanted, store, jobs=2, compute=Cluster("local", {"timeout_min": 5}))
+    assert "seed 1\n  The loss was not" in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert missing(wanted, store) == wanted[:1]
+    assert capfd.readouterr().err.splitlines()[-1].startswith("2/2 runs")
+    (alone,) = ensure([rival], Store(tmp_path / "alone"), progress=False)
+    (there,) = store.adversaries()
+    assert sums(there) == sums(alone)
+    assert [sums(run) for run in store.runs()] == [
+        sums(run) for run in Store(tmp_path / "alone").runs()
+    ]
+
+
+def test_a_killed_process_of_submitit_is_a_failed_run(tmp_path, monkeypatch):
+    def kill(*given, **more):
+        (job,) = made = submit(*given, **more)
+        os.kill(job._process.pid, signal.SIGKILL)
+        return made
+
+    monkeypatch.setattr(cluster, "submit", kill)
+    monkeypatch.setattr(submitit.Job, "_results_timeout_s", 0)
+    with pytest.raises(SweepError, match="has not produced any output"):
+        ensure(specs([0]), Store(tmp_path), progress=False, compute=Cluster("local"))
+
+
+class Waiting(submitit.SlurmJob):
+    """A job that no SLURM knows, whose folder is there."""
+
+    def __init__(self, folder, name):
+        super().__init__(folder, name)
+        self.paths.folder.mkdir(parents=True)
+
+
+def test_a_job_that_slurm_ended_is_told_and_a_mute_controller_ends_none(tmp_path, monkeypatch):
+    job, watch = Waiting(tmp_path / "%j", "7_1"), cluster._Watch()
+    monkeypatch.setattr(cluster, "EVERY", 0)
+    monkeypatch.setattr(cluster, "LATE", 0)
+    running = ("RUNNING", "None", "")
+    for answer, counted in [
+        ({"7_1": ("PENDING", "Resources", "")}, (0, 1, "Resources")),
+        (None, None),
+        ({"7_1": running, "7_2": running}, (1, 0, "")),
+        ({"7_1": ("REQUEUED", "None", "")}, (1, 0, "")),
+        (None, None),
+    ]:
+        monkeypatch.setattr(cluster, "_asked", lambda answer=answer: answer)
+        assert watch.look() == (answer is not None)
+        if counted:
+            assert watch.counted([job]) == counted
+        job.paths.result_pickle.write_bytes(b"")  # an error's, as it was stopped; it comes again
+        assert not watch.over(job)
+        job.paths.result_pickle.unlink()
+    job.paths.stderr.write_text("slurmstepd: error: *** JOB 7 CANCELLED ***\n")
+    monkeypatch.setattr(cluster, "_asked", lambda: {"7_1": ("CANCELLED", "None", "")})
+    watch.look()
+    assert watch.counted([job]) == (0, 0, "")
+    assert watch.over(job)
+    why = watch.lost(job)
+    assert "Its job 7_1 ended as CANCELLED without a result" in why.message
+    assert "JOB 7 CANCELLED" in why.message
+    assert not why.mendable
+    monkeypatch.setattr(cluster, "LATE", 60)  # its result may be on its way
+    assert not watch.over(job)
+    job.paths.result_pickle.write_bytes(b"")
+    assert watch.over(job)
+    assert watch.lost(job) is None
+
+
+def test_a_job_that_slurm_has_forgotten_has_ended(tmp_path, monkeypatch):
+    job, watch = Waiting(tmp_path / "%j", "9"), cluster._Watch()
+    monkeypatch.setattr(cluster, "LATE", 0)
+    monkeypatch.setattr(cluster, "_asked", dict)
+    assert watch.look()
+    watch.counted([job])
+    assert watch.over(job)
+    assert "Its job 9 ended without a result" in watch.lost(job).message
+
+
+def test_jobs_that_are_queued_are_known_again(tmp_path, monkeypatch):
+    store, wanted = Store(tmp_path), [*specs([0, 1, 2]), *examinations_of(specs([0]))]
+    name = cluster._noted([Computation(spec, "") for spec in wanted], store)
+    listed = {
+        "5_0": ("COMPLETED", "None", name),
+        "5_1": ("PENDING", "Priority", name),
+        "5_3": ("RUNNING", "None", name),
+        "6_2": ("RUNNING", "None", "sparseattn-0123456789abcdef"),  # of another store
+        "8": ("RUNNING", "None", "../../somebody"),
+        "5_9": ("RUNNING", "None", name),
+    }
+    monkeypatch.setattr(cluster, "_asked", lambda: listed)
+    found = cluster.queued(wanted, store)
+    assert {spec: job.job_id for spec, job in found.items()} == {wanted[1]: "5_1", wanted[3]: "5_3"}
+    assert cluster.queued(specs([7]), store) == {}
+    monkeypatch.setattr(cluster, "_asked", lambda: None)
+    assert cluster.queued(wanted, store) == {}
+
+
+def test_a_machine_with_another_arithmetic_is_named(tmp_path):
+    """Its result has another key, so what was asked for is not in the store."""
+    store = Store(tmp_path)
+
+    class Elsewhere(Waiting):
+        def result(self):
+            return store.compute(tiny.spec(seed=9), tiny.task()).key
+
+    said = cluster._other(Elsewhere(tmp_path / "%j", "3_1"), store)
+    assert f"made {store.runs()[0].key}, of device 'cpu'" in said
 
 
 def test_a_store_that_jobs_cannot_name(tmp_path):

@@ -44,6 +44,7 @@ class Progress:
         self.guess = guess
         self.remaining, self.jobs, self.epochs = list(specs), jobs, dict[AnySpec, str]()
         self.known = [(run.spec, run.seconds) for run in earlier if run.state == "current"]
+        self.queued = ""
         self.start, self.shown, self.every = time.monotonic(), 0.0, 0.2  # seconds
         display: dict[str, Any] = {"file": sys.stderr, "bar_format": BAR, "dynamic_ncols": True}
         self.line = _notebook_line() if show and _in_notebook() else None
@@ -62,6 +63,12 @@ class Progress:
     def epoch(self, spec: AnySpec, text: str) -> None:
         """Note in which epoch a run is, or in which test an examination: ``3/20``."""
         self.epochs[spec] = text
+        self._show()
+
+    def queue(self, running: int, waiting: int, reasons: str) -> None:
+        """Note how many jobs of a cluster run, how many wait, and what for: ``Resources``."""
+        self.jobs = max(1, running)
+        self.queued = f"{running} running, {waiting} waiting" + (reasons and f" ({reasons})")
         self._show()
 
     def finish(self, spec: AnySpec, seconds: float | None) -> None:
@@ -108,6 +115,8 @@ class Progress:
         left = self.seconds_left()
         if self.remaining and left is not None:
             parts.append(f"about {_clock(left)} left")
+        if self.queued and self.remaining:
+            parts.append(self.queued)
         for what, kinds in (("epoch", (Spec, AdversarySpec)), ("test", (ExaminationSpec,))):
             if at := [text for spec, text in self.epochs.items() if isinstance(spec, kinds)]:
                 parts.append(f"in {what} {', '.join(at)}")

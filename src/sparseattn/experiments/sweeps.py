@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 import torch
 from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
@@ -22,7 +22,7 @@ from sparseattn.data.tasks import Task, load_task
 from sparseattn.errors import ExplainedError, UserError
 from sparseattn.experiments import machine
 from sparseattn.experiments.progress import Progress
-from sparseattn.experiments.runs import Adversary, Examination, Run
+from sparseattn.experiments.runs import Adversary, Examination, Result, Run
 from sparseattn.experiments.specs import AdversarySpec, AnySpec, ExaminationSpec, Spec, canonical
 from sparseattn.experiments.store import Store
 from sparseattn.models.training import Progress as Tell
@@ -46,6 +46,11 @@ class Failure:
 
 
 Outcomes: TypeAlias = Generator[tuple[AnySpec, Failure | None]]
+SpecT = TypeVar("SpecT", bound=AnySpec)
+Compute: TypeAlias = Callable[
+    [Sequence[AnySpec], Mapping[Any, Task], Store, Any, Progress],  # Any: jobs, or None
+    Outcomes,
+]
 
 
 @overload
@@ -55,6 +60,7 @@ def ensure(
     jobs: int | None = None,
     progress: bool = True,
     guess: Callable[[AnySpec], float] | None = None,
+    compute: Compute | None = None,
 ) -> list[Run]: ...
 @overload
 def ensure(
@@ -63,6 +69,7 @@ def ensure(
     jobs: int | None = None,
     progress: bool = True,
     guess: Callable[[AnySpec], float] | None = None,
+    compute: Compute | None = None,
 ) -> list[Adversary]: ...
 @overload
 def ensure(
@@ -71,6 +78,7 @@ def ensure(
     jobs: int | None = None,
     progress: bool = True,
     guess: Callable[[AnySpec], float] | None = None,
+    compute: Compute | None = None,
 ) -> list[Examination]: ...
 def ensure(
     specs: Iterable[Any],
@@ -78,6 +86,7 @@ def ensure(
     jobs: int | None = None,
     progress: bool = True,
     guess: Callable[[AnySpec], float] | None = None,
+    compute: Compute | None = None,
 ) -> list[Any]:
     """Return the runs, adversaries or examinations of specs; compute those the store lacks.
 
@@ -94,6 +103,8 @@ def ensure(
         Whether to show how far it is.
     guess
         The seconds that a run may take, for the time left until one like it is done.
+    compute
+        What computes instead, such as `experiments.cluster.Cluster`, which `jobs` is left to.
 
     Returns
     -------
@@ -113,18 +124,15 @@ def ensure(
     found = {spec: store.find(spec, tasks[spec]) for spec in specs}
     wanted = [spec for spec, result in found.items() if result is None]
     if wanted:
-        jobs = min(_default_jobs(wanted) if jobs is None else jobs, len(wanted))
-        shown = Progress(
-            wanted,
-            jobs,
-            [*store.runs(), *store.adversaries(), *store.examinations()],
-            progress,
-            guess,
-        )
+        if compute is None:
+            jobs = min(_default_jobs(wanted) if jobs is None else jobs, len(wanted))
+        here: Compute = _one_by_one if jobs == 1 else _in_processes
+        earlier: list[Result] = [*store.runs(), *store.adversaries(), *store.examinations()]
+        shown = Progress(wanted, min(jobs or len(wanted), len(wanted)), earlier, progress, guess)
         failures: dict[AnySpec, Failure] = {}
-        compute = _one_by_one if jobs == 1 else _in_processes
         try:
-            with _terminable(), closing(compute(wanted, tasks, store, jobs, shown)) as outcomes:
+            computing = (compute or here)(wanted, tasks, store, jobs, shown)
+            with _terminable(), closing(computing) as outcomes:
                 for spec, failure in outcomes:
                     found[spec] = result = store.find(spec, tasks[spec])
                     if failure and result is None:
@@ -149,11 +157,11 @@ def failed(failures: Mapping[AnySpec, Failure], total: int) -> UserError | Sweep
     return kind(_report(failures, total))
 
 
-def missing(specs: Iterable[Any], store: Store) -> list[Any]:
+def missing(specs: Iterable[SpecT], store: Store) -> list[SpecT]:
     """Return those specs whose result the store does not hold, each once."""
-    specs = list(specs)
-    tasks = _tasks(specs)
-    return [spec for spec in dict.fromkeys(specs) if store.find(spec, tasks[spec]) is None]
+    once: list[Any] = list(dict.fromkeys(specs))
+    tasks = _tasks(once)
+    return [spec for spec in once if store.find(spec, tasks[spec]) is None]
 
 
 def _one_by_one(

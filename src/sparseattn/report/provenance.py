@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,3 +148,64 @@ def _installed(package: str) -> str | None:
         return version(package).partition("+")[0]  # torch's names the kind of machine, too
     except PackageNotFoundError:
         return None
+
+
+_SPDX = {
+    "apache 2.0": "Apache-2.0", "apache license 2.0": "Apache-2.0",
+    "apache software license": "Apache-2.0", "bsd license": "BSD",
+    "2-clause bsd": "BSD-2-Clause", "bsd 2-clause license": "BSD-2-Clause",
+    "bsd 3": "BSD-3-Clause", "gnu general public license (gpl)": "GPL",
+    "isc license": "ISC", "isc license (iscl)": "ISC", "mit license": "MIT",
+    "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0", "public domain": "Public domain",
+    "python software foundation license": "PSF-2.0",
+}  # fmt: skip
+"""What packages and PyPI's classifiers write for the names of https://spdx.org/licenses."""
+
+UNKNOWN_LICENCE = "not stated"
+
+
+def licences() -> pd.DataFrame:
+    """Return the licences of all packages installed here besides this one, by their metadata.
+
+    Returns
+    -------
+    DataFrame
+        One row a ``licence``, the most frequent first, by its SPDX name where it has one: how many
+        packages (``count``), and their names (``packages``). Where a package does not say which
+        BSD licence it has, or any, its licence's text is read; `UNKNOWN_LICENCE` when it has none.
+    """
+    ours = {one.metadata["Name"]: licence(one) for one in distributions()}
+    ours.pop("sparseattn", None)
+    frame = pd.DataFrame({"package": ours.keys(), "licence": ours.values()})
+    frame = frame.sort_values("package", key=lambda names: names.str.lower())
+    grouped = frame.groupby("licence", as_index=False)["package"]
+    found = grouped.agg(count="size", packages=", ".join)
+    return found.sort_values(["count", "licence"], ascending=[False, True], ignore_index=True)
+
+
+def licence(package: Distribution) -> str:
+    """Return a package's licence: its expression, else its field, its classifiers, its text."""
+    expression, field, classifiers = (
+        package.metadata.get_all(name) or []
+        for name in ("License-Expression", "License", "Classifier")
+    )
+    said = expression or [one for one in field if "\n" not in one and one != "UNKNOWN"]
+    if not any(said):  # some give their whole text there
+        said = [one.rpartition(" :: ")[2] for one in classifiers if one.startswith("License ::")]
+    names = " and ".join(_SPDX.get(name.lower(), name) for name in said)
+    if names not in ("", "BSD"):
+        return names
+    return _in_text(package, field) or names or UNKNOWN_LICENCE
+
+
+def _in_text(package: Distribution, field: list[str]) -> str:
+    """Tell MIT's and the BSD licences by their words; nothing for others."""
+    files = [
+        file for file in package.files or () if re.match("(?i)(licen[cs]e|copying)", file.name)
+    ]
+    text = " ".join(" ".join([*field, *(file.read_text() for file in files[:1])]).split())
+    if "Permission is hereby granted, free of charge" in text:
+        return "MIT"
+    if "Redistribution and use in source and binary forms" not in text:
+        return ""
+    return "BSD-3-Clause" if "endorse or promote" in text else "BSD-2-Clause"
