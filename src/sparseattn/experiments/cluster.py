@@ -1,8 +1,11 @@
 """A sweep's runs as jobs of a cluster, through submitit."""
 
 import re
+import tempfile
 import traceback
 from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import submitit
@@ -12,6 +15,7 @@ from sparseattn.experiments import machine
 from sparseattn.experiments.specs import Spec
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import Failure
+from sparseattn.files import part, writing
 
 
 class Computation:
@@ -72,7 +76,12 @@ def submit(
             "Set SPARSEATTN_STORE to a folder without it."
         )
     try:
-        executor = submitit.AutoExecutor(folder=store.root / "jobs" / "%j", cluster=cluster)
+        # submitit unpickles what jobs left in their folder, so it is one that nobody had before us.
+        with writing(store.root):
+            jobs_here = part(store.root, "jobs")
+            jobs_here.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=f"{datetime.now():%Y-%m-%d-}", dir=jobs_here))
+        executor = submitit.AutoExecutor(folder=folder / "%j", cluster=cluster)
         if jobs is not None:
             parameters["slurm_array_parallelism"] = jobs
         executor.update_parameters(cpus_per_task=1, **parameters)
