@@ -25,6 +25,8 @@ from sparseattn.measures.per_document import IMPORTANCES, INFLUENCES, measure
 SIGNIFICANT_BITS = 14
 """Of a published value: its relative error is at most 2⁻¹⁴ ≈ 0.00006, which makes files small."""
 TASK = "task.json"
+CHECKSUM = "checksum"
+"""The entry of a JSON file with the SHA-256 of the others, as JSON with sorted keys, no spaces."""
 
 FILE_MOST, UNPACKED_MOST, ROWS_MOST = 2**26, 2**29, 2**24
 """Of a Parquet file that is read: the most bytes, the same unpacked, and the most numbers."""
@@ -147,7 +149,7 @@ def _waiting(file: Path) -> dict[str, Any] | None:
     """Return the record that a kill kept from taking its place, when its measurements did."""
     waiting = _beside(file)
     try:
-        record = parsed(bounded(waiting, TEXT_MOST)) if waiting.is_file() else {}
+        record = _entries(waiting) if waiting.is_file() else {}
         content = bounded(file.with_suffix(".parquet"), FILE_MOST) if record else b""
     except DamagedRunError:
         return None
@@ -269,14 +271,29 @@ def _derived(stored: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> Path:
-    """Write JSON whose differences are readable: a line an entry, keys sorted."""
+    """Write JSON whose differences are readable: a line an entry, keys sorted; and its checksum."""
     _replace(path, _as_json(content))
     return path
 
 
 def _as_json(content: Mapping[str, Any]) -> bytes:
-    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    whole = {**content, CHECKSUM: _checksum(content)}
+    text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _entries(path: Path) -> dict[str, Any]:
+    """Return a JSON file's entries; `DamagedRunError` unless they have the checksum among them."""
+    content = parsed(bounded(path, TEXT_MOST))
+    told = content.pop(CHECKSUM, None)
+    if told not in (None, _checksum(content)):
+        raise DamagedRunError("its checksum is another")
+    return content
 
 
 def read_json(path: Path, needed: Sequence[str]) -> dict[str, Any]:
@@ -288,7 +305,7 @@ def read_json(path: Path, needed: Sequence[str]) -> dict[str, Any]:
         When it cannot be read, or an entry that is `needed` is missing.
     """
     try:
-        content = parsed(bounded(path, TEXT_MOST))
+        content = _entries(path)
     except DamagedRunError as damage:
         raise damaged(path, str(damage)) from None
     if not set(needed) <= set(content):
