@@ -270,14 +270,17 @@ def _derived(stored: pd.DataFrame) -> dict[str, pd.Series]:
     return found
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> Path:
-    """Write JSON whose differences are readable: a line an entry, keys sorted; and its checksum."""
-    _replace(path, _as_json(content))
+def write_json(path: Path, content: Mapping[str, Any], checksum: bool = True) -> Path:
+    """Write JSON whose differences are readable: a line an entry, keys sorted.
+
+    With a `checksum` of it among them, unless people may edit the file.
+    """
+    _replace(path, _as_json(content, checksum))
     return path
 
 
-def _as_json(content: Mapping[str, Any]) -> bytes:
-    whole = {**content, CHECKSUM: _checksum(content)}
+def _as_json(content: Mapping[str, Any], checksum: bool = True) -> bytes:
+    whole = {**content, CHECKSUM: _checksum(content)} if checksum else content
     text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
 

@@ -181,7 +181,7 @@ def merge(
                 f"{why} is kept in {file}. If the new one is right, remove that entry there."
             )
     if new:
-        write_json(file, {name: [kept[where] for where in sorted(kept)]})
+        write_json(file, {name: [kept[where] for where in sorted(kept)]}, checksum=False)
     return new
 
 
