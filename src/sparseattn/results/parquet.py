@@ -24,7 +24,7 @@ from sparseattn.measures.per_document import IMPORTANCES, INFLUENCES, measure
 
 SIGNIFICANT_BITS = 14
 """Of a published value: its relative error is at most 2⁻¹⁴ ≈ 0.00006, which makes files small."""
-TASK = "task.json"
+TASK, KEY = "task.json", r"[0-9a-f]{16}"
 CHECKSUM = "checksum"
 """The entry of a JSON file with the SHA-256 of the others, as JSON with sorted keys, no spaces."""
 
@@ -138,7 +138,7 @@ def _record(file: Path, folder: Path, kind: Kind) -> dict[str, Any]:
     if not file.parent.resolve().is_relative_to(folder.resolve()):
         raise damaged(file, "its folder is a link that leads elsewhere")
     record = _waiting(file) or read_json(file, (*kind.origin, "task", "documents", "sha256"))
-    if record["key"] != file.stem or not re.fullmatch(r"[0-9a-f]{16}", file.stem):
+    if record["key"] != file.stem or not re.fullmatch(KEY, file.stem):
         raise damaged(file, "it is of another key")
     if not isinstance(record["documents"], int) or not 0 <= record["documents"] <= ROWS_MOST:
         raise damaged(file, "its number of documents is none")
@@ -158,17 +158,19 @@ def _waiting(file: Path) -> dict[str, Any] | None:
 
 def finish(folder: Path, kind: Kind) -> None:
     """Finish what a kill of earlier publishing left half done, or clear it away."""
-    for left in (left for task in folder.glob("*") for left in (task / kind.folder).glob(".*")):
-        file = left.with_name(left.name[1:].removesuffix(".partial"))
-        if left != _beside(file):
-            continue
+    for place in (task / kind.folder for task in folder.glob("*")):
         try:
-            if file.suffix == ".json" and _waiting(file):
-                os.replace(left, file)
-            else:
-                left.unlink()
+            for left in place.glob(".*.partial"):
+                file = left.with_name(left.name[1:].removesuffix(".partial"))
+                if file.suffix == ".json" and _waiting(file):
+                    os.replace(left, file)
+                else:
+                    left.unlink()
+            for left in place.glob("*.parquet"):  # numbers whose record was removed already
+                if re.fullmatch(KEY, left.stem) and not left.with_suffix(".json").is_file():
+                    left.unlink()
         except OSError as error:
-            raise _unwritable(file, error) from None
+            raise _unwritable(place, error) from None
 
 
 @contextmanager
