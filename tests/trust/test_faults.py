@@ -552,10 +552,12 @@ def test_damage_of_what_is_published_is_refused(publishing, whole, tmp_path):
     refill(results, expected)
 
     def numbers():
+        runs, (task,) = published.runs(folder=results), published.tasks(results).values()
         return [
-            (one.manifest, one.measurements().to_numpy().tobytes())
-            for one in published.runs(folder=results)
-        ], published.tasks(results)
+            *({name: one.manifest[name] for name in parquet.RUNS.origin} for one in runs),
+            *(one.measurements().to_numpy().tobytes() for one in runs),
+            *(task[name] for name in ("fingerprint", "splits", "deviations", "documents")),
+        ]
 
     before, refused = numbers(), 0
     for _ in range(tries):

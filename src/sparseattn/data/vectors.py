@@ -221,7 +221,8 @@ def train_vectors(
     Tensor
         One row a word, each of the length that vectors drawn from N(0, SCALE²) have on average;
         words that co-occur with none are drawn so; PAD's is zero. Equal arguments give equal
-        vectors, to the last bit on one machine with one thread.
+        vectors, to the last bit; on any processor with AVX2 within `experiments.making`'s
+        ``reproducible``.
 
     References
     ----------
