@@ -51,7 +51,11 @@ def test_any_number_of_processes_and_any_order(tmp_path, expected):
 
 def test_what_was_computed_before_in_the_process_does_not_matter(tmp_path, expected):
     """Each alone in a process of its own, killed before and taken up again, beside all in one."""
-    draw, some = random.Random(0), RUNS[: times(1, 4)]
+    draw, some = random.Random(0), RUNS[: times(0, 4)]
+    if not some:
+        pytest.skip(
+            "make trust tries this; an ordinary run takes up what was killed in test_faults"
+        )
     with killing.commands(tmp_path) as commands:
         for number, spec in enumerate(some):
             env = {"SPARSEATTN_STORE": str(tmp_path / str(number)), "OMP_NUM_THREADS": "2"}

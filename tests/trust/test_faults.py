@@ -20,7 +20,7 @@ import pytest
 import tiny
 from trusted import record, times
 
-from sparseattn import files
+from sparseattn import files, paths
 from sparseattn.errors import UserError
 from sparseattn.experiments.grid import adversaries_of, examinations_of, grid
 from sparseattn.experiments.store import KINDS, Store
@@ -178,6 +178,9 @@ def project(folder):
     (folder / "requirements.txt").write_text("torch\n")
     (folder / "notebooks" / "01-page.py").write_text(textwrap.dedent(source).lstrip())
     (folder / "book" / "page.md").write_text("# The first\n")
+    card = paths.book() / "_templates" / "card.svg"
+    (folder / "book" / "_templates").mkdir()
+    shutil.copy(card, folder / "book" / "_templates" / card.name)
     (folder / "_config.yml").write_text("title: t\nexecute: {execute_notebooks: 'off'}\n")
     toc = {"format": "jb-book", "root": "page", "chapters": [{"file": "notebooks/01-page"}]}
     (folder / "_toc.yml").write_text(json.dumps(toc))
@@ -269,7 +272,7 @@ def test_a_kill_before_each_step_of_putting_a_book_in_its_place(commands, tmp_pa
     shutil.copytree(site, kept)
     (root / "book" / "page.md").write_text("# The second\n")
     last = commands.run(*command, **options).changes
-    steps = range(last - 2, last + 1) if times(1, 0) else range(1, last + 1)
+    steps = range(last - 1, last + 1) if times(1, 0) else range(1, last + 1)
     for at in steps:
         shutil.rmtree(site)
         shutil.copytree(kept, site)
@@ -397,8 +400,8 @@ def test_a_disk_fills_up_while_computing(commands, whole, disk):
     """Each time, right before a file changes, somebody else takes all the room that is left."""
     store, undisturbed = whole
     tries, draw = times(1, 12), random.Random(2)
-    for stage, command in STAGES.items():
-        here = beginning(store, stage, disk / "store")
+    for stage in times(["runs"], [*STAGES]):
+        command, here = STAGES[stage], beginning(store, stage, disk / "store")
         env, expected = {"SPARSEATTN_STORE": str(here.root)}, bits(store, [stage])
         for _ in range(tries):
             at = draw.randint(1, undisturbed[stage].changes)
@@ -534,6 +537,8 @@ def test_damage_is_never_read_but_set_aside_and_made_anew(whole, tmp_path, kind,
 
 def test_damage_of_weights_shows_when_they_are_needed(commands, whole, tmp_path):
     """An examination needs its run's weights: it says that they are damaged, and goes on then."""
+    if times(1, 0):
+        pytest.skip("make trust tries this")
     here = beginning(whole[0], "examinations", tmp_path / "store")
     key = here.runs()[0].key
     flip(here.root / "runs" / key / files.WEIGHTS, 5000)

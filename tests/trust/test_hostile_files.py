@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny
-from trusted import record
+from trusted import record, times
 
 import sparseattn
 from sparseattn import __main__ as command
@@ -376,7 +376,7 @@ def test_no_path_leads_out_of_a_store(store, specs, tmp_path, monkeypatch):
         prepare()
         opened.clear()
         said = use(store, specs)
-        for spec in specs:
+        for spec in specs[: times(1, 3)]:
             try:
                 store.compute(spec, tiny.task())
             except UserError as error:
