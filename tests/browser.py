@@ -209,7 +209,8 @@ _CUT_IN_PICTURES += """
     const live = picture.closest("figure").querySelector(".chart-live svg");
     const [here, there] = [drawn, live].map((one) => new Set(one
       ? [...one.querySelectorAll(NAMES)].map((text) => text.textContent.replace(/\\s/g, "")) : []));
-    found.push(...[...there].filter((name) => !here.has(name)).map((name) => `${id}: lacks ${name}`));
+    const lost = [...there].filter((name) => !here.has(name));
+    found.push(...lost.map((name) => `${id}: lacks ${name}`));
     drawn.remove();
   }
   return found;

@@ -7,14 +7,16 @@ writes how many it tried, and in how many something was lost, to ``book/trust/NA
 import json
 import os
 from collections.abc import Mapping
+from typing import TypeVar
 
 from sparseattn import paths
 
+T = TypeVar("T")
 THOROUGH = os.environ.get("SPARSEATTN_TRUST") == "1"
 
 
-def times(few: int, many: int) -> int:
-    """How often to try: `many` in the slow suite."""
+def times(few: T, many: T) -> T:
+    """What, or how often, to try: `many` in the slow suite."""
     return many if THOROUGH else few
 
 

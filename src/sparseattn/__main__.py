@@ -556,7 +556,7 @@ def _ensured(
         return []
     try:
         compute = Cluster(cluster, options)
-        return [ensure(specs, _store(), jobs, not quiet, compute) for specs in stages][-1]
+        return [ensure(specs, _store(), jobs, not quiet, compute=compute) for specs in stages][-1]
     except Interrupted as stop:
         if cluster == "slurm":
             raise Interrupted(

@@ -1,5 +1,6 @@
 """Messages for people: what was given, what was expected, what to do."""
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -88,4 +89,18 @@ def _explain(problems: list[Any], name: str, model: type[BaseModel]) -> str:
         given, bool | float | int
     ):
         hint = f' In YAML, quote it: "{str(given).lower()}".'
+    hint = hint or _as_number(given, {str(one["type"]) for one in problems})
     return f"Parameter '{name}' was {given!r}; expected {' or '.join(words)}.{hint}"
+
+
+def _as_number(given: object, kinds: set[str]) -> str:
+    """Return a hint how to write the number that a text looks like, where one was wanted."""
+    wanted = kinds & {"int_type", "float_type"}
+    if not wanted or not isinstance(given, str) or not re.match(r"[-+]?\.?\d", given):
+        return ""
+    for number in (int, float):
+        try:  # 010 and 1_000 are numbers to a reader, and a comma before decimals is one, too
+            return f" Write {number(given.strip().replace(',', '.'))}."
+        except ValueError:
+            continue
+    return " Write a plain number, such as 90 or 1e-3."

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -15,13 +16,16 @@ import torch
 from filelock import FileLock
 from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 
 from sparseattn.data.tasks import Task, imdb_texts
 from sparseattn.data.words import MARKERS, PAD
 from sparseattn.errors import UserError, nearest
-from sparseattn.files import DamagedRunError, read, write
+from sparseattn.files import DamagedRunError, read, write, writing
+
+log = logging.getLogger("sparseattn")
 
 VECTORS_VERSION = 2  # raise it when the same texts give other vectors; 2: own texts are composed
 
@@ -66,27 +70,37 @@ def kept_vectors(
     """Return `initial_vectors`, to the same bits, made once for all runs that share a folder.
 
     The folder is made when first needed; a damaged file in it is made anew; processes that want the
-    same vectors wait for the first. An OSError when it cannot be written.
+    same vectors wait for the first. A UserError when it cannot be written.
     """
     if kind not in ("task", "imdb"):
         return initial_vectors(kind, task, size, seed)
     made_from = [kind, task.name, task.fingerprint, size, seed, VECTORS_VERSION]
     name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{name}.lock"):
-        kept = folder / name
+    kept, lock = folder / name, FileLock(folder / f"{name}.lock")
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
         try:
-            return safetensors_torch.load(read(kept, _FILE))["vectors"]
-        except DamagedRunError:
-            vectors = initial_vectors(kind, task, size, seed)
-            assert vectors is not None
-            partial = folder / f"{name}.partial"
+            vectors = safetensors_torch.load(read(kept, _FILE))["vectors"]
+            if vectors.shape != (len(task.vocabulary), size):
+                raise DamagedRunError("they are of another size")
+            return vectors
+        except (DamagedRunError, SafetensorError, KeyError) as damage:
+            if os.path.lexists(kept):
+                log.warning("%s is damaged (%s); it is made anew.", kept, damage)
+        made = initial_vectors(kind, task, size, seed)
+        assert made is not None
+        partial = folder / f"{name}.partial"
+        with writing(folder):
             for left in (partial, kept):
                 shutil.rmtree(left, ignore_errors=True)
             partial.mkdir()
-            write(partial, {_FILE: safetensors_torch.save({"vectors": vectors})}, {})
+            write(partial, {_FILE: safetensors_torch.save({"vectors": made})}, {})
             os.rename(partial, kept)
-            return vectors
+        return made
+    finally:
+        lock.release()
 
 
 def check_vectors(kind: str, available: bool = True) -> None:
@@ -207,7 +221,8 @@ def train_vectors(
     Tensor
         One row a word, each of the length that vectors drawn from N(0, SCALE²) have on average;
         words that co-occur with none are drawn so; PAD's is zero. Equal arguments give equal
-        vectors, to the last bit on one machine with one thread.
+        vectors, to the last bit; on any processor with AVX2 within `experiments.making`'s
+        ``reproducible``.
 
     References
     ----------

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import uuid4
 
@@ -26,7 +27,7 @@ from sparseattn.experiments.specs import (
 )
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import Failure, Outcomes
-from sparseattn.files import writing
+from sparseattn.files import part, writing
 
 ARRAY = 1000
 """Jobs of one array at most: SLURM's own limit, where nobody raised it."""
@@ -40,10 +41,9 @@ ENDED = (
 )  # fmt: skip
 """States in which SLURM is done with a job, unless it is about to queue it again."""
 
+_NOTE = "computes.json"
 FORGOTTEN = ("", "None", "")
 """State, reason and name of a job that ended a while ago."""
-LOGS = "jobs/%j"
-"""Of each job, in the store."""
 
 Job: TypeAlias = submitit.Job[str]
 
@@ -124,11 +124,11 @@ def submit(
     if arrays := sorted({job.job_id.partition("_")[0] for job in after}):
         given["slurm_additional_parameters"] = {"dependency": f"afterany:{':'.join(arrays)}"}
     try:
-        executor = submitit.AutoExecutor(folder=store.root / LOGS, cluster=cluster)
         submitted: list[Job] = []
         for start in range(0, len(specs), ARRAY):
             array = [Computation(spec, str(store.root)) for spec in specs[start : start + ARRAY]]
-            name = _noted(array, store) if cluster == "slurm" else "sparseattn"
+            name = _noted(array, store)
+            executor = submitit.AutoExecutor(folder=_folder(store, name) / "%j", cluster=cluster)
             executor.update_parameters(cpus_per_task=1, slurm_job_name=name, **given)
             submitted += executor.submit_array(array)
         return submitted
@@ -137,13 +137,20 @@ def submit(
 
 
 def _noted(array: Sequence[Computation], store: Store) -> str:
-    """Note what the jobs of an array compute, by a name that SLURM keeps, too: see `queued`."""
+    """Note what the jobs of an array compute, by a name that SLURM keeps, too: see `queued`.
+
+    submitit unpickles what jobs leave, so they leave it in a folder that nobody had before us.
+    """
     name = f"sparseattn-{uuid4().hex[:16]}"
     with writing(store.root):
-        (store.root / "jobs").mkdir(parents=True, exist_ok=True)
+        _folder(store, name).mkdir(parents=True)
         rows = [[one.kind, one.spec] for one in array]
-        (store.root / "jobs" / f"{name}.json").write_text(json.dumps(rows), encoding="utf-8")
+        (_folder(store, name) / _NOTE).write_text(json.dumps(rows), encoding="utf-8")
     return name
+
+
+def _folder(store: Store, name: str) -> Path:
+    return part(store.root, "jobs") / name
 
 
 def queued(specs: Iterable[AnySpec], store: Store) -> dict[AnySpec, Job]:
@@ -151,12 +158,12 @@ def queued(specs: Iterable[AnySpec], store: Store) -> dict[AnySpec, Job]:
     known = {(spec.KIND, spec.model_dump_json()): spec for spec in specs}
     found = dict[AnySpec, Job]()
     for job, (state, _, name) in (_asked() or {}).items():
-        note = store.root / "jobs" / f"{name}.json"
+        note = _folder(store, name) / _NOTE
         if state not in ENDED and re.fullmatch("sparseattn-[0-9a-f]{16}", name) and note.is_file():
             rows = json.loads(note.read_text(encoding="utf-8"))
             number = int(job.partition("_")[2] or 0)
             if number < len(rows) and (spec := known.get(tuple(rows[number]))):
-                found[spec] = submitit.SlurmJob(store.root / LOGS, job)
+                found[spec] = submitit.SlurmJob(note.parent / "%j", job)
     return found
 
 

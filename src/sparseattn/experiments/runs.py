@@ -1,14 +1,15 @@
 """`Run`, and what rests on one: what was trained and observed, as stored."""
 
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors import numpy as safetensors_numpy
 from safetensors import torch as safetensors_torch
 
@@ -22,6 +23,7 @@ from sparseattn.files import (
     TRACES,
     WEIGHTS,
     DamagedRunError,
+    parsed,
     read,
     set_aside,
 )
@@ -32,6 +34,9 @@ QUANTITIES = (
     "length", "label", "logit", "base_logit", "jsd", "jsd_disjoint", "jsd_ceiling",
     "tau_gradient", "tau_attention", "tau_inputs_gradient", "base_tau_inputs_gradient",
 )  # fmt: skip
+
+
+Content = TypeVar("Content")
 
 
 @dataclass(eq=False)
@@ -81,7 +86,7 @@ class Kept:
 
         See `models.training.Fitted`, `models.adversary.diverge`.
         """
-        return pd.DataFrame(json.loads(self._read(CURVE)))
+        return pd.DataFrame(self._read(CURVE, parsed))
 
     @cached_property
     def traces(self) -> dict[str, np.ndarray]:
@@ -91,13 +96,19 @@ class Kept:
         observed documents: its ``attention`` and ``inputs_gradient``, ``base_attention`` and
         ``base_inputs_gradient``; and ``lengths``.
         """
-        return dict(safetensors_numpy.load(self._read(TRACES)))
+        return self._read(TRACES, safetensors_numpy.load)
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str, parse: Callable[[bytes], Content]) -> Content:
+        def content(path: Path) -> Content:
+            try:
+                return parse(read(path, name))
+            except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+                raise DamagedRunError(f"{name} is not what a run holds: {error}") from None
+
         try:
-            return read(self.path, name)
+            return content(self.path)
         except DamagedRunError as damage:
-            set_aside(self.path)
+            set_aside(self.path, damage, content)
             raise UserError(
                 f"{type(self).__name__} {self.key} is damaged ({damage}) and was set aside. "
                 "Run the same command again to compute it anew."
@@ -128,10 +139,11 @@ class Run(Kept):
 
     def classifier(self) -> Classifier:
         """Return the trained classifier, on the CPU, in evaluation mode."""
+        return self._read(WEIGHTS, self._assembled)
+
+    def _assembled(self, content: bytes) -> Classifier:
         # Copied, for in the file numbers do not lie where the fastest instructions want them.
-        weights = {
-            name: one.clone() for name, one in safetensors_torch.load(self._read(WEIGHTS)).items()
-        }
+        weights = {name: one.clone() for name, one in safetensors_torch.load(content).items()}
         with torch.device("meta"):  # nothing is drawn, so no random state is touched
             classifier = Classifier(self.spec, len(weights["embedding.weight"]))
         classifier.load_state_dict(weights, assign=True)
@@ -170,7 +182,7 @@ class Adversary(Kept):
 
     @cached_property
     def _measured(self) -> pd.DataFrame:
-        columns = safetensors_numpy.load(self._read(DOCUMENTS))  # in no order
+        columns = self._read(DOCUMENTS, safetensors_numpy.load)  # in no order
         frame = pd.DataFrame({name: columns[name] for name in QUANTITIES})
         frame = frame.astype(np.float64).rename_axis("document")
         correct = (frame["logit"] > 0) == (frame["label"] > 0.5)
@@ -192,7 +204,7 @@ class Examination(Kept):
 
     @cached_property
     def _measured(self) -> pd.DataFrame:
-        columns = safetensors_numpy.load(self._read(DOCUMENTS))  # in no order
+        columns = self._read(DOCUMENTS, safetensors_numpy.load)  # in no order
         return pd.DataFrame({name: columns[name] for name in sorted(columns)}).rename_axis(
             "document"
         )

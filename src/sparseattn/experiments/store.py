@@ -1,13 +1,15 @@
 """The store: runs and what rests on them, each there wholly, as written, or not at all."""
 
 import errno
+import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import pandas as pd
 from filelock import Timeout
@@ -26,9 +28,11 @@ from sparseattn.experiments.specs import (
     stored_spec,
 )
 from sparseattn.files import (
+    TENSORS_MOST,
     DamagedRunError,
     checked,
     locked,
+    part,
     read_manifest,
     set_aside,
     synchronise,
@@ -38,6 +42,8 @@ from sparseattn.files import (
 from sparseattn.models.training import Progress, resolve_device
 
 KINDS = (Spec.KIND, AdversarySpec.KIND, ExaminationSpec.KIND)
+
+log = logging.getLogger("sparseattn")
 
 
 class Store:
@@ -72,11 +78,11 @@ class Store:
         A damaged one is reported, set aside, and counts as none. The weights, large and seldom
         needed, are checked when they are read.
         """
-        path = self.root / spec.KIND / spec.key(task.fingerprint)
+        path = part(self.root, spec.KIND) / spec.key(task.fingerprint)
         try:
             return _opened(path)
-        except DamagedRunError:
-            set_aside(path)
+        except DamagedRunError as damage:
+            set_aside(path, damage, lambda path: _opened(path, weights=True))
         try:  # another process may have computed it anew meanwhile
             return _opened(path)
         except DamagedRunError:
@@ -84,8 +90,10 @@ class Store:
 
     def get(self, key: str) -> Result | None:
         """Return the stored result of a key, or None when there is none, or only a damaged one."""
+        if not re.fullmatch(r"[0-9a-f]{16}", key):
+            return None
         try:
-            found = (_opened(self.root / kind / key) for kind in KINDS)
+            found = (_opened(part(self.root, kind) / key) for kind in KINDS)
             return next((one for one in found if one), None)
         except DamagedRunError:
             return None
@@ -131,7 +139,7 @@ class Store:
         if found := self.find(spec, task):
             return found
         resolve_device(spec.device)  # fails before anything is waited for
-        path = self.root / spec.KIND / spec.key(task.fingerprint)
+        path = part(self.root, spec.KIND) / spec.key(task.fingerprint)
         with locked(self.root, path.name):
             if found := self.find(spec, task):  # computed by another process while we waited
                 return found
@@ -168,7 +176,7 @@ class Store:
 
     def damaged(self) -> list[str]:
         """Return the keys of what was set aside, and of what has no whole manifest."""
-        here = [path for kind in KINDS for path, manifest in self._manifests(kind) if not manifest]
+        here = [path for kind in KINDS for path, result in self._kept(kind) if result is None]
         return [path.name.partition(".")[0] for path in (*here, *self._paths("damaged"))]
 
     def verify(self) -> pd.DataFrame:
@@ -182,10 +190,10 @@ class Store:
         problems = []
         for path in (path for kind in KINDS for path in self._paths(kind)):
             try:
-                checked(path, weights=True)
+                _opened(path, weights=True)
             except DamagedRunError as damage:
                 problems.append({"key": path.name, "problem": str(damage)})
-                set_aside(path)
+                set_aside(path, damage, lambda path: _opened(path, weights=True))
         for left in self._paths("partial"):
             try:
                 with locked(self.root, left.name.partition(".")[0], wait=False):
@@ -195,25 +203,31 @@ class Store:
         return pd.DataFrame(problems, columns=["key", "problem"])
 
     def _paths(self, folder: str) -> list[Path]:
-        return sorted((self.root / folder).glob("*"))
+        """Return what lies in a folder under a key's name; nothing else is ours."""
+        return sorted(
+            path
+            for path in part(self.root, folder).glob("*")
+            if re.fullmatch(r"[0-9a-f]{16}(\..*)?", path.name)
+        )
 
     def _results(self, kind: str) -> list[Any]:
-        found = [_result(path, manifest) for path, manifest in self._manifests(kind) if manifest]
+        found = [result for _, result in self._kept(kind) if result is not None]
         return sorted(found, key=lambda one: str(one.manifest["date"]))
 
-    def _manifests(self, kind: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Yield each result's folder and its manifest, an empty one where that is damaged."""
+    def _kept(self, kind: str) -> Iterator[tuple[Path, Any]]:
+        """Yield each result's folder and what it holds, None where its manifest is damaged."""
         for path in self._paths(kind):
             try:
-                yield path, read_manifest(path)
-            except DamagedRunError:
-                yield path, {}
+                yield path, _result(path, read_manifest(path))
+            except DamagedRunError as damage:
+                log.info("%s is passed over: %s.", path, damage)
+                yield path, None
 
     def _made(
         self, spec: AnySpec, task: Task, progress: Progress | None
     ) -> tuple[dict[str, bytes], dict[str, Any]]:
         """Compute a result: its files by name, and its manifest."""
-        vectors = self.root / "vectors"
+        vectors = part(self.root, "vectors")
         if isinstance(spec, AdversarySpec):
             runs = [self.compute(run, task) for run in spec.runs]
             return make_adversary(spec, task, runs, progress, vectors)
@@ -224,14 +238,13 @@ class Store:
 
     def _trained(self, training_identity: str) -> Run | None:
         """Return a run whose weights are those wanted, if there is a whole one."""
-        for path, manifest in self._manifests(Spec.KIND):
-            if manifest.get("training_identity") == training_identity:
+        for path, run in self._kept(Spec.KIND):
+            if run and run.manifest.get("training_identity") == training_identity:
                 try:
-                    return Run(
-                        validate(Spec, manifest["spec"]), path.name, path, checked(path, True)
-                    )
+                    checked(path, weights=True)
                 except DamagedRunError:
                     continue
+                return cast("Run", run)
         return None
 
     @contextmanager
@@ -241,12 +254,15 @@ class Store:
         A full or read-only disk shows here, before anything is computed.
         """
         with writing(self.root):
-            for left in (self.root / "partial").glob(f"{key}.*"):
+            folder = part(self.root, "partial")
+            for left in folder.glob(f"{key}.*"):
                 shutil.rmtree(left, ignore_errors=True)
-            partial = self.root / "partial" / f"{key}.{os.getpid()}.{time.time_ns()}"
+            partial = folder / f"{key}.{os.getpid()}.{time.time_ns()}"
             partial.mkdir(parents=True)
         try:
             with writing(self.root):
+                if needed > TENSORS_MOST:
+                    raise OSError(errno.EFBIG, "the result would be too large to be read back")
                 free = shutil.disk_usage(partial).free
                 if free < needed:
                     need = f"{free / 1e6:.0f} MB are free, {needed / 1e6:.0f} MB are needed"
@@ -256,18 +272,25 @@ class Store:
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def _opened(path: Path) -> Any:
+def _opened(path: Path, weights: bool = False) -> Any:
     """Return a result once its files are checked; None if it is not there."""
-    return _result(path, checked(path)) if path.is_dir() else None
+    return _result(path, checked(path, weights)) if os.path.lexists(path) else None
 
 
 def _result(path: Path, manifest: dict[str, Any]) -> Result:
-    values, kind = manifest["spec"], path.parent.name
-    if kind == AdversarySpec.KIND:
-        return Adversary(stored_spec(AdversarySpec, values), path.name, path, manifest)
-    if kind == ExaminationSpec.KIND:
-        return Examination(stored_spec(ExaminationSpec, values), path.name, path, manifest)
-    return Run(validate(Spec, values), path.name, path, manifest)
+    kind = path.parent.name
+    needed = ("key", "identity", "spec", "task", "versions", "seconds", "date", "files")
+    if missing := [name for name in needed if name not in manifest]:
+        raise DamagedRunError(f"its manifest has no {', '.join(missing)}")
+    try:
+        values = manifest["spec"]
+        if kind == AdversarySpec.KIND:
+            return Adversary(stored_spec(AdversarySpec, values), path.name, path, manifest)
+        if kind == ExaminationSpec.KIND:
+            return Examination(stored_spec(ExaminationSpec, values), path.name, path, manifest)
+        return Run(validate(Spec, values), path.name, path, manifest)
+    except (UserError, TypeError, KeyError) as error:
+        raise DamagedRunError(f"its manifest has settings that no run has now: {error}") from None
 
 
 def _size(spec: AnySpec, task: Task) -> int:

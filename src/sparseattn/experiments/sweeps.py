@@ -9,7 +9,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -251,7 +251,8 @@ def _work(spec: AnySpec, task: Task, root: Path, note: Path) -> Failure | None:
     """Compute a run in a process of its own; which epoch it is in stands in a file."""
 
     def tell(number: int, of: int, row: object) -> None:
-        note.write_text(f"{number}/{of}")
+        with suppress(OSError):  # what is shown meanwhile is not worth a run
+            note.write_text(f"{number}/{of}")
 
     return _failure(spec, task, Store(root), tell)
 

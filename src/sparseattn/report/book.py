@@ -1,5 +1,6 @@
 """Parameters → executed notebooks → book."""
 
+import errno
 import hashlib
 import json
 import os
@@ -112,7 +113,8 @@ def build(
         notebook: {name: value for name, value in values.items() if name in own}
         for notebook, own in known.items()
     }
-    with _alone(build_folder):
+    with _writing(build_folder), _alone(build_folder):
+        _restore(output)
         _execute(pages, build_folder / CHANGES)
         return _stitch([paths.executed_notebook(name) for name in pages], output, where, pdf)
 
@@ -123,13 +125,28 @@ def _check_folder(folder: Path) -> None:
         if folder.exists() and not folder.is_dir():
             raise NotADirectoryError(0, "it is a file")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent):
+        with tempfile.TemporaryFile(dir=folder.parent):  # without a name: a kill leaves none
             pass
     except OSError as error:
         raise UserError(
             f"Cannot write the folder '{folder}': {error.strerror or error}. Name another with -o, "
             "or get permission there."
         ) from None
+
+
+@contextmanager
+def _writing(build_folder: Path) -> Iterator[None]:
+    """Explain what the system says when a book cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG):
+            raise
+        raise UserError(
+            f"Cannot write the book in '{build_folder}' or its output: {error.strerror or error}"
+            f"{f' ({error.filename})' if error.filename else ''}. Make room or get permission "
+            "there; an earlier book is unharmed, and the same command goes on."
+        ) from error
 
 
 @contextmanager
@@ -231,7 +248,8 @@ def _stitch(executed: list[Path], output: Path, where: Mapping[str, str], pdf: b
     described = "".join(hash_of(parts)) + repr(where) + repr(pdf)
     fingerprint = hashlib.sha256(described.encode()).hexdigest()
     page = output / "index.html"
-    if page.is_file() and _stamped(output)[:1] == [fingerprint]:
+    stamped, *names = _stamped(output) or [""]
+    if stamped == fingerprint and all((output / name).is_file() for name in ["index.html", *names]):
         print("book: unchanged", flush=True)
         return page
 
@@ -292,14 +310,26 @@ def _put_in_place(made: Path, output: Path, fingerprint: str) -> None:
             (made / inside).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file, made / inside)
     (made / _STAMP).write_text("\n".join([fingerprint, *names]), encoding="utf-8")
-    new, old = (output.with_name(f".{output.name}.{which}") for which in ("new", "old"))
-    for left in (new, old):
-        _remove(left)
+    new, old = _neighbours(output)
     shutil.move(made, new)
     if output.exists():
         output.rename(old)
     new.rename(output)
     _remove(old)
+
+
+def _restore(output: Path) -> None:
+    """Put back the book that a kill left beside its place, right before another was to take it."""
+    new, old = _neighbours(output)
+    if old.is_dir() and not output.exists():
+        old.rename(output)
+    for left in (new, old):
+        _remove(left)
+
+
+def _neighbours(output: Path) -> tuple[Path, Path]:
+    """Return where a new book waits for its place, and where the old one stays until then."""
+    return output.with_name(f".{output.name}.new"), output.with_name(f".{output.name}.old")
 
 
 def _stamped(book: Path) -> list[str]:

@@ -8,6 +8,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -31,8 +32,12 @@ def values(executed: str) -> dict[str, str]:
 
 
 def of_files(files: Iterable[Path]) -> dict[str, dict[str, str]]:
-    """Return the `values` of those executed notebooks that exist: page → its values."""
-    return {file.stem: values(file.read_text(encoding="utf-8")) for file in files if file.is_file()}
+    """Return the `values` of those executed notebooks that can be read: page → its values."""
+    found = {}
+    for file in files:
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            found[file.stem] = values(file.read_text(encoding="utf-8"))
+    return found
 
 
 def of_book(place: str, pages: Iterable[str]) -> dict[str, dict[str, str]]:

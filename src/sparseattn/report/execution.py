@@ -7,10 +7,12 @@ cache does not notice a change in `src/`.
 import ast
 import hashlib
 import json
+import logging
 import os
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib.util import find_spec
@@ -21,7 +23,9 @@ import sparseattn
 from sparseattn import paths
 from sparseattn.errors import ExplainedError, UserError
 from sparseattn.report.parameters import validated
-from sparseattn.report.provenance import METADATA, origin_in
+from sparseattn.report.provenance import DIGEST, METADATA, digest_of, origin_in
+
+log = logging.getLogger("sparseattn")
 
 _RESULTS = "sparseattn.results.published"
 _PAGES = "sparseattn.report.ledger"
@@ -67,6 +71,7 @@ def execute(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
             raise UserError(f"{where}: {error.evalue}") from None
         raise ExplainedError(f"{where}.\n{error}") from None
     _record_origin(executed, notebook, values, time.monotonic() - begun)
+    executed.metadata[METADATA][DIGEST] = digest_of(json.loads(nbformat.writes(executed)))
     write_aside(output, nbformat.writes(executed).encode()).replace(output)
     return output
 
@@ -88,6 +93,8 @@ def write_aside(output: Path, content: bytes) -> Path:
         if not content:
             aside.unlink()
     except OSError as error:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
         inside = isinstance(error, FileExistsError | NotADirectoryError)
         why = "part of its path is a file" if inside else error.strerror or error
         raise UserError(f"Cannot write '{output}': {why}. Name another file with -o.") from None
@@ -125,6 +132,8 @@ def is_current(notebook: str, values: Mapping[str, Any], executed: Path) -> bool
     data and, of a page on the build, the pages before it are the same as when it ran.
     """
     known = origin_in(executed)
+    if not known and executed.is_file():
+        log.warning("%s is not as it was when executed; it is executed again.", executed)
     return (
         known.get("parameters") == json.loads(json.dumps(dict(values)))
         and "modules" in known

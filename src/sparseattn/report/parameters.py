@@ -177,12 +177,32 @@ def load_yaml(text: str) -> Any:
     yaml.YAMLError
         When it is none.
     """
-    return yaml.load(text, Loader=_Loader)
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
     # PyYAML reads YAML 1.1, where no is false, 010 is 8 and 1:30 is 90. Here they are text.
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):  # ten lines of them stand for gigabytes
+            raise yaml.composer.ComposerError(
+                None, None, "a value that refers to another (*) is not read", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        names = [self.construct_object(name, deep=True) for name, _ in node.value]
+        twice = [name for number, name in enumerate(names) if name in names[:number]]
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"'{twice[0]}' is given twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
 
 
 for _kind, _pattern, _starts in (

@@ -1,11 +1,12 @@
 """Where a page's numbers come from: parameters, runs, data, code, versions, time."""
 
+import hashlib
 import html
 import json
 import platform
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 METADATA = "sparseattn"
 """Where an executed notebook keeps its origin."""
+DIGEST = "sha256"
+"""The entry of the origin that tells whether the notebook is as it was written."""
 PACKAGES = ("torch", "entmax", "numpy", "scipy", "pandas", "datasets", "altair", "jupyter-book")
 
 
@@ -118,11 +121,25 @@ def _code(value: object) -> str:
 
 
 def origin_in(executed: Path) -> dict[str, Any]:
-    """Return the origin that an executed notebook keeps; nothing where there is none to read."""
+    """Return the origin that an executed notebook keeps; nothing where there is none to read.
+
+    Nor is there one where the notebook is not as it was written after its execution.
+    """
     try:
-        return dict(json.loads(executed.read_text(encoding="utf-8"))["metadata"][METADATA])
-    except (OSError, KeyError, ValueError):
-        return {}
+        notebook = json.loads(executed.read_text(encoding="utf-8"))
+        origin = dict(notebook["metadata"][METADATA])
+        if origin.get(DIGEST) in (None, digest_of(notebook)):
+            return origin
+    except (OSError, KeyError, ValueError, TypeError, RecursionError):
+        pass
+    return {}
+
+
+def digest_of(notebook: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of an executed notebook, as it is in its file, but for this digest."""
+    origin = {k: value for k, value in notebook["metadata"][METADATA].items() if k != DIGEST}
+    content = {**notebook, "metadata": {**notebook["metadata"], METADATA: origin}}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def requirements() -> pd.DataFrame:

@@ -1,9 +1,12 @@
 """The files of published measurements: written compactly, and read back only as written."""
 
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -16,11 +19,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sparseattn.errors import UserError
+from sparseattn.files import TEXT_MOST, DamagedRunError, bounded, parsed
 from sparseattn.measures.per_document import IMPORTANCES, INFLUENCES, measure
 
 SIGNIFICANT_BITS = 14
 """Of a published value: its relative error is at most 2⁻¹⁴ ≈ 0.00006, which makes files small."""
-TASK = "task.json"
+TASK, KEY = "task.json", r"[0-9a-f]{16}"
+CHECKSUM = "checksum"
+"""The entry of a JSON file with the SHA-256 of the others, as JSON with sorted keys, no spaces."""
+
+FILE_MOST, UNPACKED_MOST, ROWS_MOST = 2**26, 2**29, 2**24
+"""Of a Parquet file that is read: the most bytes, the same unpacked, and the most numbers."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +111,12 @@ def write_result(
         "sha256": hashlib.sha256(content).hexdigest(),
     }
     path = folder / kind.folder / f"{manifest['key']}.parquet"
+    said = path.with_suffix(".json")
+    # The record waits beside: where a kill comes between the two, it is the one that holds.
+    waiting = _aside(said, _as_json(record))
     _replace(path, content)
-    return [path, write_json(path.with_suffix(".json"), record)]
+    os.replace(waiting, said)
+    return [path, said]
 
 
 def read_records(
@@ -117,8 +130,62 @@ def read_records(
         for file in sorted((task / kind.folder).glob("*.json"))
         if file.name != TASK
     ]
-    needed = (*kind.origin, "task", "documents", "sha256")
-    return [(file.parent, read_json(file, needed)) for file in files]
+    return [(file.parent, _record(file, folder, kind)) for file in files]
+
+
+def _record(file: Path, folder: Path, kind: Kind) -> dict[str, Any]:
+    """Return what is in a ``KEY.json``, or in the one that waits to take its place."""
+    if not file.parent.resolve().is_relative_to(folder.resolve()):
+        raise damaged(file, "its folder is a link that leads elsewhere")
+    record = _waiting(file) or read_json(file, (*kind.origin, "task", "documents", "sha256"))
+    if record["key"] != file.stem or not re.fullmatch(KEY, file.stem):
+        raise damaged(file, "it is of another key")
+    if not isinstance(record["documents"], int) or not 0 <= record["documents"] <= ROWS_MOST:
+        raise damaged(file, "its number of documents is none")
+    return record
+
+
+def _waiting(file: Path) -> dict[str, Any] | None:
+    """Return the record that a kill kept from taking its place, when its measurements did."""
+    waiting = _beside(file)
+    try:
+        record = _entries(waiting) if waiting.is_file() else {}
+        content = bounded(file.with_suffix(".parquet"), FILE_MOST) if record else b""
+    except DamagedRunError:
+        return None
+    return record if record.get("sha256") == hashlib.sha256(content).hexdigest() else None
+
+
+def finish(folder: Path, kind: Kind) -> None:
+    """Finish what a kill of earlier publishing left half done, or clear it away."""
+    for place in (task / kind.folder for task in folder.glob("*")):
+        try:
+            for left in place.glob(".*.partial"):
+                file = left.with_name(left.name[1:].removesuffix(".partial"))
+                if file.suffix == ".json" and _waiting(file):
+                    os.replace(left, file)
+                else:
+                    left.unlink()
+            for left in place.glob("*.parquet"):  # numbers whose record was removed already
+                if re.fullmatch(KEY, left.stem) and not left.with_suffix(".json").is_file():
+                    left.unlink()
+        except OSError as error:
+            raise _unwritable(place, error) from None
+
+
+@contextmanager
+def publishing_alone(folder: Path) -> Iterator[None]:
+    """Have others who publish to a folder wait; a lock that ends with its process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def read_values(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
@@ -131,20 +198,46 @@ def read_values(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     """
     path = folder / f"{record['key']}.parquet"
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from None
+        content = bounded(path, FILE_MOST)
+    except DamagedRunError as damage:
+        raise damaged(path, str(damage)) from None
     if hashlib.sha256(content).hexdigest() != record["sha256"]:
-        raise _damaged(path, "its checksum is another")
-    table = pq.read_table(BytesIO(content))
-    names = table["quantity"].combine_chunks().dictionary.to_pylist()
-    values = table["value"].to_numpy().astype(np.float64).reshape(len(names), record["documents"])
+        raise damaged(path, "its checksum is another")
+    try:
+        names, values = _numbers(content, record["documents"])
+    except (pa.ArrowException, OSError, DamagedRunError) as damage:
+        raise damaged(path, str(damage)) from None
     index = pd.RangeIndex(record["documents"], name="document")
     frame = pd.DataFrame(values.T, columns=names, index=index)
     missing = {name: one for name, one in _derived(frame).items() if name not in frame}
     frame = pd.concat([frame, pd.DataFrame(missing, index=index)], axis=1)
     known = [name for name in known_quantities() if name in frame]
     return frame[[*known, *(name for name in frame if name not in known)]]
+
+
+def _numbers(content: bytes, documents: int) -> tuple[list[str], np.ndarray]:
+    """Return the quantities in a Parquet file and their values, (quantities, documents)."""
+    file = pq.ParquetFile(BytesIO(content))
+    told = file.metadata
+    unpacked = sum(told.row_group(i).total_byte_size for i in range(told.num_row_groups))
+    if told.num_rows > ROWS_MOST or unpacked > UNPACKED_MOST:
+        raise DamagedRunError(
+            f"it says that it holds {told.num_rows:,} numbers, {unpacked:,} bytes unpacked, more "
+            "than are read"
+        )
+    columns = {field.name: field.type for field in file.schema_arrow}
+    text = pa.dictionary(pa.int16(), pa.string()), pa.dictionary(pa.int32(), pa.string())
+    if (
+        list(columns) != ["quantity", "document", "value"]
+        or columns["quantity"] not in text
+        or columns["value"] != pa.float32()
+    ):
+        raise DamagedRunError("its columns are not those of measurements")
+    table = file.read()
+    names = table["quantity"].combine_chunks().dictionary.to_pylist()
+    if len(names) * documents != len(table):
+        raise DamagedRunError(f"it has not {documents:,} numbers of each quantity")
+    return names, table["value"].to_numpy().astype(np.float64).reshape(len(names), documents)
 
 
 @cache
@@ -179,11 +272,33 @@ def _derived(stored: pd.DataFrame) -> dict[str, pd.Series]:
     return found
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> Path:
-    """Write JSON whose differences are readable: a line an entry, keys sorted."""
-    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    _replace(path, f"{text}\n".encode())
+def write_json(path: Path, content: Mapping[str, Any], checksum: bool = True) -> Path:
+    """Write JSON whose differences are readable: a line an entry, keys sorted.
+
+    With a `checksum` of it among them, unless people may edit the file.
+    """
+    _replace(path, _as_json(content, checksum))
     return path
+
+
+def _as_json(content: Mapping[str, Any], checksum: bool = True) -> bytes:
+    whole = {**content, CHECKSUM: _checksum(content)} if checksum else content
+    text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _entries(path: Path) -> dict[str, Any]:
+    """Return a JSON file's entries; `DamagedRunError` unless they have the checksum among them."""
+    content = parsed(bounded(path, TEXT_MOST))
+    told = content.pop(CHECKSUM, None)
+    if told not in (None, _checksum(content)):
+        raise DamagedRunError("its checksum is another")
+    return content
 
 
 def read_json(path: Path, needed: Sequence[str]) -> dict[str, Any]:
@@ -195,29 +310,42 @@ def read_json(path: Path, needed: Sequence[str]) -> dict[str, Any]:
         When it cannot be read, or an entry that is `needed` is missing.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from None
-    except ValueError:
-        raise _damaged(path, "it is not JSON") from None
-    if not isinstance(content, dict) or not set(needed) <= set(content):
-        raise _damaged(path, "entries are missing")
+        content = _entries(path)
+    except DamagedRunError as damage:
+        raise damaged(path, str(damage)) from None
+    if not set(needed) <= set(content):
+        raise damaged(path, "entries are missing")
     return content
 
 
 def _replace(path: Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
+    os.replace(_aside(path, content), path)
+
+
+def _aside(path: Path, content: bytes) -> Path:
+    """Write what is to become a file beside it, never through a link that lies there."""
+    partial = _beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        partial.unlink(missing_ok=True)
+        with open(partial, "xb") as file:
+            file.write(content)
     except OSError as error:
-        raise UserError(
-            f"Cannot write the published file '{path}': {error.strerror or error}."
-        ) from None
+        partial.unlink(missing_ok=True)
+        raise _unwritable(path, error) from None
+    return partial
 
 
-def _damaged(path: Path, why: str) -> UserError:
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"Cannot write the published file '{path}': {error.strerror or error}.")
+
+
+def damaged(path: Path, why: str) -> UserError:
+    """Return the error that says what is wrong with a published file, and what to do."""
     return UserError(
         f"The published file '{path}' cannot be read ({why}). Restore it with "
         f"'git checkout -- {path}'."

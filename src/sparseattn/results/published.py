@@ -11,10 +11,10 @@ A run is two files under its own name. So what was measured in several batches o
 machines joins when the files lie together, and git never has to merge one. There is no text.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,13 @@ import pandas as pd
 from sparseattn import paths
 from sparseattn.errors import UserError, validate
 from sparseattn.experiments.runs import Adversary, Examination, Result, Run
-from sparseattn.experiments.specs import AdversarySpec, ExaminationSpec, Spec, stored_spec
+from sparseattn.experiments.specs import (
+    AdversarySpec,
+    AnySpec,
+    ExaminationSpec,
+    Spec,
+    stored_spec,
+)
 from sparseattn.results.frames import AGAINST, PLACE, cell
 from sparseattn.results.frames import ledger as ledger_of
 from sparseattn.results.parquet import (
@@ -32,6 +38,7 @@ from sparseattn.results.parquet import (
     RUNS,
     TASK,
     Kind,
+    damaged,
     read_json,
     read_records,
     read_values,
@@ -54,7 +61,7 @@ class _Measured:
         """The command that makes it again."""
         return f"recompute {self.key}"
 
-    def _read(self, name: str) -> bytes:
+    def _read(self, name: str, parse: Callable[[bytes], Any]) -> NoReturn:
         raise UserError(
             f"Of {self.key} only the measurements are published, not its {name}. With the data at "
             f"hand 'sparseattn {self.again}' makes it again from its settings."
@@ -115,23 +122,21 @@ def runs(tasks: Sequence[str] | None = None, folder: Path | None = None) -> list
     UserError
         For a damaged file, or two runs of the same place (task, …, seed).
     """
-    return _runs(Published, RUNS, tasks, folder)
+    return sorted(_standing(_all(RUNS, tasks, folder)), key=lambda run: _order(run.spec))
 
 
 def comparisons(tasks: Sequence[str] | None = None, folder: Path | None = None) -> list[Compared]:
     """Return the published comparisons of norms, of runs that are published themselves."""
     known = {run.key for run in runs(tasks, folder)}
-    return [one for one in _runs(Compared, JACOBIANS, tasks, folder) if one.key in known]
+    found = _standing([one for one in _all(JACOBIANS, tasks, folder) if one.key in known])
+    return sorted(found, key=lambda run: _order(run.spec))
 
 
 def adversaries(
     tasks: Sequence[str] | None = None, folder: Path | None = None
 ) -> list[PublishedAdversary]:
     """Return the published adversaries, in the order of their base runs; see `runs`."""
-    found = [
-        PublishedAdversary(stored_spec(AdversarySpec, record["spec"]), record["key"], path, record)
-        for path, record in read_records(_folder(folder), tasks, ADVERSARIES)
-    ]
+    found = _standing(_all(ADVERSARIES, tasks, folder))
     return sorted(found, key=lambda one: (*_order(one.spec.base), *place(one)[-2:]))
 
 
@@ -139,12 +144,7 @@ def examinations(
     tasks: Sequence[str] | None = None, folder: Path | None = None
 ) -> list[PublishedExamination]:
     """Return the published examinations, in the order of their base runs; see `runs`."""
-    found = [
-        PublishedExamination(
-            stored_spec(ExaminationSpec, record["spec"]), record["key"], path, record
-        )
-        for path, record in read_records(_folder(folder), tasks, EXAMINATIONS)
-    ]
+    found = _standing(_all(EXAMINATIONS, tasks, folder))
     return sorted(found, key=lambda one: _order(one.spec.base))
 
 
@@ -247,24 +247,66 @@ def in_words(result: Result) -> str:
     return f"{task}, {result.label}, seed {result.spec.seed}"
 
 
-PublishedT = TypeVar("PublishedT", bound=Published)
+def outdone(kind: Kind, folder: Path | None = None) -> list[Result]:
+    """Return what is passed over, as the same settings were published of newer stages, too.
+
+    Publishing takes such files away; a kill may leave them.
+    """
+    found = _all(kind, None, folder)
+    standing = {one.key for one in _standing(found)}
+    return [one for one in found if one.key not in standing]
 
 
-def _runs(
-    made: type[PublishedT], kind: Kind, tasks: Sequence[str] | None, folder: Path | None
-) -> list[PublishedT]:
-    found = []
-    places: dict[tuple[object, ...], str] = {}
+def settings(spec: AnySpec) -> dict[str, object]:
+    """Return what numbers may depend on, under names of their own."""
+    if isinstance(spec, Spec):
+        return spec.model_dump(exclude={"device"})
+    own = spec.model_dump(exclude={"base"}).items()
+    what = "adversary" if isinstance(spec, AdversarySpec) else "examination"
+    return {**settings(spec.base), **{f"{what}'s {name}": value for name, value in own}}
+
+
+def _all(kind: Kind, tasks: Sequence[str] | None, folder: Path | None) -> list[Any]:
+    """Return whatever is published of a kind."""
+    found: list[Result] = []
     for path, record in read_records(_folder(folder), tasks, kind):
-        run = made(validate(Spec, record["spec"]), record["key"], path, record)
-        other = places.setdefault(place(run), run.key)
-        if other != run.key:
+        try:
+            key, values = record["key"], record["spec"]
+            if kind is ADVERSARIES:
+                spec = stored_spec(AdversarySpec, values)
+                found.append(PublishedAdversary(spec, key, path, record))
+            elif kind is EXAMINATIONS:
+                asked = stored_spec(ExaminationSpec, values)
+                found.append(PublishedExamination(asked, key, path, record))
+            else:
+                made = Compared if kind is JACOBIANS else Published
+                found.append(made(validate(Spec, values), key, path, record))
+        except (TypeError, KeyError) as error:
+            raise damaged(path / f"{key}.json", f"its settings are none: {error}") from None
+    return found
+
+
+def _standing(found: list[Any]) -> list[Any]:
+    """Return results, of two at one place that differ in versions alone the newer one."""
+    held: dict[tuple[object, ...], Result] = {}
+    for one in sorted(found, key=_age):
+        other = held.get(place(one))
+        if other is not None and (
+            settings(other.spec) != settings(one.spec)
+            or other.manifest["task"]["fingerprint"] != one.manifest["task"]["fingerprint"]
+            or other.manifest["versions"] == one.manifest["versions"]
+        ):
             raise UserError(
-                f"Runs {other} and {run.key} are both published of {in_words(run)}, perhaps by two "
-                "machines with different settings: remove the files of one of them."
+                f"Runs {other.key} and {one.key} are both published of {in_words(one)}, perhaps by "
+                "two machines with different settings: remove the files of one of them."
             )
-        found.append(run)
-    return sorted(found, key=lambda run: _order(run.spec))
+        held[place(one)] = one
+    return list(held.values())
+
+
+def _age(one: Result) -> tuple[Any, ...]:
+    versions = one.manifest["versions"]
+    return [versions[name] for name in sorted(versions)], one.manifest["date"], one.key
 
 
 def _order(spec: Spec) -> tuple[Any, ...]:

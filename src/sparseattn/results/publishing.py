@@ -17,19 +17,28 @@ from sparseattn.data.preparation import digest
 from sparseattn.data.tasks import CONTEXT, NAMES, SHORTCUTS, load_task
 from sparseattn.errors import UserError, nearest
 from sparseattn.experiments.runs import Result
-from sparseattn.experiments.specs import AdversarySpec, AnySpec, Spec
 from sparseattn.experiments.store import Store
 from sparseattn.models.training import resolve_device
 from sparseattn.results.frames import PLACE, base_of, cell
-from sparseattn.results.parquet import ADVERSARIES, TASK, read_json, write_json, write_result
+from sparseattn.results.parquet import (
+    ADVERSARIES,
+    TASK,
+    finish,
+    publishing_alone,
+    read_json,
+    write_json,
+    write_result,
+)
 from sparseattn.results.published import (
     TOLERANCE,
     against_published,
     in_words,
     kind_of,
     of_kind,
+    outdone,
     place,
     runs,
+    settings,
     tasks,
 )
 
@@ -106,24 +115,32 @@ def publish(given: Iterable[Result], folder: Path | None = None) -> list[Path]:
     kind = kind_of(new[0])
     for one in new:
         _check_origin(one)
-    described = _same_data(new, folder) if kind is ADVERSARIES else _described(new, folder)
-    before = {one.key: one for one in of_kind(kind, folder)}
-    replaced = _replaced(new, before)
-    differing = against_published(new, folder).query("not agrees")
-    if len(differing):
-        raise UserError(_differing(differing))
+    with publishing_alone(folder):
+        finish(folder, kind)
+        for old in outdone(kind, folder):
+            _remove(old.key, old.path)
+        described = _same_data(new, folder) if kind is ADVERSARIES else _described(new, folder)
+        before = {one.key: one for one in of_kind(kind, folder)}
+        replaced = _replaced(new, before)
+        differing = against_published(new, folder).query("not agrees")
+        if len(differing):
+            raise UserError(_differing(differing))
 
-    written = [write_json(path, task) for path, task in described.items()]
-    for one in new:
-        measured, here = one.measurements(), folder / one.manifest["task"]["name"]
-        if one.key in before and _holds(before[one.key], one):
-            continue
-        written += write_result(one.manifest, measured, here, kind)
-        if (old := replaced.get(one.key)) is not None:
-            log.warning("Published run %s was replaced by %s, of other versions.", old, one.key)
-            for ending in ("json", "parquet"):
-                (here / kind.folder / f"{old}.{ending}").unlink()
+        written = [write_json(path, task) for path, task in described.items()]
+        for one in new:
+            measured, here = one.measurements(), folder / one.manifest["task"]["name"]
+            if one.key in before and _holds(before[one.key], one):
+                continue
+            written += write_result(one.manifest, measured, here, kind)
+            if (old_key := replaced.get(one.key)) is not None:
+                log.warning("Published run %s was replaced by %s.", old_key, one.key)
+                _remove(old_key, here / kind.folder)
     return written
+
+
+def _remove(key: str, folder: Path) -> None:
+    for ending in ("json", "parquet"):  # the record first: without it the other is not seen
+        (folder / f"{key}.{ending}").unlink(missing_ok=True)
 
 
 def merge(
@@ -164,7 +181,7 @@ def merge(
                 f"{why} is kept in {file}. If the new one is right, remove that entry there."
             )
     if new:
-        write_json(file, {name: [kept[where] for where in sorted(kept)]})
+        write_json(file, {name: [kept[where] for where in sorted(kept)]}, checksum=False)
     return new
 
 
@@ -267,10 +284,10 @@ def _replaced(new: Sequence[Result], before: Mapping[str, Result]) -> dict[str, 
         other = held.setdefault(place(one), one)
         if other.key == one.key:
             continue
-        theirs = _settings(other.spec)
+        theirs = settings(other.spec)
         differ = [
             f"{name} ({theirs[name]} and {value})"
-            for name, value in _settings(one.spec).items()
+            for name, value in settings(one.spec).items()
             if theirs[name] != value
         ]
         if differ or other.key not in before:
@@ -282,15 +299,6 @@ def _replaced(new: Sequence[Result], before: Mapping[str, Result]) -> dict[str, 
         replaced[one.key] = other.key
         held[place(one)] = one
     return replaced
-
-
-def _settings(spec: AnySpec) -> dict[str, object]:
-    """Return what numbers may depend on, under names of their own."""
-    if isinstance(spec, Spec):
-        return spec.model_dump(exclude={"device"})
-    own = spec.model_dump(exclude={"base"}).items()
-    what = "adversary" if isinstance(spec, AdversarySpec) else "examination"
-    return {**_settings(spec.base), **{f"{what}'s {name}": value for name, value in own}}
 
 
 def _described(new: Sequence[Result], folder: Path) -> dict[Path, dict[str, Any]]:
