@@ -602,4 +602,5 @@ def test_an_executed_notebook_with_another_number_is_executed_again(
         flip(copy, draw.randrange(8 * len(content)))
         if is_current("01-page", given, copy):
             assert shown(copy) == numbers
+    monkeypatch.undo()
     record("damage-notebook", "executed notebooks with a flipped bit", tries, 0)
