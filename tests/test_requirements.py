@@ -21,7 +21,8 @@ def pinned(name: str) -> dict[str, str]:
 def needed(names: set[str]) -> dict[str, set[str]]:
     """Return what packages need, and what that needs, here: package → by whom."""
     found: dict[str, set[str]] = {}
-    known, ahead = set[tuple[str, str]](), [(name, "") for name in names]
+    known = {("torch", "")}  # what its builds for GPUs need is not locked
+    ahead = [(name, "") for name in names]
     while ahead:
         name, extra = ahead.pop()
         if (name, extra) in known:

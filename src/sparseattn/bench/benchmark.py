@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from sparseattn import paths
-from sparseattn.attribution.kernels import product
+from sparseattn.attribution.kernels import flushes_denormals, product
 from sparseattn.bench import goals
 from sparseattn.bench.comparisons import (
     Comparison,
@@ -105,13 +105,14 @@ def main(quick: bool = False, threads: int | None = None, publish: bool = False)
     AssertionError
         When a peer gives other numbers than ours.
     """
+    before, flushed = torch.get_num_threads(), flushes_denormals()
     torch.set_flush_denormal(True)
-    before = torch.get_num_threads()
     torch.set_num_threads(threads or machine.cores())
     try:
         report = _measure(quick)
     finally:
         torch.set_num_threads(before)
+        torch.set_flush_denormal(flushed)
     path = paths.root() / "_build" / "bench.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
