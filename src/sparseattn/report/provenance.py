@@ -17,6 +17,7 @@ import sparseattn
 from sparseattn import paths
 from sparseattn.report import links
 from sparseattn.report.parameters import Parameters, declared
+from sparseattn.wording import visible
 
 if TYPE_CHECKING:
     from sparseattn.experiments.runs import Adversary, Run
@@ -83,7 +84,7 @@ class Provenance:
                 )
             tasks = {run.manifest["task"]["name"]: run.manifest["task"] for run in self.runs}
             rows["Data"] = "; ".join(
-                f"{html.escape(name)}, fingerprint {_code(task['fingerprint'][:16])}"
+                f"{html.escape(visible(name))}, fingerprint {_code(task['fingerprint'][:16])}"
                 for name, task in tasks.items()
             )
         table = "".join(
@@ -99,7 +100,7 @@ class Provenance:
             return ""
         rows = "".join(
             f"<tr><td><a href='{links.to_run(run.key)}'><code>{run.key}</code></a></td>"
-            f"<td>{html.escape(run.manifest['task']['name'])}</td>"
+            f"<td>{html.escape(visible(run.manifest['task']['name']))}</td>"
             f"<td>{html.escape(run.label)}</td>"
             f"<td>{run.spec.seed}</td><td>{run.manifest['accuracy']:.3f}</td>"
             f"<td>{sum(run.manifest['seconds'].values()):.1f}</td><td>{run.state}</td></tr>"
