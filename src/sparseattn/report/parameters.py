@@ -177,12 +177,23 @@ def load_yaml(text: str) -> Any:
     yaml.YAMLError
         When it is none.
     """
-    return yaml.load(text, Loader=_Loader)
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (ValueError, LookupError, AttributeError, RecursionError) as error:
+        # PyYAML lets through what its constructors raise: of '!!int x', of 5,000 digits.
+        raise yaml.YAMLError(f"it holds a value that cannot be read ({error})") from None
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
     # PyYAML reads YAML 1.1, where no is false, 010 is 8 and 1:30 is 90. Here they are text.
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(
+            yaml.AliasEvent
+        ):  # a value that holds itself, or itself a billion times
+            raise yaml.composer.ComposerError(problem="an alias (*) is not read; write it out")
+        return super().compose_node(parent, index)
 
 
 for _kind, _pattern, _starts in (
