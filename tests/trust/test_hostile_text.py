@@ -210,13 +210,14 @@ def built(file, tmp_path_factory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("project")
     for name in ("book", "notebooks"):
         shutil.copytree(paths.root() / name, root / name)
-    for name in ("_config.yml", "_toc.yml", "pyproject.toml", "requirements.txt"):
-        shutil.copy(paths.root() / name, root / name)
+    for one in paths.root().iterdir():
+        if one.is_file() and one.name != ".git":  # of a worktree, git's is a file
+            shutil.copy(one, root / one.name)
     (root / "hostile.yml").write_text(
         yaml.safe_dump(
             {
                 "task": str(file), "task_options": {"min_count": 1, "max_length": 40},
-                "encoders": ["none", "bilstm"], "lams": [0.5], "seeds": [0, 1], "epochs": 1,
+                "encoders": ["none", "bilstm"], "lams": [0.5], "seeds": [0], "epochs": 1,
                 "observed": 24, "examined": 1, "jacobians": 1, "adversary_epochs": 1,
             }
         ),

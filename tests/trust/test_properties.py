@@ -74,7 +74,7 @@ def unless_refused(named, work):
     return None
 
 
-@law(60, 3000)
+@law(60, 2000)
 @given(ROWS, st.sampled_from(",;\t|"), st.sampled_from(["\n", "\r\n", "\r"]), st.booleans())
 def test_what_is_written_as_csv_is_read_so_or_refused(tmp_path, rows, separator, end, gz):
     TRIED.append(1)
@@ -91,7 +91,7 @@ def test_what_is_written_as_csv_is_read_so_or_refused(tmp_path, rows, separator,
         assert list(zip(*found, strict=True)) == rows
 
 
-@law(60, 3000)
+@law(60, 2000)
 @given(
     st.lists(st.tuples(st.text(max_size=20) | STRINGS, STRINGS), min_size=1, max_size=6),
     st.booleans(),
@@ -112,7 +112,7 @@ def test_what_is_written_as_json_is_read_so_or_refused(tmp_path, rows, lines, sp
         assert list(zip(*found, strict=True)) == rows
 
 
-@law(150, 10_000)
+@law(150, 5000)
 @given(
     st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace")),
     st.sampled_from(["x.csv", "x.json", "x.jsonl", "x.CSV.GZ", "x.json.gz"]),
@@ -131,7 +131,7 @@ def test_any_bytes_are_read_or_refused(tmp_path, content, name, before):
         unless_refused(path.name, lambda: read_own(path, "text", "label"))
 
 
-@law(8, 300)
+@law(8, 200)
 @given(
     st.lists(STRINGS, min_size=30, max_size=60),
     st.lists(STRINGS, min_size=2, max_size=2),
@@ -200,7 +200,7 @@ def test_a_file_that_cannot_be_is_refused(task):
     assert unless_refused(named, lambda: validated("05-agreement", {"task": task})) is None
 
 
-@law(80, 5000)
+@law(80, 2000)
 @given(st.data())
 def test_any_parameter_has_a_meaning_or_is_refused(data):
     TRIED.append(1)
@@ -229,7 +229,7 @@ PLAIN = st.recursive(
 )
 
 
-@law(80, 5000)
+@law(80, 3000)
 @given(PLAIN, st.booleans())
 def test_a_file_of_parameters_says_what_was_dumped(tmp_path, value, flow):
     TRIED.append(1)
@@ -248,7 +248,7 @@ PIECES = (
 YAML = st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=8).map("".join)
 
 
-@law(120, 20_000)
+@law(120, 5000)
 @given(YAML)
 def test_any_text_is_yaml_or_is_not(text):
     TRIED.append(1)
@@ -285,7 +285,7 @@ SCORES = st.lists(
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
-@law(20, 1000)
+@law(20, 500)
 @given(given_=SCORES, padding=st.integers(0, 5), random=st.randoms())
 def test_weights_in_single_precision(kind, given_, padding, random):
     TRIED.append(1)
@@ -334,7 +334,7 @@ def documents(draw):
 
 
 @pytest.mark.parametrize("name", MEASURES)
-@law(25, 1500)
+@law(25, 400)
 @given(given_=documents(), filling=st.sampled_from([np.nan, 1.0, 1e9]), random=st.randoms())
 def test_measures_lie_in_bounds_and_do_not_depend_on_what_they_should_not(
     name, given_, filling, random
