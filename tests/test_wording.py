@@ -8,7 +8,7 @@ from markdown_it.renderer import RendererHTML
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 
-from sparseattn.wording import label, listed, span, verbatim
+from sparseattn.wording import label, listed, span, verbatim, visible
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,9 @@ def test_label(value, told):
         "&lt;b&gt; &#60;b&#62;",
         "# a",
         "% a",
+        "- a",
+        "1. a",
+        ": a",
         "+++ a",
         r"\alpha \* \(a\)",
         "two\n\n<b>paragraphs</b>",
@@ -71,3 +74,20 @@ def test_markup_in_data_is_shown_not_obeyed(text):
     config = MdParserConfig(enable_extensions={"dollarmath", "amsmath", "substitution"})
     page = create_md_parser(config, RendererHTML).render(f"- {verbatim(text)}\n")
     assert "".join(page.split()) == "".join(f"<ul><li>{escape(text)}</li></ul>".split())
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("plain, שלום, क्‍ष, 👩‍🚀, e\u0301", None),
+        ("a\0b\n\x1b[31m", "a⟨U+0000⟩b⟨U+000A⟩⟨U+001B⟩[31m"),
+        ("\u202egnp.exe", "⟨U+202E⟩gnp.exe"),
+        ("\u200b\ufeff\u2028\ud800", "⟨U+200B⟩⟨U+FEFF⟩⟨U+2028⟩⟨U+D800⟩"),
+        ("w" * 80, None),
+        ("w" * 90 + "xy", f"{'w' * 40} … {'w' * 8}xy (92 characters)"),
+    ],
+)
+def test_what_cannot_be_seen_is_named_and_what_has_no_room_shortened(text, seen):
+    assert visible(text) == (text if seen is None else seen)
+    assert visible(visible(text)) == visible(text)
+    assert label(f"folder/{text[:60]}.csv") == visible(f"{text[:60]}.csv")

@@ -112,19 +112,47 @@ HEADINGS = TITLES | {
 """Headings of a table's columns, where they are not the column's name."""
 
 
+# Controls, half characters, what is no character, what has no width (but joiners, which many
+# scripts and emoji need) and what turns the direction of all that follows.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_FILE = re.compile(r"\.(csv|jsonl?)(\.gz)?$", re.IGNORECASE)
+_ROOM = 80  # characters of a name or word
+
+
 def label(value: object) -> str:
     """Return the name of a code as people write it: ``bilstm`` → ``BiLSTM``.
 
-    A path (a user's own file of texts) is shortened to its file name.
+    A path of a user's own file of texts is shortened to its file name; see `visible`.
     """
     text = str(value)
-    return LABELS.get(text) or text.replace("\\", "/").rsplit("/", 1)[-1]
+    if _FILE.search(text):
+        return visible(text.replace("\\", "/").rsplit("/", 1)[-1])
+    return LABELS.get(text) or visible(text, None)  # a sentence stays whole
+
+
+def visible(text: str, room: int | None = _ROOM) -> str:
+    """Return a name or word of a user's data so that one sees it, and it harms nothing around it.
+
+    What is invisible, or turns the direction of what follows, is named: a NUL ``⟨U+0000⟩``. Of what
+    has more characters than there is room for, the first and last stand for all.
+    """
+    seen = _UNSEEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
+    if room is None or len(seen) <= room:
+        return seen
+    return f"{seen[: room // 2]} … {seen[-room // 8 :]} ({len(text):,} characters)"
 
 
 def verbatim(text: object) -> str:
     """Return a text of a user's data as Markdown that shows it: no markup, HTML or formula."""
-    line = " ".join(str(text).split())
-    return re.sub(r"^[%+]|[\\`*_{}\[\]<>#&$|~^]", lambda found: f"&#{ord(found[0])};", line)
+    line = visible(" ".join(str(text).split()), None)
+    return re.sub(
+        r"^[-%+=:]|^\d+(?=[.)])|[\\`*_{}\[\]<>#&$|~^]",
+        lambda found: "".join(f"&#{ord(one)};" for one in found[0]),
+        line,
+    )
 
 
 def signed(value: SupportsFloat, form: str = "g") -> str:

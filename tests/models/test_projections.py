@@ -108,6 +108,16 @@ def test_weights_are_a_distribution_over_the_mask(kind, data):
     assert (ranked.diff() >= -1e-9).all()
 
 
+@kinds
+@pytest.mark.parametrize("astray", [torch.nan, torch.inf])
+def test_of_what_is_no_number_weights_are_none(kind, astray):
+    """So that the loss says it, instead of a library's crash; other documents are as they were."""
+    scores = torch.tensor([[1.0, astray, 0.0], [0.5, 1.0, 0.0]])
+    weights = project(scores, everywhere(scores), **kind)
+    assert weights[0].isnan().all()
+    torch.testing.assert_close(weights[1:], project(scores[1:], everywhere(scores[1:]), **kind))
+
+
 @settings(deadline=None, max_examples=50)
 @given(values=numbers, lam=floats(-20, 0.9))
 def test_sparsegen_is_sparsemax_at_a_temperature(values, lam):

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import textwrap
 import threading
@@ -328,6 +329,9 @@ def test_a_source_that_cannot_be_written_is_copied_writable(project, built):
 def test_an_output_that_cannot_be_written_is_known_first(project, monkeypatch):
     monkeypatch.setattr("papermill.execute_notebook", None)
     (project / "file").touch()
-    for output in (project, project / "file" / "out.ipynb", project / "/proc/nope/out.ipynb"):
+    os.mkfifo(device := project / "device")
+    into = project / "file" / "out.ipynb", project / "/proc/nope/out.ipynb"
+    for output in (project, device, *into):
         with pytest.raises(UserError, match=r"Cannot write '.*'"):
             book.run("01-page", {}, output)
+    assert device.is_fifo()  # a renamed file would have taken its place

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sparseattn.errors import UserError, nearest
+from sparseattn.wording import visible
 
 JSON_FORM = (
     'One object a line is read, as {"text": "…", "label": 1}, or an array of such objects; '
@@ -18,6 +19,18 @@ JSON_FORM = (
 )
 _HEADER = re.compile(r'\s*((?:"[^"]*"|[^"\r\n])*)')
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def path_of(text: str) -> Path:
+    """Return the path that a parameter names, ``~`` being home; a UserError where none can be."""
+    try:
+        path = Path(text).expanduser()
+        str(path).encode("utf-8")
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"'{visible(text)}' names no file that can be read: {why}.") from None
+    return path
 
 
 def read_columns(path: Path, names: Sequence[str], advice: str = "") -> list[list[Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from sparseattn.data.corpora import Rows
 from sparseattn.data.files import JSON_FORM, listed, read_columns, read_rows
 from sparseattn.errors import UserError, nearest
+from sparseattn.wording import visible
 
 FILE_KINDS = (".csv", ".jsonl", ".json")
 TEXT_NAMES = ("text", "review", "sentence", "comment", "content", "body", "document", "message")
@@ -163,7 +164,9 @@ def check_own(path: Path) -> None:
     if not path.is_file():
         folder = path.parent.iterdir() if path.parent.is_dir() else ()
         others = [other.name for other in folder if other.is_file() and is_own(other.name)]
-        raise UserError(f"There is no file '{path}'.{nearest(path.name, others)}")
+        raise UserError(
+            f"There is no file '{visible(str(path), None)}'.{nearest(path.name, others)}"
+        )
     if path.stat().st_size == 0:
         raise UserError(f"{path.name} is empty. It needs a text and a label column.")
 

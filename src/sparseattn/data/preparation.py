@@ -20,6 +20,7 @@ from sparseattn.data.words import (
     written_words,
 )  # fmt: skip
 from sparseattn.errors import UserError
+from sparseattn.wording import visible
 
 Array = NDArray[np.integer]
 
@@ -248,19 +249,20 @@ def prepare_own(path: Path, options: FileOptions) -> Prepared:
 
     every = lexicon.read(own.rows, words)
     texts = every.where(lambda n: n > 0)
-    notes = [f"{path.name}: label 0 is '{own.classes[0]}', label 1 is '{own.classes[1]}'."]
+    name, called = visible(path.name), [visible(one) for one in own.classes]
+    notes = [f"{name}: label 0 is '{called[0]}', label 1 is '{called[1]}'."]
     if len(every) > len(texts):
-        notes.append(f"{path.name}: {len(every) - len(texts):,} empty texts are left out.")
+        notes.append(f"{name}: {len(every) - len(texts):,} empty texts are left out.")
     if runs := sum(unspaced(text) for text, _ in own.rows):
         notes.append(
-            f"{path.name}: {runs:,} texts hold letters of a script without spaces between words "
+            f"{name}: {runs:,} texts hold letters of a script without spaces between words "
             "(Thai, Chinese, Japanese …): a whole run of them is one token here. Put spaces "
             "between the words first."
         )
     long = sum(length > options.max_length for length in lengths)
     if long:
         notes.append(
-            f"{path.name}: {long:,} texts are cut to their first {options.max_length:,} tokens."
+            f"{name}: {long:,} texts are cut to their first {options.max_length:,} tokens."
         )
     # Equal texts share a key, hence a place; each class fills the three parts in equal shares.
     classes: dict[str, set[int]] = {}
@@ -268,15 +270,16 @@ def prepare_own(path: Path, options: FileOptions) -> Prepared:
         classes.setdefault(key, set()).add(label)
     torn = sum(len(both) > 1 for both in classes.values())
     if torn:
-        notes.append(f"{path.name}: {torn:,} texts occur with both labels.")
+        notes.append(f"{name}: {torn:,} texts occur with both labels.")
     place: dict[str, str] = {}
     for label in (0, 1):
         # Keys are hashes: their order is as good as random, and the same everywhere.
         keys = sorted(key for key, both in classes.items() if min(both) == label)
         if len(keys) < _FEWEST:
             raise UserError(
-                f"{path.name} has {len(keys)} different texts of class '{own.classes[label]}'; at "
-                f"least {_FEWEST} of each class are needed to train, choose and test."
+                f"{name} has {len(keys)} different texts of class '{called[label]}' (words with a "
+                f"digit are all alike); at least {_FEWEST} of each class are needed to train, "
+                "choose and test."
             )
         start = 0
         for split, share in _SHARES.items():

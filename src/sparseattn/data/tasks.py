@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from sparseattn.data import planted, shortcuts
 from sparseattn.data.corpora import SOURCES, find_folder, read_corpus
+from sparseattn.data.files import path_of
 from sparseattn.data.owntexts import FILE_KINDS, check_own, is_own
 from sparseattn.data.preparation import FileOptions, Prepared, digest, prepare_own, prepare_paper
 from sparseattn.data.words import BEGIN, END, MARKERS, UNKNOWN, splitter
@@ -129,7 +129,7 @@ def check_task(
     """
     _options(name, options)
     if available and is_own(name):
-        check_own(Path(name).expanduser())
+        check_own(path_of(name))
     elif available and name in SOURCES:
         find_folder(name)
 
@@ -157,7 +157,7 @@ def load_task(name: str, options: Mapping[str, object] | None = None) -> Task:
     if isinstance(settings, planted.PlantedOptions):
         return _planted_task(settings)
     if isinstance(settings, FileOptions):
-        path = Path(name).expanduser()
+        path = path_of(name)
         return _task(path.name, prepare_own(path, settings))
     task = _task(name, prepare_paper(name, read_corpus(name)))
     return task if settings.shortcut is None else _with_shortcut(task, settings.shortcut)

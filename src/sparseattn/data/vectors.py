@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 
+from sparseattn.data.files import path_of
 from sparseattn.data.tasks import Task, imdb_texts
 from sparseattn.data.words import MARKERS, PAD
 from sparseattn.errors import UserError, nearest
@@ -61,7 +62,7 @@ def initial_vectors(
         return train_vectors(task.train.ids, task.vocabulary, size, seed)
     if kind == "imdb":
         return train_vectors(imdb_texts(task), task.vocabulary, size, seed)
-    return load_vectors(Path(kind).expanduser(), task.vocabulary, size, seed)
+    return load_vectors(path_of(kind), task.vocabulary, size, seed)
 
 
 def kept_vectors(
@@ -116,8 +117,7 @@ def check_vectors(kind: str, available: bool = True) -> None:
             f"the path of a word2vec or fastText text file, .vec or .txt (with or without .gz)."
             f"{binary}"
         )
-    path = Path(kind).expanduser()
-    if available and not path.is_file():
+    if available and not (path := path_of(kind)).is_file():
         others = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise UserError(f"There is no file of vectors '{kind}'.{nearest(path.name, others)}")
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -12,6 +11,7 @@ from sparseattn import arithmetic
 from sparseattn.attribution.importance import IMPORTANCE_VERSION
 from sparseattn.attribution.influence import INFLUENCE_VERSION
 from sparseattn.data.corpora import SOURCES, training_texts
+from sparseattn.data.files import path_of
 from sparseattn.data.tasks import check_task
 from sparseattn.data.vectors import VECTORS_VERSION, check_vectors
 from sparseattn.errors import validate
@@ -136,7 +136,7 @@ class Spec(TrainingSettings):
             values["vectors"] = f"{training_texts('imdb')}, split as {split}"
         elif self.vectors not in ("random", "task"):
             check_vectors(self.vectors)
-            content = Path(self.vectors).expanduser().read_bytes()
+            content = path_of(self.vectors).read_bytes()
             values["vectors"] = hashlib.sha256(content).hexdigest()
         return {**values, "task": task_fingerprint}
 

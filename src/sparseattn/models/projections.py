@@ -44,7 +44,7 @@ def project(
     -------
     Tensor
         Non-negative weights, the shape of `scores`: exactly 0 off the mask, summing to 1 over it
-        (a row masked throughout is all zeros).
+        (a row masked throughout is all zeros, one with a score that is no number is all NaN).
 
     Raises
     ------
@@ -67,6 +67,9 @@ def project(
     empty = ~mask.any(dim=-1, keepdim=True)
     # A wholly masked row has no solution; zeros are solved in its place, then emptied.
     masked = scores.masked_fill(~mask, -torch.inf).masked_fill(empty, 0.0)
+    # Of a score that is no number, as in training gone astray, entmax's functions would fail.
+    astray = ~(masked < torch.inf).all(dim=-1, keepdim=True)
+    masked = masked.masked_fill(astray, 0.0)
     if projection == "softmax":
         weights = torch.softmax(masked, dim=-1)
     elif projection == "sparsemax":
@@ -83,7 +86,7 @@ def project(
             f"Known: {', '.join(PROJECTIONS)}."
         )
     # Multiplying also gives the masked positions' scores a gradient of exactly zero.
-    return weights * (mask & ~empty)
+    return (weights * (mask & ~empty)).masked_fill(astray, torch.nan)
 
 
 def _entmax(

@@ -86,8 +86,8 @@ def write_aside(output: Path, content: bytes) -> Path:
     """
     aside = output.with_name(f".{output.name}.partial")
     try:
-        if output.is_dir():
-            raise IsADirectoryError(0, "it is a folder")
+        if output.exists() and not output.is_file():  # renaming onto a device would remove it
+            raise IsADirectoryError(0, "it is a folder" if output.is_dir() else "it is a device")
         output.parent.mkdir(parents=True, exist_ok=True)
         aside.write_bytes(content or b" " * 4096)
         if not content:

@@ -15,7 +15,7 @@ from sparseattn.charts.figure import inert
 from sparseattn.charts.tables import Table
 from sparseattn.report.links import ANY, CHOICES, to_run, written
 from sparseattn.results.frames import SPENT
-from sparseattn.wording import TITLES, label, sparsity_rank
+from sparseattn.wording import TITLES, label, sparsity_rank, visible
 
 _TITLES = {**TITLES, "kind": "Kind", "page": "Page"}
 _SHOWN = 8  # digits of a key; the row's details have all
@@ -37,7 +37,7 @@ def ledger_table(frame: pd.DataFrame, caption: str) -> Table:
     )
     body = "".join(_row(row) for row in rows)
     # A line a row (no value has a line break), so that just the rows shown can be saved.
-    lines = frame.to_csv(index=False).splitlines()
+    lines = frame.assign(task=frame["task"].map(visible)).to_csv(index=False).splitlines()
     return Table(
         f'<div class="ledger"><form class="ledger-choice" role="search" '
         f'aria-label="Choose runs" hidden>{_choices(rows)}'

@@ -181,6 +181,9 @@ def load_yaml(text: str) -> Any:
         return yaml.load(text, Loader=_Loader)
     except RecursionError:
         raise yaml.YAMLError("it is nested too deeply") from None
+    except (ValueError, LookupError, AttributeError) as error:
+        # PyYAML lets through what its constructors raise: of '!!int x', of 5,000 digits.
+        raise yaml.YAMLError(f"it holds a value that cannot be read ({error})") from None
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types

@@ -18,6 +18,7 @@ import sparseattn
 from sparseattn import paths
 from sparseattn.report import links
 from sparseattn.report.parameters import Parameters, declared
+from sparseattn.wording import visible
 
 if TYPE_CHECKING:
     from sparseattn.experiments.runs import Result
@@ -86,7 +87,7 @@ class Provenance:
                 )
             tasks = {run.manifest["task"]["name"]: run.manifest["task"] for run in self.runs}
             rows["Data"] = "; ".join(
-                f"{html.escape(name)}, fingerprint {_code(task['fingerprint'][:16])}"
+                f"{html.escape(visible(name))}, fingerprint {_code(task['fingerprint'][:16])}"
                 for name, task in tasks.items()
             )
         table = "".join(
@@ -102,7 +103,7 @@ class Provenance:
             return ""
         rows = "".join(
             f"<tr><td><a href='{links.to_run(run.key)}'><code>{run.key}</code></a></td>"
-            f"<td>{html.escape(run.manifest['task']['name'])}</td>"
+            f"<td>{html.escape(visible(run.manifest['task']['name']))}</td>"
             f"<td>{html.escape(run.label)}</td>"
             f"<td>{run.spec.seed}</td><td>{run.manifest['accuracy']:.3f}</td>"
             f"<td>{sum(run.manifest['seconds'].values()):.1f}</td><td>{run.state}</td></tr>"

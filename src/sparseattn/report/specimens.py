@@ -26,7 +26,7 @@ from sparseattn.measures.kendall import tau_ceiling
 from sparseattn.measures.nulls import null_dispersion
 from sparseattn.measures.per_document import normalise
 from sparseattn.results.frames import cell, measurements
-from sparseattn.wording import label, projection_name, sparsity_rank
+from sparseattn.wording import label, projection_name, sparsity_rank, visible
 
 Shares = Float[np.ndarray, " tokens"]
 
@@ -207,7 +207,7 @@ def seen(
             {
                 "number": number,
                 "why": why,
-                "tokens": list(words[number]),
+                "tokens": [visible(word) for word in words[number]],
                 "label": int(documents.labels[number]),
                 "evidence": None
                 if documents.evidence is None
