@@ -75,8 +75,8 @@ charts.show(
 # %% tags=["hide-input"]
 charts.table(
     answers.by_yardstick(frame, [2, 3]),
-    "The same claims by each measure of importance there is; the first one decides, for it finds "
-    "the decisive tokens where they are known. The paper's own does not.",
+    "The same claims by each measure of importance there is; the first one decides, for it comes "
+    "near the decisive tokens wherever they are known. The paper's own does not.",
     columns="number by verdict counts value low high",
     fold="The same by each measure of importance",
     titles={"by": "importance by", "counts": "cells", "value": "points"},

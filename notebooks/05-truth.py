@@ -118,7 +118,7 @@ charts.table(
     "interval over documents and seeds. Chance is 0.50.",
     columns={
         "shown": "measure", "lowest": "lowest AUC", "low": "lower end", "where": "where",
-        "cells": "cells", "passes": "verdict",
+        "sure": "surely above", "cells": "of cells", "passes": "verdict",
     },
     badges=("passes",),
     missing="Not known for these tasks.",

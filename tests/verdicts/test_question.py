@@ -122,6 +122,21 @@ def test_a_measure_passes_only_where_it_was_tested_and_surely_above_the_bar():
         assert "not every encoder learned both" in question.passed(question.passing(part))
 
 
+def test_where_no_measure_passes_the_nearest_is_named_and_where_it_is_lowest():
+    frame = world(tasks=(*question.SINGLE, *question.BESIDE), above=0.2)
+    worst = (frame["task"] == "sst+beside") & (frame["encoder"] == "bilstm")
+    worst &= frame["projection"] == "softmax"
+    frame["evidence_auc_inputs_loo"] = frame["evidence_auc_inputs_loo"].mask(worst, 0.6)
+    found = question.passing(frame)
+    assert set(found["passes"]) == {"fails"}
+    row = found.set_index("name").loc["inputs_loo"]
+    assert row["sure"] == row["cells"] - 1
+    assert question.passed(found).startswith(
+        f"**No measure passes everywhere.** Leave-one-out comes nearest: AUC surely above 0.75 in "
+        f"{row['sure']} of {row['cells']} cells, and lowest in {row['where']} (0.60). In the worst"
+    )
+
+
 def test_what_attention_leaves_out_is_said_in_numbers():
     said = question.left_out(world())
     assert "75% of the words" in said

@@ -373,8 +373,8 @@ def passing(frame: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         ``shown``; ``lowest``, the least mean AUC of any cell (task, encoder, projection), with
-        ``low``, the lower end of its interval, and ``where``; ``cells``, how many there are;
-        ``passes``: ``fails`` where a cell's interval is not above `BAR`; else ``passes`` if each
+        ``low``, the lower end of its interval, and ``where``; ``cells``, how many there are, and
+        in how many of them the AUC is ``sure``, its interval above `BAR`; ``passes``: ``fails`` where a cell's interval is not above `BAR`; else ``passes`` if each
         encoder has a cell of `SINGLE` and one of `BESIDE`, and ``passes so far`` if not. The best
         first.
     """
@@ -400,6 +400,7 @@ def passing(frame: pd.DataFrame) -> pd.DataFrame:
                 "low": worst["low"],
                 "where": ", ".join(where),
                 "cells": len(part),
+                "sure": int((part["low"] > BAR).sum()),
                 "passes": good if (part["low"] > BAR).all() else "fails",
             }
         )
@@ -412,13 +413,20 @@ def passed(found: pd.DataFrame) -> str:
     if found.empty:
         return "Where the decisive words are not known, no measure can be tested."
     good = found.loc[found["passes"] != "fails", "shown"]
-    many = len(good) > 1
-    told = (
-        f"{listed(list(good))} {'pass' if many else 'passes'}" if len(good) else "No measure passes"
-    )
-    where = "everywhere"
-    if (found["passes"] == "passes so far").any():
-        where = "wherever tested; not every encoder learned both kinds of task"
+    if good.empty:
+        near = found[found["sure"] == found["sure"].max()]
+        told = (
+            f"**No measure passes everywhere.** {listed(list(near['shown']))} "
+            f"{'come' if len(near) > 1 else 'comes'} nearest: AUC surely above {BAR:g} in "
+            f"{near['sure'].max()} of {near['cells'].max()} cells, and lowest in "
+            f"{listed(list(dict.fromkeys(near['where'])))} ({span(near['lowest'])})"
+        )
+    else:
+        where = "everywhere"
+        if (found["passes"] == "passes so far").any():
+            where = "wherever tested; not every encoder learned both kinds of task"
+        verb = "pass" if len(good) > 1 else "passes"
+        told = f"{listed(list(good))} {verb}: AUC surely above {BAR:g} {where}"
     low = found.set_index("name")["lowest"]
     rest = [
         f"{words} falls to {low[name]:.2f}"
@@ -426,9 +434,7 @@ def passed(found: pd.DataFrame) -> str:
                             ("attention", "attention itself"))
         if name in low and low[name] <= BAR
     ]  # fmt: skip
-    return f"{told}: AUC surely above {BAR:g} {where}. " + (
-        f"In the worst case {listed(rest)}; chance is 0.5." if rest else ""
-    )
+    return f"{told}. " + (f"In the worst case {listed(rest)}; chance is 0.5." if rest else "")
 
 
 def left_out(frame: pd.DataFrame) -> str:
