@@ -65,7 +65,8 @@ def forest(
     theirs = "reported" in means and bool(means["reported"].notna().any())
     marked = ["value", *_ENDS, *(["reported"] if theirs else [])]
     relative = {f"x_{name}": means[name] / means["smallest"] for name in marked}
-    pooled = means[means["value"].notna()].assign(**relative).round(dict.fromkeys(relative, 4))
+    # Before rows are chosen: to a frame without a row pandas would add those of a column.
+    pooled = means.assign(**relative).round(dict.fromkeys(relative, 4))[means["value"].notna()]
     words = _in_words(pooled)
     short = [
         f"{one.split(' [')[0]} {unit.split()[0]}"
