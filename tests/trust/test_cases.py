@@ -47,7 +47,7 @@ COMMANDS = [
     ("10", "sweep", "utf16le_no_bom.csv", 2, "Save the file as UTF-8"),
     ("11", "sweep", "hindi.csv", 0, "accuracy"),
     ("17", "08-explorer", "one_word.csv", 0, "undefined on every document"),
-    ("17", "05-agreement", "one_word.csv", 0, "no τ-b above its ceiling: True"),
+    ("17", "05-agreement", "one_word.csv", 0, "rankings leave: True"),
     ("18", "sweep", "#1/r.csv", 0, "accuracy"),
     ("19", "sweep", "reviews.CSV.GZ", 0, "accuracy"),
     ("21", "02-tasks-and-classifiers", "reviews.csv", 0, "&#60;b&#62;under&#60;/b&#62; &#60;img"),
