@@ -116,3 +116,10 @@ def test_without_an_interval_there_is_the_mean_alone(cells, means):
     whole, _ = drawn(cells, means)
     assert figure.svg().count("◆") == whole.svg().count("◆") == 1
     assert figure.svg().count("<line") == whole.svg().count("<line") - 2
+
+
+def test_without_any_mean_there_are_the_cells_alone(cells, means):
+    numbers = ["value", "low", "high", "predicted_low", "predicted_high"]
+    few = means.assign(verdict="too few data", **dict.fromkeys(numbers, np.nan))
+    _, rows = drawn(cells, few)
+    assert sum(row.get("row") is not None and "line" in row for row in rows) == len(cells)

@@ -4,6 +4,7 @@ import subprocess
 import textwrap
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -331,7 +332,7 @@ def test_an_output_that_cannot_be_written_is_known_first(project, monkeypatch):
     (project / "file").touch()
     os.mkfifo(device := project / "device")
     into = project / "file" / "out.ipynb", project / "/proc/nope/out.ipynb"
-    for output in (project, device, *into):
+    for output in (project, Path("."), Path("/"), device, *into):
         with pytest.raises(UserError, match=r"Cannot write '.*'"):
             book.run("01-page", {}, output)
     assert device.is_fifo()  # a renamed file would have taken its place

@@ -256,7 +256,7 @@ def test_any_text_is_yaml_or_is_not(text):
         found = load_yaml(text)
     except yaml.YAMLError:
         return
-    json.dumps(found, default=str)  # finite, and holds nothing of itself
+    json.dumps(found, default=str, skipkeys=True)  # finite, and holds nothing of itself
 
 
 @pytest.mark.parametrize("text", ["[" * 3000, "{a: " * 3000, "a: &a [b]\nb: *a", "a: &a [*a]"])

@@ -84,7 +84,7 @@ def write_aside(output: Path, content: bytes) -> Path:
     UserError
         When the system refuses, with its reason.
     """
-    aside = output.with_name(f".{output.name}.partial")
+    aside = output.parent / f".{output.name}.partial"
     try:
         if output.exists() and not output.is_file():  # renaming onto a device would remove it
             raise IsADirectoryError(0, "it is a folder" if output.is_dir() else "it is a device")

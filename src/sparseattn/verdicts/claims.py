@@ -11,8 +11,8 @@ are its other sparse projections taken for it.
 
 Where the importance of inputs is needed, the measure that decides is leave-one-out: it comes
 near the decisive tokens wherever they are known (`verdicts.question`), and every run has it. The
-gradient times the embedding does so as well, and stands beside it where it was measured; so does the paper's own
-measure, the length of the gradient, which does not.
+gradient times the embedding does so as well, and stands beside it where it was measured, as does
+the paper's own measure, the length of the gradient, which does not.
 """
 
 import math

@@ -374,8 +374,9 @@ def passing(frame: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         ``shown``; ``lowest``, the least mean AUC of any cell (task, encoder, projection), with
         ``low``, the lower end of its interval, and ``where``; ``cells``, how many there are, and
-        in how many of them the AUC is ``sure``, its interval above `BAR`; ``passes``: ``fails`` where a cell's interval is not above `BAR`; else ``passes`` if each
-        encoder has a cell of `SINGLE` and one of `BESIDE`, and ``passes so far`` if not. The best
+        in how many of them the AUC is ``sure``, its interval above `BAR`; ``passes``: ``fails``
+        where a cell's interval is not above `BAR`; else ``passes`` if each encoder has a cell of
+        `SINGLE` and one of `BESIDE`, and ``passes so far`` if not. The best
         first.
     """
     if frame.empty:
