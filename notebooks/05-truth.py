@@ -121,6 +121,7 @@ charts.table(
         "sure": "surely above", "cells": "of cells", "passes": "verdict",
     },
     badges=("passes",),
+    fold="Each measure where it is lowest",
     missing="Not known for these tasks.",
 )  # fmt: skip
 
@@ -270,6 +271,9 @@ told_from = question.parts(
         "simulated_random": "Random words",
     },
 )
+Markdown(effects.reach(told_from, "part"))
+
+# %% tags=["hide-input"]
 charts.show(
     charts.paper_versus_here,
     told_from,
@@ -278,8 +282,8 @@ charts.show(
     title="Student's agreement with the classifier",
     domain=(0, 1),
     name="simulated",
-    caption=f"{effects.reach(told_from, 'part')} "
-    "How often the student says what the classifier says, by which words it saw, with "
+    fold="Classifier by classifier",
+    caption="How often the student says what the classifier says, by which words it saw, with "
     "95 % intervals over documents and seeds.",
     description="Points with intervals, a panel for each task and classifier, a row for each "
     "measure that chose the words, softmax and sparsemax by colour.",
@@ -303,6 +307,9 @@ within = question.parts(
         "tau_scores_inputs_loo": "Scores, leave-one-out",
     },
 )
+Markdown(effects.reach(within, "part"))
+
+# %% tags=["hide-input"]
 charts.show(
     charts.paper_versus_here,
     within,
@@ -311,8 +318,7 @@ charts.show(
     domain=(-1, 1),
     name="support",
     fold="Within the support, number by number",
-    caption=f"{effects.reach(within, 'part')} "
-    "Agreement of sparse attention with the importance of inputs over all words and among "
+    caption="Agreement of sparse attention with the importance of inputs over all words and among "
     "those with a weight, and of the scores before the projection, with 95 % intervals.",
     description="Points with intervals, a panel for each task and classifier, rows for all words, "
     "attended words and scores.",

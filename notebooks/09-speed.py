@@ -69,13 +69,16 @@ Markdown(
 )
 
 # %% tags=["hide-input"]
+asked = compared["goal"].notna()
 charts.show(
     charts.times_faster,
     compared,
     group="peer",
     colour="setting",
     name="times-faster",
-    caption="How many times faster than each peer, beside the goal set beforehand, if any: "
+    caption=f"{compared['met'][asked].sum()} of {asked.sum()} goals are met, and ours is faster in "
+    f"{(compared['ratio'] > 1).sum()} of {len(compared)} comparisons. "
+    "How many times faster than each peer, beside the goal set beforehand, if any: "
     "leave-one-out (LOO) and influence on a document, a BiLSTM's unless named, τ-b of many "
     "documents, and an epoch of training.",
     description="Points on a logarithmic axis, a row for each peer, a colour for each number "

@@ -32,6 +32,7 @@ from sparseattn import charts
 from sparseattn.charts import table
 from sparseattn.results import variants
 from sparseattn.verdicts import departures, replication
+from sparseattn.verdicts.effects import sides
 
 measured = variants.summaries().query("task in @p.tasks")
 effects, gaps = departures.judged(measured), departures.gaps(measured)
@@ -102,7 +103,8 @@ charts.show(
     title="Difference from the report's own setting",
     zero=True,
     name="effects",
-    caption="What each variant changes, with 95 % intervals over seeds. Zero: nothing.",
+    caption=f"{sides(effects.dropna(subset='tolerance'))} What each variant changes, with 95 % "
+    "intervals over seeds. Zero: nothing.",
     description="Points with intervals, a panel for each variant and a row for each quantity: the "
     "difference of accuracy, of dispersions and of Kendall's tau-b from the runs as trained on "
     "the other pages, for the BiLSTM and for the Transformer.",
