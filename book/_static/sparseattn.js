@@ -180,6 +180,7 @@
   /* One button for the code of a page, in place of a line above each of its results. */
   function gatherCode() {
     const article = document.querySelector(".bd-article");
+    if (!article) return; // the page of search has none
     const codes = article.querySelectorAll(".cell > details.hide");
     const title = article.querySelector("h1");
     if (!codes.length || !title) return;
