@@ -294,9 +294,9 @@ table(
 # %% [markdown]
 # ## What was tried to break it
 #
-# The slow suite kills, starves and floods this software, hands it hostile texts and files, changes
-# its own code to see whether a test notices, and writes down how often something was lost: a wrong
-# number shown, a finished result not found, markup that ran.
+# The slow suite kills, starves and floods this software, hands it hostile texts and files, and
+# writes down how often something was lost: a wrong number shown, a finished result not found,
+# markup that ran.
 
 # %% tags=["hide-input"]
 table(
