@@ -123,6 +123,8 @@ def test_browser_computes_what_torch_does(
 ) -> None:
     """In double precision, so that a zero of a sparse projection is one for both."""
     spec, entry = live.specs()[place], live.page().index["classifiers"][place]
+    if spec.projection != "softmax":  # the same code but for one function
+        sentences = sentences[: trusted.times(SENTENCES // 4, SENTENCES)]
     file = FOLDER / f"{entry['code']}.js"
     bare.add_script_tag(path=str(file))
     got = bare.evaluate(_READ, [entry, [ids[1:-1].tolist() for ids in sentences]])
@@ -150,7 +152,7 @@ def test_browser_computes_what_torch_does(
     if spec.projection == "softmax":
         assert not sparse
     elif spec.projection == "sparsemax" or spec.lam == 0.6:
-        assert sparse > SENTENCES / 2
+        assert sparse > len(sentences) / 2
     furthest = max(
         np.abs(np.array(here[name]) - expected[name][row, :n]).max()
         for row, (here, n) in enumerate(zip(got, lengths, strict=True))
