@@ -237,6 +237,9 @@ marked = question.parts(
         "people_auprc_ceiling": "People among themselves",
     },
 )
+Markdown(effects.reach(marked, "part"))
+
+# %% tags=["hide-input"]
 charts.show(
     charts.paper_versus_here,
     marked,
@@ -245,8 +248,8 @@ charts.show(
     title="AUPRC of the words that people marked",
     domain=(0, 1),
     name="people",
-    caption=f"{effects.reach(marked, 'part')} "
-    "How well measures find the words that people marked, with 95 % intervals over "
+    fold="What people point at, classifier by classifier",
+    caption="How well measures find the words that people marked, with 95 % intervals over "
     "sentences and seeds.",
     description="Points with intervals, a panel for each classifier, rows for attention, two other "
     "measures, chance and people.",
@@ -282,7 +285,7 @@ charts.show(
     title="Student's agreement with the classifier",
     domain=(0, 1),
     name="simulated",
-    fold="Classifier by classifier",
+    fold="The student, classifier by classifier",
     caption="How often the student says what the classifier says, by which words it saw, with "
     "95 % intervals over documents and seeds.",
     description="Points with intervals, a panel for each task and classifier, a row for each "

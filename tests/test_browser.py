@@ -80,7 +80,15 @@ def test_page_enlarged_to_twice_its_size_does_not_scroll_sideways(
 
 @pytest.mark.parametrize(
     "part",
-    ["02-tasks", "03-hidden", "04-dispersion", "05-agreement", "06-adversary", "07-paper"],
+    [
+        "02-tasks",
+        "03-hidden",
+        "04-dispersion",
+        "05-agreement",
+        "05-truth",
+        "06-adversary",
+        "07-paper",
+    ],
 )
 def test_page_is_an_article_of_eight_screens(visit: Visit, part: str) -> None:
     visit.open(_page(part))

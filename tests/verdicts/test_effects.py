@@ -161,6 +161,7 @@ def test_captions_say_how_far_means_reach_and_how_many_lines_rise(frame):
     assert (
         effects.reach(rows[:0], "shown") == effects.rises(rows[:0].assign(lam=0), ["shown"]) == ""
     )
+    assert effects.reach(pd.DataFrame(), "shown") == effects.rises(pd.DataFrame(), ["of"]) == ""
     lines = pd.DataFrame(
         {"of": [1, 1, 2, 2, 3], "lam": [0, -1, 0, -1, 0], "mean": [2, 1, 1, 2, 5.0]}
     )

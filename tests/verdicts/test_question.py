@@ -150,6 +150,11 @@ def test_the_forest_draws_what_was_judged():
     assert forest(cells, means).to_dict()
 
 
+def test_parts_of_what_nobody_measured_are_none():
+    assert question.parts(world(), {"nobody": "Nobody"}).empty
+    assert set(question.parts(world(), {"simulated_random": "Random"})["part"]) == {"Random"}
+
+
 def test_levels_leave_out_what_nobody_measured():
     found = question.levels(world(), "evidence_auc_{}", ["task", "encoder", "projection"])
     assert set(found["shown"]) == {"Attention", "Leave-one-out", "Random"}

@@ -221,13 +221,15 @@ def sides(change: pd.DataFrame, what: str = "changes") -> str:
 
 def reach(rows: pd.DataFrame, by: str, form: str = ".2f", value: str = "mean") -> str:
     """Say how far the means of each group reach: ``Attention 0.31 to 0.44; chance 0.26.``"""
+    if rows.empty:  # then it may lack the columns, too
+        return ""
     each = [f"{name} {span(some[value], form)}" for name, some in rows.groupby(by, sort=False)]
-    return f"{'; '.join(each)}." if each else ""
+    return f"{'; '.join(each)}."
 
 
 def rises(rows: pd.DataFrame, by: Sequence[str]) -> str:
     """Say in how many lines over λ the mean is higher at the last λ than at the first."""
-    line = ends(rows, by)
+    line = rows if rows.empty else ends(rows, by)
     if line.empty:
         return ""
     higher = (line["last"] > line["first"]).sum()

@@ -350,8 +350,10 @@ def parts(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
     """
     named = frame.assign(classifier=classifier_names(frame))
     found = _summed(named, [*WHERE, "projection", "sparsity"], names)
+    if found.empty:
+        return found
     found = found.assign(part=found["shown"])
-    if found.empty or len(set(found["origin"])) == 1:
+    if len(set(found["origin"])) == 1:
         return found
     return found.assign(shown=found["shown"] + " (" + found["origin"] + ")")
 
