@@ -143,8 +143,8 @@ charts.show(
     fold="Every task, measure by measure",
     caption=f"{effects.reach(known, 'shown')} "
     "How well each measure finds the words that decide, with 95 % intervals over documents "
-    "and seeds; 0.5 is chance. Shortcuts are words planted in real sentences, with labels that "
-    "follow them alone.",
+    "and seeds; 0.5 is chance. Shortcuts, as in SST + token, are words planted in real "
+    "sentences, with labels that follow them alone.",
     description="Points with intervals, a panel for each task and encoder, a row for each measure "
     "of importance, softmax and sparsemax by colour.",
     missing="Not known for these tasks.",

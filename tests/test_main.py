@@ -245,7 +245,7 @@ def test_waiting_is_for_slurm(run):
 
 
 def test_followed_jobs_go_on_when_one_stops_looking(run, monkeypatch):
-    def stop(*_):
+    def stop(*_, **__):
         raise sweeps.Interrupted("1 of 2 runs are done and kept.")
 
     monkeypatch.setattr(sweeps, "ensure", stop)

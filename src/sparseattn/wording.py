@@ -32,7 +32,7 @@ LABELS = {
     "newsgroups": "20News",
     "imdb": "IMDb",
     **{
-        f"{code}+{kind}": f"{name} with a shortcut: {kind}"
+        f"{code}+{kind}": f"{name} + {kind}"
         for code, name in (("sst", "SST"), ("newsgroups", "20News"), ("imdb", "IMDb"))
         for kind in ("token", "beside", "order")
     },

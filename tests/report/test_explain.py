@@ -188,7 +188,9 @@ def test_bad_input_is_told_before_anything_runs(refused, tmp_path):
     assert "Cannot write" in refused(path, "-o", path / "page.html")
     assert "it is a folder" in refused(path, "-o", _folder(tmp_path / "page.html"))
     few = written(tmp_path, 12, "few.csv")
-    assert "few.csv has 6 different texts of class '<b>glad</b>'; at least 10" in refused(few)
+    said = refused(few)
+    assert "few.csv has 6 different texts of class '<b>glad</b>' (words with a digit are" in said
+    assert "at least 10 of each class" in said
     empty = tmp_path / "empty.csv"
     empty.write_text("")
     assert "empty.csv is empty" in refused(empty)
