@@ -104,8 +104,9 @@ charts.table(
 # On planted documents the decisive words are known, and so they are where words are planted in
 # real sentences as *shortcuts*, whose labels follow them alone. In some of these tasks single words
 # decide, in others none says anything but beside its neighbour. A measure **passes** if its AUC is
-# surely above a bar on both kinds, for both encoders, under softmax and sparsemax. A classifier
-# that did not learn its task holds no truth, and is left out.
+# surely above a bar on both kinds, for both encoders, under softmax and sparsemax; it **fails** if
+# the mean of one classifier is not above it; else it is not certain. A classifier that did not
+# learn its task holds no truth, and is left out; where few seeds learned it, little is certain.
 
 # %% tags=["remove-input"]
 yardsticks = question.passing(frame)

@@ -32,6 +32,7 @@ _BADGES = {
     "undecided": "mixed",
     "too few data": "open",
     "one seed": "open",
+    "not certain": "open",
     "not measured here": "open",
 }
 
