@@ -82,6 +82,7 @@ charts.show(
     *question.rows(above, "05-truth", chance=True),
     sides=("below chance", "above it"),
     name="above-chance",
+    fold="Against chance, test by test",
     caption="Sparsemax attention against chance, in the same units: right of the grey band it is "
     "better than a random order of the words.",
     description="A row for each test that chance can take.",
@@ -212,6 +213,7 @@ charts.show(
     title="Share of the effect of replacing words",
     domain=(0, 1),
     name="flow",
+    fold="Route by route",
     caption=f"{effects.reach(routes, 'part')} "
     "Through what the effect of a replaced word reaches the decision, and how much of all "
     "effect comes from words to which attention gives no weight, with 95 % intervals.",
