@@ -45,6 +45,7 @@ from IPython.display import Markdown
 from sparseattn import charts
 from sparseattn.results import paper, published, side_by_side
 from sparseattn.verdicts import answers, effects
+from sparseattn.wording import span
 
 runs = p.runs()
 frame = effects.derived(side_by_side.together(runs, p.tasks))
@@ -285,7 +286,7 @@ charts.show(
     name="attended-mass",
     fold="Importance on the tokens that have attention",
     caption=f"{effects.reach(attended, 'kind', '.0%')} By chance "
-    f"{effects.span(attended['null'], '.0%')}. How much of the importance of the inputs lies "
+    f"{span(attended['null'], '.0%')}. How much of the importance of the inputs lies "
     "on tokens whose attention is not zero, "
     "under sparse projections, with 95 % intervals (cut at the ends of the axis); by chance, "
     "those tokens' share of all tokens.",
