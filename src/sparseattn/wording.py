@@ -10,6 +10,7 @@ from pydantic import Field
 
 ProjectionName = Literal["softmax", "sparsemax", "sparsegen", "entmax"]
 PROJECTIONS: tuple[str, ...] = get_args(ProjectionName)
+EncoderName = Literal["none", "bilstm", "transformer", "minilm", "minilm_tuned"]
 Lam = Annotated[float, Field(lt=1)]
 """λ of sparsegen: larger is sparser, 0 is sparsemax."""
 ALPHAS = (1.0, 3.0)
@@ -25,6 +26,8 @@ LABELS = {
     "none": "no encoder",
     "bilstm": "BiLSTM",
     "transformer": "Transformer",
+    "minilm": "MiniLM",
+    "minilm_tuned": "MiniLM tuned",
     "dot": "scaled dot",
     "planted": "Planted",
     "planted+context": "Planted, in context",

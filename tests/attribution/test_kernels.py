@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sparseattn.attribution.kernels import product
 from sparseattn.attribution.lstm import recurrence
+from sparseattn.models.products import product
 
 
 def drawn(*shape, dtype):

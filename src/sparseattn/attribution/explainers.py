@@ -24,6 +24,7 @@ from sparseattn.attribution.importance import (
     output_change,
 )
 from sparseattn.attribution.kernels import memory_bound, passing_bytes
+from sparseattn.attribution.pretrained import minilm_rollout
 from sparseattn.attribution.removal import logits_of_subsets
 from sparseattn.errors import UserError
 from sparseattn.models.classifier import (
@@ -35,6 +36,7 @@ from sparseattn.models.classifier import (
     Transformer,
     collate,
 )
+from sparseattn.models.pretrained import MiniLM
 
 # What the draws are for: two measures of one document draw differently.
 _ORDERS, _SUBSETS, _NOISE = range(3)
@@ -177,6 +179,14 @@ def rollout(classifier: Classifier, ids: Ids) -> PerToken:
     to less than 1. Without an encoder it is attention; for a BiLSTM it is undefined, NaN.
     """
     encoder = classifier.encoder
+    if isinstance(encoder, MiniLM):
+        result = _table(ids)
+        with torch.no_grad():
+            for row, document in _each(ids):
+                batch = collate([document], classifier.device)
+                rolled = minilm_rollout(encoder, classifier(batch), batch)
+                result[row, : len(document) - 2] = rolled[0, 1:-1].cpu().numpy()
+        return result
     if isinstance(encoder, Transformer):
         return _from_output(classifier, ids, partial(_rolled_out, encoder))
     defined = isinstance(encoder, NoEncoder)

@@ -23,8 +23,10 @@ from sparseattn.attribution.kernels import (
     passing_bytes,
 )
 from sparseattn.attribution.lstm import bilstm_logits
+from sparseattn.attribution.pretrained import logits_deleted
 from sparseattn.attribution.transformer import transformer_logits
 from sparseattn.models.classifier import BiLSTM, Classifier, NoEncoder, collate
+from sparseattn.models.pretrained import MiniLM
 
 IMPORTANCE_VERSION = 2  # 2: equal texts have equal logits; the same on any processor with AVX2
 
@@ -120,6 +122,8 @@ def logits_without_each(
                 document = ids[row].to(device)
                 if divide:
                     logits = bilstm_logits(classifier, document, both)
+                elif isinstance(classifier.encoder, MiniLM):
+                    logits = logits_deleted(classifier, document, bound)
                 else:
                     logits = transformer_logits(classifier, document, bound)
                 full[row], without[row, : len(logits) - 1] = logits[0], logits[1:]

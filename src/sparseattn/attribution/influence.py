@@ -15,10 +15,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseattn.attribution.kernels import directions, halves, memory_bound
+from sparseattn.attribution.kernels import directions, halves, memory_bound, passing_bytes
 from sparseattn.attribution.lstm import bilstm_norms
+from sparseattn.attribution.pretrained import minilm_norms
 from sparseattn.attribution.transformer import transformer_norms
 from sparseattn.models.classifier import BiLSTM, Classifier, Transformer
+from sparseattn.models.pretrained import MiniLM
 
 INFLUENCE_VERSION = 2  # 2: the same on any processor with AVX2
 
@@ -52,11 +54,15 @@ def _each(classifier: Classifier, ids: Ids, memory: int | None, whole: bool) -> 
     divide = isinstance(encoder, BiLSTM)
     with torch.no_grad(), halves(classifier.device, divide) as both:
         for document in ids:
-            embedded = classifier.embedding(document.to(classifier.device))
+            document = document.to(classifier.device)
+            embedded = classifier.embedding(document)
             if isinstance(encoder, BiLSTM):
                 norms = bilstm_norms(encoder, embedded, whole, bound, both)
             elif isinstance(encoder, Transformer):
                 norms = transformer_norms(encoder, embedded, whole, bound)
+            elif isinstance(encoder, MiniLM):
+                step = max(1, bound // passing_bytes(classifier, len(document)))
+                norms = minilm_norms(encoder, embedded, document, whole, step)
             elif whole:  # h_p is X_p
                 norms = torch.eye(len(embedded) - 2).to(embedded) * math.sqrt(embedded.shape[-1])
             else:

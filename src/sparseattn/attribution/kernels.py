@@ -1,4 +1,4 @@
-"""What importance and influence share: chunks, products through oneDNN, two halves at once."""
+"""What importance and influence share: chunks of work, and two halves at once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sparseattn.errors import UserError, nearest
 from sparseattn.models.classifier import Classifier
+from sparseattn.models.pretrained import MiniLM
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -57,39 +58,10 @@ def passing_bytes(classifier: Classifier, time: int) -> int:
     """Return the bytes that a document's pass through the whole network takes, with a way back."""
     size = classifier.settings.embedding_size + 24 * classifier.settings.hidden_size
     width = size * classifier.embedding.weight.element_size()
+    if isinstance(classifier.encoder, MiniLM):  # more layers and heads, and pieces for words
+        return 10 * time * (width + 64 * time)
     # A Transformer holds two layers' (time, time) weights as well, some of them several times.
     return time * (width + 64 * time)
-
-
-def by_onednn(tensor: Tensor) -> bool:
-    """Return whether oneDNN computes with a tensor: float32 on a CPU, not switched off.
-
-    Its operations below and in `lstm` are torch's own under private names, as of the version that
-    requirements.txt pins; the tests hold them against the public ones.
-    """
-    known = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    onednn = known and torch.backends.mkldnn.enabled
-    return bool(onednn and tensor.device.type == "cpu" and tensor.dtype == torch.float32)
-
-
-def product(
-    left: Float[Tensor, "*batch inner"],
-    right: Float[Tensor, "inner columns"],
-    bias: Float[Tensor, " columns"] | None = None,
-) -> Float[Tensor, "*batch columns"]:
-    """Multiply by a matrix, through oneDNN where it applies; no gradient.
-
-    On AMD processors torch's own product (MKL) takes twice as long (100 against 210 GFLOP/s on
-    one core of an EPYC 9005).
-    """
-    if by_onednn(left):
-        if not (right.is_contiguous() or right.t().is_contiguous()):
-            right = right.contiguous()  # a slice's strides would fall to a kernel 1000 times slower
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(
-            left.contiguous(), right.t(), bias, "none", [], ""
-        )
-        return out
-    return left @ right if bias is None else left @ right + bias
 
 
 def directions(hidden: Tensor) -> Tensor:

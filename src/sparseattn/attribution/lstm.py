@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sparseattn.attribution.kernels import Halves, by_onednn, directions, masked_logits, product
+from sparseattn.attribution.kernels import Halves, directions, masked_logits
 from sparseattn.models.classifier import AdditiveAlignment, BiLSTM, Classifier, DotAlignment
+from sparseattn.models.products import by_onednn, product
 
 # Steps of an LSTM handed to the fused kernel at once; 8 to 16 measured alike.
 BLOCK = 12

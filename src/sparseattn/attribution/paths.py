@@ -16,9 +16,11 @@ from torch import Tensor
 
 from sparseattn.attribution.kernels import Halves, chunks, halves, memory_bound
 from sparseattn.attribution.lstm import bilstm_replaced
+from sparseattn.attribution.pretrained import seen_replaced
 from sparseattn.attribution.transformer import transformer_replaced
 from sparseattn.errors import UserError
 from sparseattn.models.classifier import BiLSTM, Classifier, NoEncoder
+from sparseattn.models.pretrained import MiniLM
 
 PATHS = ("itself", "context", "attention")
 
@@ -168,6 +170,8 @@ def _variants(
     """Return scores and values (1 + n, n): of the document, and with each token replaced."""
     if isinstance(classifier.encoder, BiLSTM):
         return bilstm_replaced(classifier, ids, replaced, both)
+    if isinstance(classifier.encoder, MiniLM):
+        return seen_replaced(classifier, ids, replaced, memory)
     if not isinstance(classifier.encoder, NoEncoder):
         return transformer_replaced(classifier, ids, replaced, memory)
     own = torch.eye(len(replaced) + 1, dtype=torch.bool, device=ids.device)[:, 1:]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from sparseattn import paths
-from sparseattn.attribution.kernels import flushes_denormals, product
+from sparseattn.attribution.kernels import flushes_denormals
 from sparseattn.bench import goals
 from sparseattn.bench.comparisons import (
     Comparison,
@@ -32,6 +32,7 @@ from sparseattn.bench.comparisons import (
 from sparseattn.bench.scaling import COUNTS, SIZES, WORK, growth, memory, scaling
 from sparseattn.experiments import machine
 from sparseattn.models.classifier import Classifier
+from sparseattn.models.products import product
 
 RowT = TypeVar("RowT")
 TOKENS = 180  # about the mean of IMDb

@@ -16,7 +16,7 @@ from sparseattn.experiments.specs import (
     Upon,
 )
 from sparseattn.models.adversary import PRESSURE
-from sparseattn.wording import Alpha, Lam, ProjectionName
+from sparseattn.wording import Alpha, EncoderName, Lam, ProjectionName
 
 SINGLE = {"encoder", "alignment", "projection", "lam", "alpha", "seed"}  # a grid has lists of them
 
@@ -26,7 +26,7 @@ class Axes(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    encoders: list[Literal["none", "bilstm", "transformer"]] = Field(["bilstm"], min_length=1)
+    encoders: list[EncoderName] = Field(["bilstm"], min_length=1)
     alignments: list[Literal["additive", "dot"]] = Field(["additive"], min_length=1)
     projections: list[ProjectionName] = Field(["softmax"], min_length=1)
     lams: list[Lam] = []

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
-import torch
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors_numpy
 from safetensors import torch as safetensors_torch
@@ -28,7 +27,7 @@ from sparseattn.files import (
     set_aside,
 )
 from sparseattn.measures.per_document import measure
-from sparseattn.models.classifier import Classifier
+from sparseattn.models.classifier import Classifier, assembled
 
 QUANTITIES = (
     "length", "label", "logit", "base_logit", "jsd", "jsd_disjoint", "jsd_ceiling",
@@ -144,10 +143,7 @@ class Run(Kept):
     def _assembled(self, content: bytes) -> Classifier:
         # Copied, for in the file numbers do not lie where the fastest instructions want them.
         weights = {name: one.clone() for name, one in safetensors_torch.load(content).items()}
-        with torch.device("meta"):  # nothing is drawn, so no random state is touched
-            classifier = Classifier(self.spec, len(weights["embedding.weight"]))
-        classifier.load_state_dict(weights, assign=True)
-        return classifier.eval()
+        return assembled(self.spec, weights)
 
     def documents(self, task: Task) -> Documents:
         """Return the observed documents, in the order of the traces."""

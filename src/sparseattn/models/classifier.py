@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from sparseattn.data.words import PAD
+from sparseattn.models.pretrained import PRETRAINED, SIZE, MiniLM, PieceEmbedding
 from sparseattn.models.projections import Projection
-from sparseattn.wording import ALPHAS, Lam, ProjectionName, is_sparsemax
+from sparseattn.wording import ALPHAS, EncoderName, Lam, ProjectionName, is_sparsemax
 
 PARTS = ("embedding", "encoder", "alignment", "projection", "decoder")
 
@@ -21,12 +22,12 @@ class ModelSettings(BaseModel):
     """What determines a classifier's function, apart from its weights.
 
     sparsegen at λ = 0 is stored as sparsemax, and sparsemax carries λ = 0, so that one function
-    has one name.
+    has one name. A pretrained encoder has its own sizes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    encoder: Literal["none", "bilstm", "transformer"] = "bilstm"
+    encoder: EncoderName = "bilstm"
     alignment: Literal["additive", "dot"] = "additive"
     projection: ProjectionName = "softmax"
     lam: Lam | None = None
@@ -45,6 +46,8 @@ class ModelSettings(BaseModel):
             values |= {"projection": "sparsemax", "lam": 0.0 if lam is None else lam}
         if projection == "entmax" and values.get("alpha") is None:
             values["alpha"] = 1.5
+        if values.get("encoder") in PRETRAINED:
+            values = {"embedding_size": SIZE, "hidden_size": SIZE, **values}
         for name in ("lam", "alpha"):  # 2 and 2.0 are one value, and must hash alike
             if isinstance(values.get(name), int) and not isinstance(values[name], bool):
                 values[name] = float(values[name])
@@ -53,6 +56,7 @@ class ModelSettings(BaseModel):
     @model_validator(mode="after")
     def _sparsity_fits_projection(self) -> "ModelSettings":
         name, lam, alpha = self.projection, self.lam, self.alpha
+        sizes = (self.embedding_size, self.hidden_size)
         for fault, message in (
             (name == "sparsegen" and lam is None,
              "projection 'sparsegen' needs 'lam', a number below 1."),
@@ -67,6 +71,9 @@ class ModelSettings(BaseModel):
             (isinstance(alpha, float) and alpha > ALPHAS[1],
              f"'alpha' of entmax is at most 3; got {alpha}: beyond, its weights lose digits "
              "(2 is sparsemax, and as sparse as other projections get)."),
+            (self.encoder in PRETRAINED and sizes != (SIZE, SIZE),
+             f"encoder '{self.encoder}' is pretrained with 'embedding_size' and 'hidden_size' "
+             f"{SIZE}; got {sizes[0]} and {sizes[1]}: leave them out."),
         ):  # fmt: skip
             if fault:
                 raise ValueError(message)
@@ -252,7 +259,8 @@ class Classifier(nn.Module):
     with X_i the embedding of token i and f the logit of the positive class. The begin- and
     end-of-text markers pass through the encoder and are never attended to. Weights are drawn from
     torch's global generator (seed it first), embeddings from N(0, 0.05²) where no `vectors`
-    (vocabulary_size, embedding_size) are given.
+    (vocabulary_size, embedding_size) are given; a pretrained encoder needs the words' `pieces`
+    (`models.pretrained.word_pieces`).
     """
 
     EMBEDDING_STD = 0.05
@@ -262,23 +270,34 @@ class Classifier(nn.Module):
         settings: ModelSettings,
         vocabulary_size: int,
         vectors: Float[Tensor, "vocabulary embedding"] | None = None,
+        pieces: Int[Tensor, "vocabulary most"] | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings
-        self.embedding = nn.Embedding(vocabulary_size, settings.embedding_size, padding_idx=PAD)
-        with torch.no_grad():
-            self.embedding.weight.normal_(std=self.EMBEDDING_STD)
-            if vectors is not None:
-                self.embedding.weight.copy_(vectors)
-            self.embedding.weight[PAD] = 0
-        encoders: dict[str, type[BiLSTM | Transformer | NoEncoder]] = {
-            "bilstm": BiLSTM, "transformer": Transformer, "none": NoEncoder,
-        }  # fmt: skip
-        self.encoder = encoders[settings.encoder](settings.embedding_size, settings.hidden_size)
+        self.embedding: nn.Embedding | PieceEmbedding
+        self.encoder: BiLSTM | Transformer | NoEncoder | MiniLM
+        if settings.encoder in PRETRAINED:
+            assert pieces is not None
+            self.embedding = PieceEmbedding(pieces)
+            self.encoder = MiniLM(pieces, PRETRAINED[settings.encoder])
+        else:
+            self.embedding = self._embedding(vocabulary_size, settings.embedding_size, vectors)
+            encoders: dict[str, type[BiLSTM | Transformer | NoEncoder]]
+            encoders = {"bilstm": BiLSTM, "transformer": Transformer, "none": NoEncoder}
+            self.encoder = encoders[settings.encoder](settings.embedding_size, settings.hidden_size)
         alignments = {"additive": AdditiveAlignment, "dot": DotAlignment}
         self.alignment = alignments[settings.alignment](self.encoder.size)
         self.projection = Projection(settings.projection, settings.lam, settings.alpha)
         self.decoder = nn.Linear(self.encoder.size, 1)
+
+    def _embedding(self, words: int, size: int, vectors: Tensor | None) -> nn.Embedding:
+        embedding = nn.Embedding(words, size, padding_idx=PAD)
+        with torch.no_grad():
+            embedding.weight.normal_(std=self.EMBEDDING_STD)
+            if vectors is not None:
+                embedding.weight.copy_(vectors)
+            embedding.weight[PAD] = 0
+        return embedding
 
     @property
     def device(self) -> torch.device:
@@ -324,6 +343,19 @@ class Classifier(nn.Module):
     def forward(self, batch: Batch) -> Output:
         """Run the whole classifier on a batch of documents."""
         return self.from_embedded(self.embedding(batch.ids), batch)
+
+
+def assembled(settings: ModelSettings, weights: dict[str, Tensor]) -> Classifier:
+    """Return the classifier whose weights were kept, in evaluation mode.
+
+    They are its own afterwards, not copied.
+    """
+    pieces = weights.get("embedding.pieces")
+    words = len(weights["embedding.weight"] if pieces is None else pieces)
+    with torch.device("meta"):  # nothing is drawn, so no random state is touched
+        classifier = Classifier(settings, words, pieces=pieces)
+    classifier.load_state_dict(weights, assign=True)
+    return classifier.eval()
 
 
 def parameter_counts(settings: ModelSettings, vocabulary: int) -> dict[str, int]:

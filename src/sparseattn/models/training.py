@@ -16,17 +16,21 @@ from pydantic import Field, field_validator, model_validator
 from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, embedding
+from torch.nn.utils.rnn import pad_sequence
 
 from sparseattn.data.tasks import Documents, Task
 from sparseattn.data.vectors import check_vectors, initial_vectors, kept_vectors
 from sparseattn.errors import UserError
 from sparseattn.models.classifier import Batch, Classifier, ModelSettings, Output, collate
+from sparseattn.models.pretrained import PRETRAINED, MiniLM, word_pieces
 from sparseattn.models.rowadam import RowAdam
 
 TRAINING_VERSION = 2  # 2: the same on any processor with AVX2
 """Raise whenever the same settings and task would no longer give the same weights."""
 
-LEARNING_RATES: dict[str, float] = {"none": 1e-3, "bilstm": 1e-3, "transformer": 5e-4}
+LEARNING_RATES: dict[str, float] = {
+    "none": 1e-3, "bilstm": 1e-3, "transformer": 5e-4, "minilm": 1e-3, "minilm_tuned": 3e-4,
+}  # fmt: skip
 """By ROC-AUC on the dev split of SST, one to three seeds a rate; 1e-3 is unstable for the last."""
 
 # Patience is not tried while the training loss is above this share of the labels' entropy: nothing
@@ -60,6 +64,15 @@ class TrainingSettings(ModelSettings):
             rate = LEARNING_RATES.get(str(values.get("encoder", "bilstm")), 1e-3)
             values = {**values, "learning_rate": rate}
         return values
+
+    @model_validator(mode="after")
+    def _vectors_of_encoder(self) -> "TrainingSettings":
+        if self.encoder in PRETRAINED and self.vectors != "random":
+            raise ValueError(
+                f"encoder '{self.encoder}' brings its own vectors; got '{self.vectors}' for "
+                "'vectors': leave it out."
+            )
+        return self
 
     @field_validator("vectors")
     @classmethod
@@ -131,6 +144,7 @@ def fit(
     ids = [document.to(device) for document in task.train.ids]
     labels = task.train.labels.to(device)
     lengths = [*map(len, ids)]
+    below = _below(classifier, ids)
     entropy = _entropy(float(labels.mean()))
     order = torch.Generator().manual_seed(settings.seed)
 
@@ -145,7 +159,10 @@ def fit(
         for index in batches(lengths, settings.batch_size, order):
             batch = collate([ids[i] for i in index], device)
             loss = partial(_cross_entropy, labels[index])
-            total += len(index) * step(classifier, batch, loss, optimiser, rows)
+            states = None
+            if below is not None:
+                states = pad_sequence([below[i] for i in index], batch_first=True)
+            total += len(index) * step(classifier, batch, loss, optimiser, rows, states)
         dev = evaluate(classifier, task.dev)
         row = {
             "epoch": epoch,
@@ -261,17 +278,41 @@ def resolve_device(device: str) -> torch.device:
 
 def initial(settings: TrainingSettings, task: Task, folder: Path | None = None) -> Classifier:
     """Return the classifier that training begins with; for `folder` see ``vectors`` of `fit`."""
+    pretrained = settings.encoder in PRETRAINED
+    pieces = word_pieces(task.vocabulary) if pretrained else None
     wanted = settings.vectors, task, settings.embedding_size, settings.seed
     vectors = kept_vectors(folder, *wanted) if folder else initial_vectors(*wanted)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        return Classifier(settings, len(task.vocabulary), vectors)
+        return Classifier(settings, len(task.vocabulary), vectors, pieces)
+
+
+def _below(classifier: Classifier, ids: Sequence[Tensor]) -> list[Tensor] | None:
+    """Return what the trained layers of a pretrained encoder read of each document.
+
+    It does not change in training, so it is computed once; None where there are none.
+    """
+    encoder = classifier.encoder
+    if not isinstance(encoder, MiniLM):
+        return None
+    found = [torch.empty(0)] * len(ids)
+    with torch.no_grad():
+        for index in batches([*map(len, ids)], 32):
+            batch = collate([ids[i] for i in index], classifier.device)
+            states = encoder.below(classifier.embedding(batch.ids), batch)
+            real = encoder.layout(batch).real
+            for i, one, kept in zip(index, states, real, strict=True):
+                found[i] = one[kept].clone()
+    return found
 
 
 def optimisers(
     classifier: Classifier, settings: TrainingSettings
-) -> tuple[torch.optim.Adam, RowAdam]:
-    """Return what updates a classifier's weights: all but the embedding's, and the embedding's."""
+) -> tuple[torch.optim.Adam, RowAdam | None]:
+    """Return what updates a classifier's weights: all but the embedding's, and the embedding's.
+
+    The embedding of a pretrained encoder stays as it is: None.
+    """
     parts = dict(classifier.named_children())
     decayed = [*parts["encoder"].parameters(), *parts["decoder"].parameters()]
     attention = [*parts["alignment"].parameters(), *parts["projection"].parameters()]
@@ -280,6 +321,8 @@ def optimisers(
         {"params": attention},
     ]
     adam = torch.optim.Adam(groups, lr=settings.learning_rate, amsgrad=True, fused=True)
+    if isinstance(classifier.encoder, MiniLM):
+        return adam, None
     weight = classifier.embedding.weight.detach()
     return adam, RowAdam(weight, settings.learning_rate, settings.weight_decay)
 
@@ -289,9 +332,22 @@ def step(
     batch: Batch,
     loss_of: Callable[[Output], Float[Tensor, ""]],
     optimiser: torch.optim.Adam,
-    rows: RowAdam,
+    rows: RowAdam | None,
+    states: Tensor | None = None,
 ) -> Float[Tensor, ""]:
-    """Take one step of the `optimisers` on one batch, lowering `loss_of` its output; return it."""
+    """Take one step of the `optimisers` on one batch, lowering `loss_of` its output; return it.
+
+    `states` are what a pretrained encoder's trained layers read of the batch.
+    """
+    if rows is None:
+        assert states is not None
+        assert isinstance(classifier.encoder, MiniLM)
+        hidden = classifier.encoder.above(states, batch)
+        loss = loss_of(Output(states, hidden, *classifier.from_hidden(hidden, batch)))
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        optimiser.step()
+        return loss.detach()
     present, inverse = torch.unique(batch.ids, return_inverse=True)
     # Only the rows in the batch enter the graph, so that their gradient is small and dense.
     compact = rows.weight[present].requires_grad_()

@@ -29,7 +29,7 @@ from sparseattn.experiments.runs import Run
 from sparseattn.experiments.specs import Spec
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import ensure
-from sparseattn.models.classifier import Classifier
+from sparseattn.models.classifier import Classifier, assembled
 from sparseattn.models.training import evaluate
 from sparseattn.results import published
 from sparseattn.wording import label, projection_name, sparsity_rank
@@ -310,10 +310,7 @@ def restored(content: bytes, spec: Spec) -> Classifier:
         else:
             values = take("<f4", count).reshape(shape).copy()
         weights[name] = torch.from_numpy(values)
-    with torch.device("meta"):
-        classifier = Classifier(spec, len(weights["embedding.weight"]))
-    classifier.load_state_dict(weights, assign=True)
-    return classifier.eval()
+    return assembled(spec, weights)
 
 
 def typed_words(text: str) -> list[str]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from sparseattn import paths
 from sparseattn.errors import UserError, nearest, validate
-from sparseattn.wording import Alpha, Lam
+from sparseattn.wording import Alpha, EncoderName, Lam
 
 if TYPE_CHECKING:
     from sparseattn.experiments.runs import Adversary, Examination, Run
@@ -43,7 +43,7 @@ class Parameters(BaseModel):
 
     task: str = "planted"
     task_options: dict[str, Any] = {}
-    encoders: list[Literal["none", "bilstm", "transformer"]] = ["bilstm"]
+    encoders: list[EncoderName] = ["bilstm"]
     alignments: list[Literal["additive", "dot"]] = ["additive"]
     projections: list[Literal["softmax", "sparsemax"]] = ["softmax"]
     lams: list[Lam] = []
