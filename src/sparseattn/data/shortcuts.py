@@ -37,7 +37,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Kind = Literal["token", "beside", "order"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -50,11 +50,16 @@ INCOMPLETE = 0.25
 
 
 class PaperOptions(BaseModel):
-    """Settings of the paper's tasks: ``shortcut``, the kind put into their texts, or None."""
+    """Settings of the paper's tasks.
+
+    ``shortcut`` is the kind put into their texts, or None; of longer texts the first ``words`` are
+    kept.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     shortcut: Kind | None = None
+    words: int | None = Field(default=None, ge=5)
 
 
 class WithShortcut(NamedTuple):

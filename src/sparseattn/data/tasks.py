@@ -22,6 +22,8 @@ NAMES = ("planted", *SOURCES)
 CONTEXT = "planted+context"
 SHORTCUTS = tuple(f"{name}+{kind}" for name in SOURCES for kind in shortcuts.KINDS)
 """Names of the tasks whose texts hold a shortcut, see `data.shortcuts`."""
+SHORTENED = ("newsgroups+first200", "imdb+first200")
+"""Names of tasks with the first words of their texts, which a pretrained encoder can read."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,9 @@ class Task:
 
     @property
     def source(self) -> str:
-        """The name of the task whose texts these are: its own, but for a shortcut."""
-        return self.name.removesuffix(f"+{self.shortcut}") if self.shortcut else self.name
+        """The name of the task whose texts these are: its own, unless they were changed."""
+        source = self.name.partition("+")[0]
+        return source if source in SOURCES and not is_own(self.name) else self.name
 
     def words(self, ids: Int64[Tensor, " _"]) -> list[str]:
         """Return the n words of a document, without its markers."""
@@ -146,7 +149,7 @@ def load_task(name: str, options: Mapping[str, object] | None = None) -> Task:
     options
         Settings of the planted task (`planted.PlantedOptions`), of a file (`FileOptions`), or of
         the paper's (`shortcuts.PaperOptions`): ``{"shortcut": "token"}`` makes ``sst+token`` of
-        ``sst``.
+        ``sst``, ``{"words": 200}`` ``imdb+first200`` of ``imdb``.
 
     Raises
     ------
@@ -160,6 +163,8 @@ def load_task(name: str, options: Mapping[str, object] | None = None) -> Task:
         path = path_of(name)
         return _task(path.name, prepare_own(path, settings))
     task = _task(name, prepare_paper(name, read_corpus(name)))
+    if settings.words is not None:
+        task = _shortened(task, settings.words)
     return task if settings.shortcut is None else _with_shortcut(task, settings.shortcut)
 
 
@@ -255,6 +260,22 @@ def _task(name: str, prepared: Prepared) -> Task:
         for split, texts in prepared.splits.items()
     }
     return Task(name, **splits, vocabulary=prepared.vocabulary, deviations=prepared.deviations)
+
+
+def _shortened(task: Task, words: int) -> Task:
+    splits: dict[str, Any] = {
+        split: replace(
+            documents,
+            ids=tuple(
+                torch.cat([ids[: words + 1], ids[-1:]]) if len(ids) > words + 2 else ids
+                for ids in documents.ids
+            ),
+        )
+        for split, documents in task.splits().items()
+    }
+    note = f"Of texts longer than {words} words the first {words} are kept."
+    name = f"{task.name}+first{words}"
+    return replace(task, name=name, **splits, deviations=(*task.deviations, note))
 
 
 def _with_shortcut(task: Task, kind: shortcuts.Kind) -> Task:

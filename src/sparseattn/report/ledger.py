@@ -30,7 +30,8 @@ def everything(before: str = PAGE) -> pd.DataFrame:
     """
     behind = pages_of_runs(pages(before))
     recorded: list[Result] = [
-        *published.runs(), *published.adversaries(), *published.examinations()
+        *published.runs(pretrained=None), *published.adversaries(),
+        *published.examinations(pretrained=None),
     ]  # fmt: skip
     known = {one.key for one in recorded}
     return with_pages([*recorded, *stored([key for key in behind if key not in known])], behind)

@@ -29,6 +29,7 @@ from sparseattn.experiments.specs import (
     Spec,
     stored_spec,
 )
+from sparseattn.models.pretrained import PRETRAINED
 from sparseattn.results.frames import AGAINST, PLACE, cell
 from sparseattn.results.frames import ledger as ledger_of
 from sparseattn.results.parquet import (
@@ -114,15 +115,27 @@ def kind_of(result: Result) -> Kind:
     return JACOBIANS if isinstance(result, Compared) else RUNS
 
 
-def runs(tasks: Sequence[str] | None = None, folder: Path | None = None) -> list[Published]:
+def runs(
+    tasks: Sequence[str] | None = None, folder: Path | None = None, pretrained: bool | None = False
+) -> list[Published]:
     """Return the published runs of some tasks, or all, by task, encoder, alignment, sparsity, seed.
+
+    Those of `pretrained` encoders, which have a page of their own, are left out; True returns them
+    alone, None all.
 
     Raises
     ------
     UserError
         For a damaged file, or two runs of the same place (task, …, seed).
     """
-    return sorted(_standing(_all(RUNS, tasks, folder)), key=lambda run: _order(run.spec))
+    found = _standing(_all(RUNS, tasks, folder))
+    return sorted(_of_encoders(found, pretrained), key=lambda run: _order(run.spec))
+
+
+def _of_encoders(found: list[Any], pretrained: bool | None) -> list[Any]:
+    if pretrained is None:
+        return found
+    return [one for one in found if (one.spec.encoder in PRETRAINED) == pretrained]
 
 
 def comparisons(tasks: Sequence[str] | None = None, folder: Path | None = None) -> list[Compared]:
@@ -141,11 +154,11 @@ def adversaries(
 
 
 def examinations(
-    tasks: Sequence[str] | None = None, folder: Path | None = None
+    tasks: Sequence[str] | None = None, folder: Path | None = None, pretrained: bool | None = False
 ) -> list[PublishedExamination]:
     """Return the published examinations, in the order of their base runs; see `runs`."""
     found = _standing(_all(EXAMINATIONS, tasks, folder))
-    return sorted(found, key=lambda one: _order(one.spec.base))
+    return sorted(_of_encoders(found, pretrained), key=lambda one: _order(one.spec.base))
 
 
 def ledger(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd.DataFrame:
@@ -223,8 +236,8 @@ def of_kind(kind: Kind, folder: Path | None = None) -> Sequence[Result]:
     if kind is ADVERSARIES:
         return adversaries(folder=folder)
     if kind is EXAMINATIONS:
-        return examinations(folder=folder)
-    return comparisons(folder=folder) if kind is JACOBIANS else runs(folder=folder)
+        return examinations(folder=folder, pretrained=None)
+    return comparisons(folder=folder) if kind is JACOBIANS else runs(None, folder, None)
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:

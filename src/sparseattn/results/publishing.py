@@ -14,7 +14,7 @@ import pandas as pd
 from sparseattn import arithmetic, paths
 from sparseattn.data.corpora import SOURCES
 from sparseattn.data.preparation import digest
-from sparseattn.data.tasks import CONTEXT, NAMES, SHORTCUTS, load_task
+from sparseattn.data.tasks import CONTEXT, NAMES, SHORTCUTS, SHORTENED, load_task
 from sparseattn.errors import UserError, nearest
 from sparseattn.experiments.runs import Result
 from sparseattn.experiments.store import Store
@@ -59,7 +59,7 @@ def publishable(
     UserError
         For an unknown task, a key that no such result has, or when there is none at all.
     """
-    every = (*NAMES, CONTEXT, *SHORTCUTS)
+    every = (*NAMES, CONTEXT, *SHORTCUTS, *SHORTENED)
     for name in tasks:
         if name not in every:
             raise UserError(
@@ -207,7 +207,7 @@ def recompute(key: str, store: Path, folder: Path | None = None) -> pd.DataFrame
     UserError
         When no single published run has that key, or the data or the stages are others now.
     """
-    found = [run for run in runs(folder=folder) if key and run.key.startswith(key)]
+    found = [run for run in runs(None, folder, None) if key and run.key.startswith(key)]
     if len(found) != 1:
         raise UserError(
             f"{len(found)} published runs have a key that begins with '{key}'; expected one. "
@@ -236,7 +236,7 @@ def _over_seeds(run: Result, folder: Path | None) -> str:
     where = [name for name in PLACE if name != "seed"]
     like = [
         one
-        for one in runs([run.manifest["task"]["name"]], folder)
+        for one in runs([run.manifest["task"]["name"]], folder, None)
         if all(cell(one).get(name) == cell(run).get(name) for name in where)
     ]
     if len(like) < 2:
@@ -250,7 +250,7 @@ def _over_seeds(run: Result, folder: Path | None) -> str:
 
 def _check_origin(kept: Result) -> None:
     base = base_of(kept)
-    if base.task not in NAMES or base.vectors not in ("random", "task", "imdb"):
+    if base.task not in NAMES or base.vectors not in ("random", "task", "imdb", "glove"):
         raise UserError(
             f"Run {kept.key} ({in_words(kept)}) rests on a file of yours, which others do not "
             f"have. Runs of {', '.join(NAMES)} can be published."

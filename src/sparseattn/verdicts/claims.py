@@ -251,7 +251,7 @@ def named(frame: pd.DataFrame) -> pd.DataFrame:
     if "origin" not in frame:
         frame = frame.assign(origin=frame["task"].map(label))
     parts = [paper.unique(part) for _, part in frame.groupby("origin", sort=False)]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True) if parts else frame
 
 
 def _under(frame: pd.DataFrame, sparse: bool) -> pd.DataFrame:

@@ -289,7 +289,7 @@ def reached(frame: pd.DataFrame) -> str:
         rows = unplanted(sparse)[[columns[0], test.chance, columns[1]]].dropna()
         if len(rows):
             own, chance, best = (f"{mean:.2f}" for mean in rows.mean())
-            told.append(f"{_within(test.name)}: {own} (chance {chance}, {best})")
+            told.append(f"{within(test.name)}: {own} (chance {chance}, {best})")
     if not told:
         return ""
     return (
@@ -308,13 +308,13 @@ def _said(found: pd.DataFrame, names: dict[str, str]) -> str:
 
 
 def _size(row: dict[str, Any]) -> str:
-    name = _within(row["test"])
+    name = within(row["test"])
     if pd.isna(row["value"]):
         return name
     return f"{name}: {signed(round(row['value']) + 0.0, '+.0f')} {row['unit'].split()[0]}"
 
 
-def _within(name: str) -> str:
+def within(name: str) -> str:
     """Return a test's name as it stands within a sentence."""
     return name[0].lower() + name[1:]
 

@@ -1,0 +1,95 @@
+"""Does the answer hold for a pretrained encoder? The tests of `verdicts.question`, beside both."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from sparseattn.data.tasks import SHORTENED
+from sparseattn.results import published
+from sparseattn.results.frames import ledger
+from sparseattn.verdicts import question
+from sparseattn.wording import classifier_names, label, listed
+
+Examinations = Sequence[published.PublishedExamination]
+
+
+def asked(tasks: Sequence[str]) -> tuple[Examinations, Examinations]:
+    """Return the published examinations of pretrained classifiers, and of small ones beside them.
+
+    Of tasks, and of those whose long texts were shortened for the former; the small ones are of
+    the same tasks.
+    """
+    names = [*tasks, *(one for one in SHORTENED if one.partition("+")[0] in tasks)]
+    large = published.examinations(names, pretrained=True)
+    same = {one.manifest["task"]["name"].partition("+")[0] for one in large}
+    return large, published.examinations([name for name in tasks if name in same])
+
+
+def scores(examinations: Examinations) -> pd.DataFrame:
+    """Return how good the classifiers are and what one costs, a row each without its seeds.
+
+    Returns
+    -------
+    DataFrame
+        ``task``, ``classifier``, ``projection``, ``seeds``, the means of ``accuracy`` and ``auc``
+        on the test split, and ``minutes`` of processor time that an examination took (NaN where
+        unknown).
+    """
+    rows = ledger(examinations)
+    rows = rows.assign(
+        task=rows["task"].map(label),
+        classifier=classifier_names(rows),
+        projection=[
+            f"sparsegen, λ = {one['lam']:g}"
+            if one["projection"] == "sparsegen"
+            else one["projection"]
+            for one in rows.to_dict("records")
+        ],
+        minutes=rows["cpu_seconds"] / 60,
+    )
+    found = rows.groupby(["task", "classifier", "projection"], sort=False).agg(
+        seeds=("seed", "nunique"),
+        accuracy=("accuracy", "mean"),
+        auc=("auc", "mean"),
+        minutes=("minutes", "mean"),
+    )
+    return found.reset_index()
+
+
+def compared(small: pd.DataFrame, large: pd.DataFrame) -> pd.DataFrame:
+    """Put verdicts of small and of pretrained classifiers side by side, a row a test.
+
+    Both are from `question.rows`. Columns ``test``, ``small`` and ``pretrained`` (words), and the
+    effects ``small_effect`` and ``pretrained_effect`` (NaN where no cell has several seeds).
+    """
+    kept = ["test", "verdict", "value"]
+    both = (
+        small[kept].merge(large[kept], on="test", suffixes=("_small", "_large"))
+        if len(small) and len(large)
+        else pd.DataFrame(columns=["test", *(f"{name}_{side}" for side in ("small", "large")
+                                             for name in kept[1:])])
+    )  # fmt: skip
+    return both.rename(
+        columns={
+            "verdict_small": "small", "verdict_large": "pretrained",
+            "value_small": "small_effect", "value_large": "pretrained_effect",
+        }
+    )  # fmt: skip
+
+
+def holds(found: pd.DataFrame) -> str:
+    """Say of `compared` verdicts how many are the same for both, and which are not."""
+    if found.empty:
+        return "Nothing is published that both kinds of classifier were asked."
+    same = found["small"] == found["pretrained"]
+    told = f"The verdict is that of the small classifiers in {same.sum()} of {len(found)} tests"
+    others = [
+        f"{question.within(one['test'])}: *{one['small']}* there, *{one['pretrained']}* here"
+        for one in found[~same].to_dict("records")
+    ]
+    opposed = found[
+        found["small"].str.startswith("better") & found["pretrained"].str.startswith("worse")
+        | found["small"].str.startswith("worse") & found["pretrained"].str.startswith("better")
+    ]
+    against = listed([question.within(name) for name in opposed["test"]]) or "none"
+    return f"{told}{'; ' if others else ''}{'; '.join(others)}. Opposite in: {against}."
