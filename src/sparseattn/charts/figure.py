@@ -48,29 +48,14 @@ class EmptyChartError(UserError):
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with its caption and description, as HTML for a notebook or a book.
+    """A chart with its caption and description, as HTML for a notebook or a book."""
 
-    Attributes
-    ----------
-    name
-        Identity on the page; every id of the HTML derives from it, so that two executions give the
-        same text.
-    spec
-        The Vega-Lite specification, without a theme.
-    caption, description
-        Plain text: what is drawn, and what there is to see in it for who cannot.
-    data
-        Comma-separated values offered for download; None offers the chart's own data.
-    fold
-        What stands for the figure until it is asked for; None shows it at once.
-    """
-
-    name: str
-    spec: dict[str, object]
+    name: str  # every id of the HTML derives from it: two executions give the same text
+    spec: dict[str, object]  # Vega-Lite's, without a theme
     caption: str
-    description: str
-    data: str | None = None
-    fold: str | None = None
+    description: str  # what there is to see in it, for who cannot
+    data: str | None = None  # comma-separated values to download; None: the chart's own
+    fold: str | None = None  # what stands for it until it is asked for; None shows it at once
 
     def __repr__(self) -> str:
         return f"Figure: {self.caption}"
@@ -259,21 +244,11 @@ def vega_script() -> str:
 
 
 def write_scripts(folder: str | Path) -> None:
-    """Write the scripts a book needs, so that it asks no other server.
+    """Write the scripts a book needs into a folder, so that it asks no other server.
 
     Vega, Vega-Lite and vega-embed come from vl-convert (``vega.js``, with both themes), MathJax
-    from the package ``sphinx-mathjax-offline`` (``mathjax/``).
-
-    Parameters
-    ----------
-    folder
-        What is copied to the top of the pages (Sphinx's ``html_extra_path``); created when
-        missing.
-
-    Raises
-    ------
-    UserError
-        If the package that carries MathJax is not installed.
+    from the package ``sphinx-mathjax-offline`` (``mathjax/``; a UserError if it is not installed).
+    The folder is what Sphinx copies to the top of the pages (``html_extra_path``).
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

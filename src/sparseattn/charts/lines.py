@@ -68,23 +68,8 @@ def over_lambda(
     """Draw a quantity over sparsegen's λ with interval bands, and the paper's hollow points.
 
     λ lies on the logarithm of its temperature 1 − λ (sparsegen(a; λ) is sparsemax(a / (1 − λ))),
-    sparser to the right; the labels are λ.
-
-    Parameters
-    ----------
-    frame
-        Ours: columns ``lam`` (below 1), `value`, `low`, `high`, `colour`, `panel`, and ``seeds`` as
-        for `paper_versus_here`.
-    paper
-        The paper's: the same columns but for the interval.
-    low, high
-        Ends of our interval; None draws no band.
-    title
-        What `value` is, with its unit.
-    null
-        Column of ours that holds what chance alone would give: a dotted grey line.
-    domain
-        Ends of the axis, where bands reach further than is worth showing; they are cut there.
+    sparser to the right; the labels are λ. Columns and options are those of
+    `points.paper_versus_here`, over ``lam`` (below 1); `null` is a dotted grey line.
     """
     if frame.empty:
         raise EmptyChartError("None of these classifiers has a λ: there is nothing to draw.")

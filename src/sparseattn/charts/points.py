@@ -44,11 +44,9 @@ def paper_versus_here(
 
     Parameters
     ----------
-    frame
+    frame, paper
         Ours: columns `group`, `colour`, `value`, `low`, `high`, `panel`, and ``seeds`` if what
-        rests on one seed is to be drawn hollow.
-    paper
-        The paper's: the same columns but for the interval.
+        rests on one seed is to be drawn hollow. The paper's: the same but for the interval.
     low, high
         Ends of our interval; None draws none.
     title
@@ -126,15 +124,9 @@ def distribution(
 ) -> AnyChart:
     """Draw how documents spread: a box from 25 to 75 %, its median, whiskers to 5 and 95 %.
 
-    Parameters
-    ----------
-    frame
-        One row a document: columns `value`, `group`, `colour` and `panel`. Documents without a
-        value (NaN) are left out. Any number of rows: they are aggregated here.
-    paper
-        The paper's medians: columns ``mean``, `group`, `colour` and `panel`.
-    title
-        What `value` is, with its unit.
+    Ours has any number of rows, one a document, which are aggregated here: columns `value` (NaN is
+    left out; `title` says what it is, with its unit), `group`, `colour` and `panel`. The paper's
+    medians are in ``mean``.
     """
     panels = [panel] if isinstance(panel, str) else list(panel or [])
     keys = list(dict.fromkeys([group, colour, *panels]))

@@ -32,19 +32,9 @@ def make_adversary(
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Train an adversary, or take a control, and hold it against its base.
 
-    Parameters
-    ----------
-    spec, task
-        What to make, and its task.
-    runs
-        Those of ``spec.runs``, the base first.
-    progress, vectors
-        As for `experiments.making.make_run`.
-
-    Returns
-    -------
-    tuple
-        The contents of its files by name, and its manifest (see `experiments.runs.Adversary`).
+    `runs` are those of ``spec.runs``, the base first; the rest as for
+    `experiments.making.make_run`. Returns the contents of its files by name, and its manifest
+    (`experiments.runs.Adversary`).
     """
     seconds = dict[str, float]()
     curve, best_epoch, start = pd.DataFrame(), None, time.process_time()

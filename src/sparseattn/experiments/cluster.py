@@ -84,7 +84,7 @@ def submit(
     after: Iterable[Job] = (),
     **parameters: Any,
 ) -> list[Job]:
-    """Submit what is to be computed as arrays of jobs.
+    """Submit what is to be computed as arrays of jobs, and return a job for each spec.
 
     Parameters
     ----------
@@ -101,11 +101,6 @@ def submit(
         Jobs of SLURM that must have ended before these begin.
     parameters
         Of `submitit.AutoExecutor`: ``timeout_min``, ``mem_gb``, ``slurm_partition``, …
-
-    Returns
-    -------
-    list
-        A job for each spec.
 
     Raises
     ------
@@ -195,14 +190,9 @@ def _exported() -> list[str]:
 class Cluster:
     """A cluster that computes for `experiments.sweeps.ensure`, followed until all jobs ended.
 
-    Parameters
-    ----------
-    name
-        As for `submit`; of ``local`` so many processes run at once as `ensure` is told, by default
-        as many as the machine has cores. When `ensure` is interrupted these end; SLURM's jobs go
-        on.
-    parameters
-        As for `submit`.
+    Both fields are as for `submit`. Of ``local`` so many processes run at once as `ensure` is told,
+    by default as many as the machine has cores. When `ensure` is interrupted these end; SLURM's
+    jobs go on.
     """
 
     name: str

@@ -44,30 +44,11 @@ def grid(
     seeds: Sequence[object] = (0,),
     **fixed: Any,
 ) -> list[Spec]:
-    """Return the specs of a grid, each once.
+    """Return the specs of a grid, each once: seeds vary fastest, encoders slowest.
 
-    Parameters
-    ----------
-    task
-        Name or file.
-    encoders, alignments, projections, seeds
-        The axes.
-    lams
-        λ of each ``sparsegen``; the other projections have none.
-    alphas
-        α of each ``entmax``; the other projections have none.
-    fixed
-        Other fields of `Spec`, the same for all.
-
-    Returns
-    -------
-    list of Spec
-        Seeds vary fastest, encoders slowest.
-
-    Raises
-    ------
-    UserError
-        For a value that is not possible, an unknown field, or ``sparsegen`` without a λ.
+    `lams` are λ of each ``sparsegen``, `alphas` α of each ``entmax``; the other projections have
+    neither. `fixed` are other fields of `Spec`, the same for all. A UserError for a value that is
+    not possible, an unknown field, or ``sparsegen`` without a λ.
     """
     given: dict[str, Any] = {
         "encoders": encoders, "alignments": alignments, "projections": projections,
@@ -115,22 +96,11 @@ def adversaries_of(
 ) -> list[AdversarySpec]:
     """Return the specs of adversaries against each of several base runs, each once.
 
-    Parameters
-    ----------
-    bases
-        Specs of the base runs.
-    variants
-        See `models.adversary.AdversarySettings`. The other seed of a ``reseeded`` control is
-        the next one that `bases` have of the same classifier, or one more where there is none.
-    pressures
-        Values of λ_adv, for those that are trained.
-    settings
-        ``epochs``, ``patience`` or ``learning_rate``, where they shall not follow the base's.
-
-    Raises
-    ------
-    UserError
-        For an unknown variant or setting, or a value out of range.
+    `variants` as in `models.adversary.AdversarySettings`; the other seed of a ``reseeded`` control
+    is the next one that `bases` have of the same classifier, or one more where there is none.
+    `pressures` are values of λ_adv, for those that are trained; `settings` ``epochs``, ``patience``
+    or ``learning_rate``, where they shall not follow the base's. A UserError for an unknown variant
+    or setting, or a value out of range.
     """
     if not variants or not pressures:
         raise UserError("Adversaries need at least one of 'variants' and one of 'pressures'.")

@@ -48,23 +48,9 @@ def make_run(
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Train a classifier and observe it.
 
-    Parameters
-    ----------
-    spec
-        What to make.
-    task
-        Its task.
-    trained
-        A run with the same weights, which are then taken over.
-    progress
-        Called after each epoch, see `models.training.fit`.
-    vectors
-        A folder in which initial vectors are kept for other runs.
-
-    Returns
-    -------
-    tuple
-        The contents of the run's files by name, and its manifest (see `experiments.runs.Run`).
+    A run `trained` with the same weights has these taken over; `progress` is called after each
+    epoch (`models.training.fit`); in the folder `vectors` initial vectors are kept for other runs.
+    Returns the contents of the run's files by name, and its manifest (`experiments.runs.Run`).
     """
     seconds: dict[str, float] = {}
     start = time.process_time()
@@ -140,16 +126,10 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 def observe(
     classifier: Classifier, documents: Documents, seconds: MutableMapping[str, float] | None = None
 ) -> dict[str, np.ndarray]:
-    """Return the traces of documents.
+    """Return the traces of N documents, the longest of n tokens.
 
-    Parameters
-    ----------
-    classifier
-        Trained, in evaluation mode.
-    documents
-        N documents, the longest of n tokens.
-    seconds
-        Receives the wall time of ``importance`` and ``influence``.
+    `classifier` is in evaluation mode; `seconds` receives the wall time of ``importance`` and
+    ``influence``.
 
     Returns
     -------
@@ -205,19 +185,12 @@ def observe(
 
 @contextmanager
 def reproducible(device: str = "cpu") -> Iterator[None]:
-    """Compute so that any processor gives the same bits, whatever the caller had set.
+    """Compute on ``auto``, ``cpu`` or ``cuda`` so that any processor gives the same bits.
 
-    Parameters
-    ----------
-    device
-        ``auto``, ``cpu`` or ``cuda``.
-
-    Notes
-    -----
     One torch thread (sums do not depend on how many cores there are), denormal numbers flushed to
     zero, the processor's make kept out of products and roots (:func:`arithmetic.portable`), and, on
-    CUDA, deterministic algorithms in full float32 precision. Threads, flags and random state are
-    put back afterwards.
+    CUDA, deterministic algorithms in full float32 precision. What the caller had set of threads,
+    flags and random state is put back afterwards.
     """
     cuda = resolve_device(device).type == "cuda"
     threads, flushed = torch.get_num_threads(), flushes_denormals()

@@ -42,19 +42,12 @@ CONTROLS = ("reseeded", "uniform")
 class Spec(TrainingSettings):
     """What fully determines a run: the task, the classifier, its training, what is observed.
 
-    Parameters
-    ----------
-    task, task_options
-        See `data.tasks.load_task`.
-    observed
-        How many documents of the test split are observed token by token, chosen by the hashes
-        of their keys.
+    `observed` counts the documents of the test split that are observed token by token, chosen by
+    the hashes of their keys.
 
-    Notes
-    -----
-    The identity of a run holds the task's fingerprint in place of its name and options, so one
-    file of texts is one task wherever it lies; likewise vectors stand for the content of their file
-    or texts. Processors with AVX2 are one device; on another, the same spec is another run
+    The identity of a run holds the task's fingerprint in place of its name and options, so one file
+    of texts is one task wherever it lies; likewise vectors stand for the content of their file or
+    texts. Processors with AVX2 are one device; on another, the same spec is another run
     (:func:`arithmetic.device`).
     """
 
@@ -98,13 +91,7 @@ class Spec(TrainingSettings):
         return self.identity(task_fingerprint)[:16]
 
     def identity(self, task_fingerprint: str) -> str:
-        """Return the SHA-256 of all that the run's numbers depend on.
-
-        Parameters
-        ----------
-        task_fingerprint
-            `data.tasks.Task.fingerprint`.
-        """
+        """Return the SHA-256 of all that a run's numbers depend on, the task's fingerprint too."""
         content = {**self._content(task_fingerprint), "observed": self.observed, "format": FORMAT}
         return sha256({**content, "versions": self.versions()})
 

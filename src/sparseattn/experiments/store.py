@@ -49,18 +49,12 @@ log = logging.getLogger("sparseattn")
 class Store:
     """A folder of runs, adversaries, examinations; what these rest on is computed first.
 
-    Parameters
-    ----------
-    root
-        The folder; made when the first result is computed.
-
-    Notes
-    -----
-    ``KIND/KEY`` holds a finished result: it is written to ``partial/``, synchronised with the disk
-    and renamed, so it is there wholly or not at all. Whoever computes a key holds the lock
-    ``locks/KEY.lock``; so what lies in ``partial/`` for a key whose lock is free was left by a
-    killed process, and is removed. A result that is not what its checksums say goes to
-    ``damaged/`` and counts as missing. ``vectors/`` keeps initial word vectors, which runs share.
+    The folder is made when the first result is computed. ``KIND/KEY`` holds a finished result: it
+    is written to ``partial/``, synchronised with the disk and renamed, so it is there wholly or not
+    at all. Whoever computes a key holds the lock ``locks/KEY.lock``; so what lies in ``partial/``
+    for a key whose lock is free was left by a killed process, and is removed. A result that is not
+    what its checksums say goes to ``damaged/`` and counts as missing. ``vectors/`` keeps initial
+    word vectors, which runs share.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
@@ -115,25 +109,10 @@ class Store:
     ) -> Result:
         """Return the result of a spec; compute it first if the store does not hold it.
 
-        Parameters
-        ----------
-        spec
-            What is wanted.
-        task
-            Its task, when loaded already.
-        progress
-            Called after each epoch, see `models.training.fit`.
-
-        Returns
-        -------
-        Run, Adversary or Examination
-            As stored; the same bits whichever process computed it.
-
-        Raises
-        ------
-        UserError
-            When the store cannot be written (before training, where that can be told), or the
-            classifier cannot be trained.
+        The same bits whichever process computed it. The `task` is given when loaded already;
+        `progress` is called after each epoch (`models.training.fit`). A UserError when the store
+        cannot be written (before training, where that can be told), or the classifier cannot be
+        trained.
         """
         task = load_task(spec.task, spec.task_options) if task is None else task
         if found := self.find(spec, task):
@@ -182,10 +161,7 @@ class Store:
     def verify(self) -> pd.DataFrame:
         """Read every file of every result; set aside what is damaged, remove what a kill left over.
 
-        Returns
-        -------
-        DataFrame
-            ``key`` and ``problem`` of each damaged one; without rows when all are whole.
+        Returns ``key`` and ``problem`` of each damaged one; no rows when all are whole.
         """
         problems = []
         for path in (path for kind in KINDS for path in self._paths(kind)):

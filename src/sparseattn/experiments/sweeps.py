@@ -88,14 +88,10 @@ def ensure(
     guess: Callable[[AnySpec], float] | None = None,
     compute: Compute | None = None,
 ) -> list[Any]:
-    """Return the runs, adversaries or examinations of specs; compute those the store lacks.
+    """Return the runs, adversaries or examinations of specs, in their order; compute what lacks.
 
     Parameters
     ----------
-    specs
-        What is wanted.
-    store
-        Where it is kept.
     jobs
         Processes at once, one torch thread each; by default one a core. With 1, or a single run
         to compute, this process does it. The results do not depend on it.
@@ -105,11 +101,6 @@ def ensure(
         The seconds that a run may take, for the time left until one like it is done.
     compute
         What computes instead, such as `experiments.cluster.Cluster`, which `jobs` is left to.
-
-    Returns
-    -------
-    list
-        In the order of the specs.
 
     Raises
     ------

@@ -58,26 +58,14 @@ _SHOWN = 10  # documents in the explorer
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be explained.
-
-    Attributes
-    ----------
-    path, text, label
-        The file, and its columns.
-    classes
-        The names of labels 0 and 1.
-    task
-        Its texts, prepared and split.
-    runs, examinations
-        What is to be computed.
-    """
+    """What is to be explained."""
 
     path: Path
-    text: str
+    text: str  # the column of the texts, and that of their labels
     label: str
-    classes: tuple[str, str]
-    task: Task
-    runs: list[Spec]
+    classes: tuple[str, str]  # names of labels 0 and 1
+    task: Task  # the texts, prepared and split
+    runs: list[Spec]  # what is to be computed
     examinations: list[ExaminationSpec]
 
     @property
@@ -86,10 +74,7 @@ class Asked:
         return self.path.name
 
     def wanted(self, jobs: int) -> list[AnySpec]:
-        """Return what is computed, each examination soon after its run.
-
-        So the time of both kinds is known early.
-        """
+        """Return what is computed: each examination soon after its run, so both times are known."""
         pairs = list(zip(self.runs, self.examinations, strict=True))
         pairs.sort(key=lambda pair: pair[0].seed)
         few = [pairs[start : start + jobs] for start in range(0, len(pairs), jobs)]
@@ -310,12 +295,9 @@ def _parts(asked: Asked, runs: list[Run], examinations: list[Examination]) -> It
 def accuracies(runs: Sequence[Run], task: Task) -> pd.DataFrame:
     """Return how good classifiers are beside the share of the larger class, a row a cell.
 
-    Returns
-    -------
-    DataFrame
-        Columns of `training.whole_test_split`; ``low`` and ``high``, Wilson's 95 % interval of the
-        accuracy over test texts; ``larger``, the share of the larger class; ``sure``, whether the
-        interval lies above it.
+    Columns of `training.whole_test_split`; ``low`` and ``high``, Wilson's 95 % interval of the
+    accuracy over test texts; ``larger``, the share of the larger class; ``sure``, whether the
+    interval lies above it.
     """
     frame = training.whole_test_split(runs)
     count, share = len(task.test), float(task.test.labels.mean())

@@ -24,19 +24,11 @@ from sparseattn.wording import verbatim
 
 @dataclass(frozen=True)
 class Explorer:
-    """Documents to look at, as HTML for a notebook or a book.
+    """Documents to look at, as HTML for a notebook or a book."""
 
-    Attributes
-    ----------
-    data
-        What the script reads: ``measures`` by name, ``share_unit`` and ``influence_unit``, and
-        ``tasks`` (:func:`report.specimens.gather`).
-    opening
-        How many of the tasks come first and are not of the page's own runs.
-    """
-
+    # For the script: measures by name, share_unit, influence_unit, tasks (`specimens.gather`).
     data: dict[str, Any]
-    opening: int = 0
+    opening: int = 0  # how many of the tasks come first and are not of the page's own runs
 
     def __repr__(self) -> str:
         return f"Explorer: {len(self.documents())} documents"
@@ -140,11 +132,8 @@ def in_context(given: Parameters) -> list[Run]:
 def few_and_all(runs: Sequence[Run], shown: Explorer) -> pd.DataFrame:
     """Return how far the documents shown lead astray, by agreement with the input gradient.
 
-    Returns
-    -------
-    DataFrame
-        One row a ``classifier`` and ``sparsity``: τ-b, the mean over the documents of the first
-        task shown (``few``) and over all observed (``every``), and their ``difference``.
+    One row a ``classifier`` and ``sparsity``: τ-b, the mean over the documents of the first task
+    shown (``few``) and over all observed (``every``), and their ``difference``.
     """
     frame = measurements(runs)
     cell, tau = ["classifier", "sparsity"], "tau_inputs_gradient"

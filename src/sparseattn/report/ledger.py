@@ -21,13 +21,7 @@ _ENTRIES = ("parameters", "runs", "seconds", "date")
 
 
 def everything(before: str = PAGE) -> pd.DataFrame:
-    """Return every run behind the pages before one: published, or computed by this build.
-
-    Returns
-    -------
-    DataFrame
-        See `with_pages`; published ones first.
-    """
+    """Return every run behind the pages before one, as `with_pages`: published ones first."""
     behind = pages_of_runs(pages(before))
     recorded: list[Result] = [
         *published.runs(), *published.adversaries(), *published.examinations()
@@ -91,12 +85,8 @@ def times(frame: pd.DataFrame, by: str = "task") -> pd.DataFrame:
 def times_by_task(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the hours of each stage, one row a task.
 
-    Returns
-    -------
-    DataFrame
-        ``task``, number of ``runs``, the hours of each stage (in words) and of ``all``, and of a
-        run the ``median`` seconds, those of the ``processor``, and in how many runs these are
-        ``known``.
+    ``task``, number of ``runs``, the hours of each stage (in words) and of ``all``, and of a run
+    the ``median`` seconds, those of the ``processor``, and in how many runs these are ``known``.
     """
     tasks = frame.groupby("task", sort=False)
     hours = times(frame).pivot_table(index="task", columns="stage", values="hours", sort=False)

@@ -69,15 +69,9 @@ _ASSIGN = "(window.sparseattnLive??={})"
 
 @dataclass(frozen=True)
 class Page:
-    """The page's part that is alive, as HTML for a notebook or a book.
+    """The page's part that is alive, as HTML for a notebook or a book."""
 
-    Attributes
-    ----------
-    index
-        What `export` wrote of the classifiers; see there.
-    """
-
-    index: Mapping[str, Any]
+    index: Mapping[str, Any]  # what `export` wrote of the classifiers
 
     def __repr__(self) -> str:
         return f"Your own sentence: {len(self.index['classifiers'])} classifiers"
@@ -120,17 +114,9 @@ def export(
 ) -> dict[str, Any]:
     """Train the classifiers that the store lacks, and write them as the page's script reads them.
 
-    Parameters
-    ----------
-    store
-        Where the runs are kept.
-    folder
-        Receives ``words.js``, ``CODE.js`` of each classifier and ``index.json``;
-        ``book/_extra/live`` by default. Trained anew, they are the same bytes.
-    wanted
-        `specs` by default; all of one task.
-    jobs, progress
-        See `experiments.sweeps.ensure`.
+    The `folder` (``book/_extra/live`` by default) receives ``words.js``, ``CODE.js`` of each
+    classifier and ``index.json``; trained anew, they are the same bytes. Those `wanted` are of one
+    task, `specs` by default.
 
     Returns
     -------
@@ -187,15 +173,11 @@ def page(folder: Path | None = None) -> Page:
 def classifiers(shown: Page) -> pd.DataFrame:
     """Return the page's classifiers beside the full-size ones, published under the same settings.
 
-    Returns
-    -------
-    DataFrame
-        A row a classifier: ``name``, the run's ``key``, test ``accuracy`` as on the page, that of
-        the run before its weights were rounded (``trained``), of the published run of 300 entries
-        a word (``full``; NaN where none is), and the ``bytes`` to load. As measured in the
-        browser by the slow suite, else NaN: ``milliseconds`` to compute all of a test sentence, the
-        median; those of ``sixty`` words; and how far attention and leave-one-out were from torch
-        at most (``furthest``).
+    A row a classifier: ``name``, the run's ``key``, test ``accuracy`` as on the page, that of the
+    run before its weights were rounded (``trained``), of the published run of 300 entries a word
+    (``full``; NaN where none is), and the ``bytes`` to load. As measured in the browser by the slow
+    suite, else NaN: ``milliseconds`` to compute all of a test sentence, the median; those of
+    ``sixty`` words; and how far attention and leave-one-out were from torch at most (``furthest``).
     """
     full = {
         (one.spec.encoder, one.spec.alignment, one.spec.projection, one.spec.lam, one.spec.seed):

@@ -170,13 +170,7 @@ def compute(pages: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def load_yaml(text: str) -> Any:
-    """Return the value that a YAML text stands for, as people write it: 1e-3 is a number too.
-
-    Raises
-    ------
-    yaml.YAMLError
-        When it is none.
-    """
+    """Return the value of a YAML text as people write it, 1e-3 a number too; else a `YAMLError`."""
     try:
         return yaml.load(text, Loader=_Loader)
     except RecursionError:
@@ -222,13 +216,7 @@ for _kind, _pattern, _starts in (
 
 
 def read_parameters(file: Path) -> dict[str, Any]:
-    """Read a YAML file of parameters.
-
-    Raises
-    ------
-    UserError
-        When it cannot be read, is not YAML, or is not a mapping of names to values.
-    """
+    """Read a YAML file of parameters; a UserError unless it maps names to values."""
     try:
         values = load_yaml(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -248,10 +236,7 @@ def read_parameters(file: Path) -> dict[str, Any]:
 def declared(notebook: str) -> dict[str, Any]:
     """Return a notebook's parameters: name → default, from the cell tagged ``parameters``.
 
-    Raises
-    ------
-    UserError
-        When there is no such notebook, or its parameters are not plain literals.
+    A UserError when there is no such notebook, or its parameters are not plain literals.
     """
     names = paths.notebook_names()
     if notebook not in names:
@@ -277,13 +262,9 @@ def validated(
 ) -> Parameters:
     """Check values for a notebook, on top of its defaults.
 
-    `advice` follows what is refused where text came instead of a list or a number.
-
-    Raises
-    ------
-    UserError
-        For a parameter the notebook does not declare, or a value of the wrong type or out of
-        range; and for a task or task option that does not exist.
+    `advice` follows what is refused where text came instead of a list or a number. A UserError for
+    a parameter the notebook does not declare, or a value of the wrong type or out of range; and for
+    a task or task option that does not exist.
     """
     defaults = declared(notebook)
     unknown = [name for name in values if name not in defaults]

@@ -117,10 +117,7 @@ def kind_of(result: Result) -> Kind:
 def runs(tasks: Sequence[str] | None = None, folder: Path | None = None) -> list[Published]:
     """Return the published runs of some tasks, or all, by task, encoder, alignment, sparsity, seed.
 
-    Raises
-    ------
-    UserError
-        For a damaged file, or two runs of the same place (task, …, seed).
+    A UserError for a damaged file, or two runs of the same place (task, …, seed).
     """
     return sorted(_standing(_all(RUNS, tasks, folder)), key=lambda run: _order(run.spec))
 
@@ -156,15 +153,11 @@ def ledger(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd
 def tasks(folder: Path | None = None, examined: bool = False) -> dict[str, dict[str, Any]]:
     """Return what is known of the tasks of published runs, by name.
 
-    With `examined`, of those, too, of which only examinations are published.
-
-    Returns
-    -------
-    dict
-        ``name``, ``fingerprint``, ``splits`` and ``deviations`` as of `data.tasks.Task`;
-        ``vocabulary``, how many words and markers have a vector (not in files of old); and
-        ``documents``: eight digits that identify each observed document, in the order of the
-        measurements, to those who have the data.
+    ``name``, ``fingerprint``, ``splits`` and ``deviations`` as of `data.tasks.Task`;
+    ``vocabulary``, how many words and markers have a vector (not in files of old); and
+    ``documents``: eight digits that identify each observed document, in the order of the
+    measurements, to those who have the data. With `examined`, of those, too, of which only
+    examinations are published.
     """
     entries = ("fingerprint", "splits", "deviations", "documents")
     files = [
@@ -178,18 +171,14 @@ def tasks(folder: Path | None = None, examined: bool = False) -> dict[str, dict[
 def against_published(given: Iterable[Result], folder: Path | None = None) -> pd.DataFrame:
     """Hold results of one kind against their published selves.
 
-    Returns
-    -------
-    DataFrame
-        One row for each result that is published by the same versions, and each quantity:
-        ``key``, ``quantity``, the means over documents ``published`` and ``here``, their
-        ``difference``
+    One row for each result that is published by the same versions, and each quantity: ``key``,
+    ``quantity``, the means over documents ``published`` and ``here``, their ``difference``
 
-            Σ_d |x_d − y_d| / Σ_d max(|x_d|, |y_d|)
+        Σ_d |x_d − y_d| / Σ_d max(|x_d|, |y_d|)
 
-        over the documents of both, 0 when all agree and 1 when nothing does (an undefined value
-        counts as 0), and whether it ``agrees``: the difference is at most `TOLERANCE`. The scores
-        on the whole test split are compared likewise.
+    over the documents of both, 0 when all agree and 1 when nothing does (an undefined value counts
+    as 0), and whether it ``agrees``: the difference is at most `TOLERANCE`. The scores on the whole
+    test split are compared likewise.
     """
     given = list(given)
     before = {one.key: one for one in of_kind(kind_of(given[0]), folder)} if given else {}

@@ -15,15 +15,7 @@ RULE = '<a href="../measures.html#measures-verdicts">How a claim is judged</a>.'
 def judge(
     frame: pd.DataFrame, numbers: Sequence[int], adversaries: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Return the effects behind some claims, a row a cell, of all origins.
-
-    Parameters
-    ----------
-    frame, adversaries
-        Measurements with ``origin``, as from `results.side_by_side.together`.
-    numbers
-        Those of the claims.
-    """
+    """Return the effects behind claims of some `numbers`, a row a cell, of all origins."""
     return claims.cells(frame, adversaries, numbers=numbers)
 
 
@@ -31,10 +23,10 @@ def by_origin(cells: pd.DataFrame) -> pd.DataFrame:
     """Judge each claim on each origin by itself, live ones too: as `claims.verdicts`, `origin`."""
     keys = ["number", "origin"]
     parts = [
-        claims.verdicts(part).assign(origin=origin).set_index("number").loc[[number]].reset_index()
+        claims.verdicts(part).query("number == @number").assign(origin=origin)
         for (number, origin), part in cells.groupby(keys, sort=False)
     ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=keys)
+    return claims.stacked(parts, keys)
 
 
 def rows(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -75,12 +67,7 @@ def _row(frame: pd.DataFrame) -> pd.Series:
 def in_full(cells: pd.DataFrame, number: int) -> str:
     """Return as Markdown one claim, what became of it and by how much, and how it is judged.
 
-    Parameters
-    ----------
-    cells
-        From `judge`; those of `claims.deciding` decide.
-    number
-        That of the claim.
+    `cells` are from `judge`; those of `claims.deciding` decide.
     """
     decisive = claims.deciding(cells)
     row = claims.verdicts(decisive).set_index("number").loc[number].to_dict()
@@ -117,15 +104,7 @@ def by_yardstick(
 def own_texts(frame: pd.DataFrame) -> str:
     """Say of a page on the user's own texts that these alone decide, and how accurate it is.
 
-    Parameters
-    ----------
-    frame
-        As from `results.side_by_side.together`, with ``label`` and ``correct``.
-
-    Returns
-    -------
-    str
-        Empty where the page has none.
+    Of measurements with ``label`` and ``correct``; empty where the page has no own texts.
     """
     rows = claims.deciding(frame)
     if rows.empty or not is_own(rows["task"].iloc[0]):
@@ -145,10 +124,7 @@ def own_texts(frame: pd.DataFrame) -> str:
 def contextualised(change: pd.DataFrame) -> str:
     """Say in how many pairs states mix more under sparsemax than under softmax, or less.
 
-    Parameters
-    ----------
-    change
-        Of :func:`verdicts.effects.under_sparsemax`; without rows there is nothing to say.
+    From :func:`verdicts.effects.under_sparsemax`; without rows there is nothing to say.
     """
     if change.empty:
         return ""

@@ -86,20 +86,9 @@ def levels(
 ) -> pd.DataFrame:
     """Summarise quantities cell by cell, averaged over what is not in `by`.
 
-    Parameters
-    ----------
-    frame
-        Of `derived`.
-    by
-        Columns that name a cell.
-    quantities
-        Columns; as a mapping, to those of their chance levels.
-
-    Returns
-    -------
-    DataFrame
-        As from :func:`measures.statistics.summarise`, with ``null``, what chance would give, and
-        the columns of `spelled`.
+    As `measures.statistics.summarise` does. `quantities` are columns of `derived`; as a mapping, to
+    the columns of their chance levels: then ``null`` is what chance would give. With the columns of
+    `spelled`.
     """
     chance = dict(quantities) if isinstance(quantities, Mapping) else {}
     names = list(dict.fromkeys([*quantities, *chance.values()]))
@@ -143,12 +132,8 @@ def co_indexed(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def place_of_the_word(own: pd.DataFrame, sampled: pd.DataFrame) -> pd.DataFrame:
     """Return, a row each origin and classifier, the co-indexed input's share and how often first.
 
-    Parameters
-    ----------
-    own
-        Of `co_indexed`, by `WHERE`.
-    sampled
-        Of `whole_jacobians`; where it has rows, ``jacobian`` is how often first by these.
+    From `co_indexed` by `WHERE`; where `whole_jacobians` has rows, ``jacobian`` is how often first
+    by these.
     """
     wide = own.pivot_table(["mean", "null"], WHERE, "quantity", sort=False)
     wide.columns = [f"{side}_{name}" for side, name in wide.columns]
@@ -272,11 +257,8 @@ def against_realised(frame: pd.DataFrame, quantities: Sequence[str], value: str)
 def correlations(frame: pd.DataFrame) -> pd.DataFrame:
     """Correlate λ, and the sparsity that is realised, with the dispersion of gradients.
 
-    Returns
-    -------
-    DataFrame
-        As from :func:`measures.statistics.correlate`, in ``mean``; with the ``axis`` and
-        ``method``. Series without a correlation are left out.
+    As from :func:`measures.statistics.correlate`, in ``mean``; with the ``axis`` and ``method``.
+    Series without a correlation are left out.
     """
     rows = [
         correlate(

@@ -38,30 +38,14 @@ ENCODERS = ("bilstm", "transformer")
 
 @dataclass(frozen=True)
 class Test:
-    """One thing that an explanation should do.
+    """One thing that an explanation should do."""
 
-    Attributes
-    ----------
-    name
-        What attention does where it passes, in a few words.
-    column
-        Of an examination, 0 to 1, more is better; ``{}`` stands for the measure of importance.
-    chance
-        The column of what chance would give, or the number; None where there is no such thing.
-    unit
-        Of a hundredth.
-    statement
-        What is measured, in one sentence.
-    anchor
-        The section of the page that shows it.
-    """
-
-    name: str
-    column: str
-    chance: str | float | None
-    unit: str
-    statement: str
-    anchor: str
+    name: str  # what attention does where it passes, in a few words
+    column: str  # of an examination, 0 to 1, more is better; {} stands for the measure
+    chance: str | float | None  # its column, or the number; None where there is no such thing
+    unit: str  # of a hundredth
+    statement: str  # what is measured, in one sentence
+    anchor: str  # the section of the page that shows it
 
 
 DRAWN = tuple(name for name in EXPLAINERS if not name.endswith(("_fixed", "_norm")))
@@ -155,8 +139,8 @@ def derived(frame: pd.DataFrame) -> pd.DataFrame:
     """Add ``effect_in_tenth``, ``tenth_share``; leave out truths that were not learned.
 
     The first is the effect on the most attended tenth of the words, the second what it is by
-    chance. Classifiers whose ``accuracy`` is below `LEARNED` hold no truth, so that what begins
-    with ``evidence_`` is missing of them.
+    chance. What begins with ``evidence_`` is missing of classifiers whose ``accuracy`` is below
+    `LEARNED`.
     """
     if frame.empty:
         return frame
@@ -164,10 +148,8 @@ def derived(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.assign(
         **{name: frame[name].where(frame["accuracy"] >= LEARNED) for name in truths}
     )
-    return frame.assign(
-        effect_in_tenth=1 - frame["effect_beyond_tenth"],
-        tenth_share=1 - frame["beyond_tenth_share"],
-    )
+    shares = 1 - frame["effect_beyond_tenth"], 1 - frame["beyond_tenth_share"]
+    return frame.assign(effect_in_tenth=shares[0], tenth_share=shares[1])
 
 
 def unplanted(frame: pd.DataFrame) -> pd.DataFrame:
@@ -177,14 +159,9 @@ def unplanted(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def cells(frame: pd.DataFrame, chance: bool = False) -> pd.DataFrame:
-    """Return the effects of the tests, a row a cell: columns `claims.EFFECT` and ``test``.
+    """Return the effects of the tests on `together`, a row a cell: `claims.EFFECT` and ``test``.
 
-    Parameters
-    ----------
-    frame
-        From `together`.
-    chance
-        Instead of sparsemax less softmax, attention under sparsemax less what chance would give.
+    Sparsemax less softmax; with `chance`, attention under sparsemax less what chance would give.
     """
     parts = []
     real = unplanted(frame)
@@ -203,10 +180,7 @@ def cells(frame: pd.DataFrame, chance: bool = False) -> pd.DataFrame:
             pair = both[column] - both[f"{column}_even"]
         found = claims.by_cell(100 * pair, SMALLEST, test.unit)
         parts.append(found.assign(test=test.name))
-    known = [part for part in parts if len(part)]
-    return pd.concat(known, ignore_index=True) if known else pd.DataFrame(
-        columns=[*claims.EFFECT, "test"]
-    )  # fmt: skip
+    return claims.stacked(parts, [*claims.EFFECT, "test"])
 
 
 def verdicts(effects: pd.DataFrame) -> pd.DataFrame:
@@ -245,10 +219,7 @@ def rows(
 def answer(better: pd.DataFrame, above: pd.DataFrame) -> str:
     """Return as Markdown whether sparse attention is the better explanation, and one at all.
 
-    Parameters
-    ----------
-    better, above
-        From `verdicts`, of `cells` against softmax and against chance.
+    From `verdicts` of `cells` against softmax, and against chance.
     """
     if better.empty:
         return "**No answer here**: this needs softmax and a sparse projection."
@@ -271,13 +242,7 @@ def answer(better: pd.DataFrame, above: pd.DataFrame) -> str:
 
 
 def reached(frame: pd.DataFrame) -> str:
-    """Say how far attention under sparsemax comes from chance towards leave-one-out, test by test.
-
-    Parameters
-    ----------
-    frame
-        From `together`.
-    """
+    """Say how far sparsemax's attention comes from chance towards leave-one-out, test by test."""
     sparse = frame[frame["projection"] == "sparsemax"]
     told = []
     for test in TESTS:
@@ -324,21 +289,9 @@ def levels(
 ) -> pd.DataFrame:
     """Summarise one test of several measures of importance, and of what chance would give.
 
-    Parameters
-    ----------
-    frame
-        From `together`.
-    column
-        With ``{}`` for the measure.
-    by
-        Columns that name a cell.
-    names
-        Of the measures; those that no row has are left out.
-
-    Returns
-    -------
-    DataFrame
-        As from `measures.statistics.summarise`, with ``shown``, the measure in words.
+    `column` has ``{}`` for the measure; measures that no row has are left out. As from
+    `measures.statistics.summarise`, a cell for each of the columns `by`, with ``shown``, the
+    measure in words.
     """
     return _summed(frame, by, {column.format(name): _named(name) for name in names})
 
@@ -369,17 +322,13 @@ def _summed(frame: pd.DataFrame, by: Sequence[str], names: Mapping[str, str]) ->
 
 
 def passing(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return which measures find the decisive tokens where they are known, one row each.
+    """Return which measures find the decisive tokens where these are known, a row each, best first.
 
-    Returns
-    -------
-    DataFrame
-        ``shown``; ``lowest``, the least mean AUC of any cell (task, encoder, projection), with
-        ``low``, the lower end of its interval, and ``where``; ``cells``, how many there are, and
-        in how many of them the AUC is ``sure``, its interval above `BAR`; ``passes``: ``fails``
-        where a cell's mean is not above `BAR`, ``not certain`` where an interval is not; else
-        ``passes`` if each encoder has a cell of `SINGLE` and one of `BESIDE`, and ``passes so far``
-        if not. The best first.
+    ``shown``; ``lowest``, the least mean AUC of any cell (task, encoder, projection), with ``low``,
+    the lower end of its interval, and ``where``; ``cells``, how many there are, and in how many of
+    them the AUC is ``sure``, its interval above `BAR`; ``passes``: ``fails`` where a cell's mean is
+    not above `BAR`, ``not certain`` where an interval is not; else ``passes`` if each encoder has a
+    cell of `SINGLE` and one of `BESIDE`, and ``passes so far`` if not.
     """
     if frame.empty:
         return pd.DataFrame()

@@ -22,17 +22,9 @@ RANKINGS = {
 def evidence_auc(runs: Iterable[Run]) -> pd.DataFrame:
     """Return how well attention and the importance of inputs tell decisive tokens from the rest.
 
-    Parameters
-    ----------
-    runs
-        Of any tasks; those without known decisive tokens are passed over.
-
-    Returns
-    -------
-    DataFrame
-        One row a run and document: the columns of `results.frames.cell`, ``document``, and
-        those of `RANKINGS`: the probability that a decisive token ranks above another, .5 by
-        chance (`measures.per_document.attended_auc`).
+    One row a run and document, of runs whose decisive tokens are known: the columns of
+    `results.frames.cell`, ``document``, and those of `RANKINGS`: the probability that a decisive
+    token ranks above another, .5 by chance (`measures.per_document.attended_auc`).
     """
     parts = []
     for run in runs:
@@ -49,13 +41,7 @@ def evidence_auc(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def told(found: pd.DataFrame) -> str:
-    """Say where the truth is known how far each importance finds it; empty where it is not.
-
-    Parameters
-    ----------
-    found
-        From `evidence_auc`.
-    """
+    """Say of `evidence_auc` how far each importance finds the truth; empty where none is known."""
     if found.empty:
         return ""
     means = found.groupby(["classifier", "sparsity"], sort=False)[list(RANKINGS)].mean()
