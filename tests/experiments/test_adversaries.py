@@ -74,7 +74,7 @@ def test_identity_depends_on_what_the_numbers_depend_on(monkeypatch):
     same = AdversarySpec.model_validate_json(one.model_dump_json())
     assert same == one
     assert same.key("f") == one.key("f")
-    assert specs.stored_spec(specs.AdversarySpec, json.loads(one.model_dump_json())) == one
+    assert specs.stored_spec(specs.AdversarySpec.KIND, json.loads(one.model_dump_json())) == one
     others = [
         adversaries_of([tiny.spec(seed=1)], ["unfrozen"]),
         adversaries_of([tiny.spec()], ["frozen"]),

@@ -269,7 +269,7 @@ class TestAdversaries:
         assert publishing.publish(kept, results) == []
 
     def other(self, one, measured=None, **changes):
-        spec = stored_spec(AdversarySpec, {**one.spec.model_dump(mode="json"), **changes})
+        spec = stored_spec(AdversarySpec.KIND, {**one.spec.model_dump(mode="json"), **changes})
         key = spec.key(one.manifest["task"]["fingerprint"])
         record = {"key": key, "spec": spec.model_dump(mode="json")}
         new = Adversary(spec, key, one.path, {**one.manifest, **record})

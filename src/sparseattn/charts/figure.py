@@ -51,7 +51,7 @@ class Figure:
     """A chart with its caption and description, as HTML for a notebook or a book."""
 
     name: str  # every id of the HTML derives from it: two executions give the same text
-    spec: dict[str, object]  # Vega-Lite's, without a theme
+    spec: dict[str, Any]  # Vega-Lite's, without a theme
     caption: str
     description: str  # what there is to see in it, for who cannot
     data: str | None = None  # comma-separated values to download; None: the chart's own
@@ -66,21 +66,16 @@ class Figure:
         _set_width(spec, _STATIC_WIDTH)
         # The picture has its own alternative text. Its padding: who shows it may have a wider font
         # than the one that it was measured with.
-        config = theme("light") | {"aria": False, "padding": _PADDING}
-        config["legend"] = {**config["legend"], "columns": self._columns()}  # type: ignore[dict-item]
+        config: dict[str, Any] = theme("light") | {"aria": False, "padding": _PADDING}
+        columns = self.spec.get("usermeta", {}).get("legend", {}).get("columns", 4)
+        config["legend"] = {**config["legend"], "columns": columns}
         svg = str(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, config=config))
         # Vega counts clip paths over the life of the process; here each picture counts its own.
         order = {old: f"clip-{new}" for new, old in enumerate(dict.fromkeys(_CLIP.findall(svg)))}
         return _CLIP.sub(lambda match: order[match.group()], svg)
 
-    def _columns(self) -> int:
-        usermeta: Any = self.spec.get("usermeta", {})
-        return int(usermeta.get("legend", {}).get("columns", 4))
-
     def _repr_html_(self) -> str:
         name, description = self.name, escape(self.description)
-        usermeta = self.spec["usermeta"]
-        assert isinstance(usermeta, dict)
         table = "" if self.data is None else inert("chart-data", self.data)
         folded, closed = "", ""
         if self.fold is not None:
@@ -94,7 +89,7 @@ class Figure:
             f'<img class="chart-static" alt="{description}" '
             f'src="data:image/svg+xml,{quote(self.svg(), safe=_URL_SAFE)}">'
             f'<figcaption id="figure-{name}-caption">{escape(self.caption)}'
-            f"{_key(usermeta)}</figcaption>"
+            f"{_key(self.spec['usermeta'])}</figcaption>"
             f'<div class="chart-tools">'
             f'<details class="chart-words"><summary>In words</summary>'
             f'<p id="figure-{name}-description">{description}</p></details>'
@@ -102,7 +97,7 @@ class Figure:
         )
 
 
-def _key(usermeta: dict[str, object]) -> str:
+def _key(usermeta: dict[str, Any]) -> str:
     """Return what the marks mean that are not ours, or the chart's own key."""
     if own := usermeta.get("key"):
         return f" <span class='chart-key long'>{escape(str(own))}</span>"
@@ -230,10 +225,7 @@ def inert(kind: str, content: object) -> str:
 
 def vega_script() -> str:
     """Return the script that draws charts, Vega with both themes, as vl-convert carries it."""
-    bundle = vl_convert.javascript_bundle(
-        "window.vegaEmbed=vegaEmbed;",
-        vl_version=VEGA_LITE,
-    )
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;", vl_version=VEGA_LITE)
     themes = json.dumps({mode: theme(mode) for mode in ("light", "dark")})
     brighter = json.dumps(BRIGHTER)
     # Inside a function: the bundle declares names, such as _, that the theme's scripts declare too.
@@ -277,11 +269,8 @@ def write_card(drawing: Path, folder: Path) -> None:
     (folder / "card.png").write_bytes(picture)
 
 
-def _set_width(spec: dict[str, object], width: int) -> None:
-    inner = spec.get("spec")
-    if isinstance(inner, dict):  # small multiples share the width
-        columns = spec.get("columns", 1)
-        assert isinstance(columns, int)
-        inner["width"] = width // columns - 70
+def _set_width(spec: dict[str, Any], width: int) -> None:
+    if "spec" in spec:  # small multiples share the width
+        spec["spec"]["width"] = width // spec.get("columns", 1) - 70
     elif spec.get("width") == "container":
         spec["width"] = width

@@ -13,6 +13,7 @@ from sparseattn.charts.encodings import (
     colour_by,
     finish,
     hollow,
+    measured,
     ours,
     plot_height,
     scale_over,
@@ -73,13 +74,11 @@ def over_lambda(
     """
     if frame.empty:
         raise EmptyChartError("None of these classifiers has a λ: there is nothing to draw.")
-    ends = [end for end in (low, high) if end is not None]
-    chance = [] if null is None else [null]
-    seeds = [name for name in ("seeds",) if name in frame]
-    rows = beside(frame, paper, ["lam", colour, value, *ends, *chance, *seeds], panel)
+    more = measured(frame, low, high, null)
+    rows = beside(frame, paper, ["lam", colour, value, *more], panel)
     rows["temperature"] = (1 - rows["lam"].astype(float)).round(6)
     rows["lam"] = rows["lam"].str.replace("-", "−")
-    scale = scale_over(rows, [value, *ends, *chance], domain=domain)
+    scale = scale_over(rows, [value, *(one for one in more if one != "seeds")], domain=domain)
     x = alt.X(
         "temperature:Q",
         title="λ of sparsegen (sparser →)",
@@ -99,7 +98,7 @@ def over_lambda(
         tooltip=[
             *(tip("lam"), tip(colour), tip("source")),
             tip(value, title=title),
-            *map(tip, (*ends, *chance, *seeds)),
+            *map(tip, more),
         ],
     )
     here = base.transform_filter("datum.source == 'here'")
@@ -109,7 +108,7 @@ def over_lambda(
         dotted = here.mark_line(strokeDash=[2, 3], strokeWidth=1.5, clip=True)
         at_chance = alt.Y(f"{null}:Q", title=title, scale=scale)
         layers.append(dotted.encode(y=at_chance, color=alt.value(GREY), detail=f"{colour}:N"))
-    if len(ends) == 2:
+    if low and high:
         band = here.mark_area(opacity=0.18, clip=True).encode(
             y=alt.Y(f"{low}:Q", title=title, scale=scale), y2=f"{high}:Q"
         )

@@ -15,6 +15,7 @@ from sparseattn.charts.encodings import (
     grouped,
     height_of,
     hollow,
+    measured,
     ours,
     scale_over,
     tidy,
@@ -58,16 +59,15 @@ def paper_versus_here(
     domain
         Ends of the axis, where intervals reach further than is worth showing; they are cut there.
     """
-    ends = [end for end in (low, high) if end is not None]
-    chance = [] if null is None else [null]
-    seeds = [name for name in ("seeds",) if name in frame]
-    rows = beside(frame, paper, [group, colour, value, *ends, *chance, *seeds], panel)
-    scale = scale_over(rows, [value, *ends, *chance], zero=zero, domain=domain)
+    more = measured(frame, low, high, null)
+    rows = beside(frame, paper, [group, colour, value, *more], panel)
+    drawn = [value, *(name for name in more if name != "seeds")]
+    scale = scale_over(rows, drawn, zero=zero, domain=domain)
     base = grouped(rows, group, colour).encode(
         tooltip=[
             *map(tip, (group, colour, "source")),
             tip(value, title=title),
-            *map(tip, (*ends, *chance, *seeds)),
+            *map(tip, more),
         ]
     )
     here = base.transform_filter("datum.source == 'here'")
@@ -76,7 +76,7 @@ def paper_versus_here(
         stroke = here.mark_tick(orient="vertical", thickness=2, size=15, opacity=1, clip=True)
         at_chance = alt.X(f"{null}:Q", title=title, scale=scale)
         layers.append(stroke.encode(x=at_chance, color=alt.value(GREY)))
-    if len(ends) == 2:
+    if low and high:
         interval = here.mark_rule(strokeWidth=2, clip=True).encode(
             x=alt.X(f"{low}:Q", title=title, scale=scale), x2=f"{high}:Q"
         )
@@ -86,8 +86,8 @@ def paper_versus_here(
     if paper is not None:
         layers.append(hollow(base).encode(x=at))
     chart = alt.layer(*layers).properties(height=height_of(rows, group, colour))
-    drawn: Literal["stroke"] | None = "stroke" if null else None
-    return finish(chart, colour, rows, panel, paper=paper is not None, null=drawn)
+    mark: Literal["stroke"] | None = "stroke" if null else None
+    return finish(chart, colour, rows, panel, paper=paper is not None, null=mark)
 
 
 def amounts(

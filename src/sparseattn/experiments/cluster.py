@@ -15,16 +15,10 @@ import submitit
 
 from sparseattn import arithmetic
 from sparseattn.data.tasks import Task
-from sparseattn.errors import UserError, validate
+from sparseattn.errors import UserError
 from sparseattn.experiments import machine
 from sparseattn.experiments.progress import Progress
-from sparseattn.experiments.specs import (
-    AdversarySpec,
-    AnySpec,
-    ExaminationSpec,
-    Spec,
-    stored_spec,
-)
+from sparseattn.experiments.specs import AnySpec, stored_spec
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import Failure, Outcomes
 from sparseattn.files import part, writing
@@ -60,12 +54,7 @@ class Computation:
 
     def wanted(self) -> AnySpec:
         """Return the spec."""
-        values = json.loads(self.spec)
-        if self.kind == AdversarySpec.KIND:
-            return stored_spec(AdversarySpec, values)
-        if self.kind == ExaminationSpec.KIND:
-            return stored_spec(ExaminationSpec, values)
-        return validate(Spec, values)
+        return stored_spec(self.kind, json.loads(self.spec))
 
     def __call__(self) -> str:
         """Compute the result and return its key."""

@@ -196,3 +196,7 @@ class Examination(Kept):
 
 
 Result: TypeAlias = Run | Adversary | Examination
+RESULTS: dict[type[AnySpec], Any] = {
+    Spec: Run, AdversarySpec: Adversary, ExaminationSpec: Examination
+}  # fmt: skip
+"""What is kept of each kind of spec."""

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -261,12 +261,13 @@ class ExaminationSpec(Upon):
 
 
 AnySpec: TypeAlias = Spec | AdversarySpec | ExaminationSpec
-UponT = TypeVar("UponT", bound=Upon)
+KINDS: dict[str, type[AnySpec]] = {one.KIND: one for one in (Spec, AdversarySpec, ExaminationSpec)}
 
 
-def stored_spec(kind: type[UponT], values: Mapping[str, Any]) -> UponT:
-    """Return the spec of what rests on a run from what its manifest holds."""
-    return validate(kind, {**values, "base": validate(Spec, values["base"])})
+def stored_spec(kind: str, values: Mapping[str, Any]) -> AnySpec:
+    """Return the spec, of one of `KINDS`, from what its manifest holds."""
+    based = {} if kind == Spec.KIND else {"base": validate(Spec, values["base"])}
+    return validate(KINDS[kind], {**values, **based})
 
 
 def canonical(value: object) -> str:

@@ -15,12 +15,13 @@ import pandas as pd
 from filelock import Timeout
 
 from sparseattn.data.tasks import Task, load_task
-from sparseattn.errors import UserError, validate
+from sparseattn.errors import UserError
 from sparseattn.experiments.adversaries import make_adversary
 from sparseattn.experiments.examinations import make_examination
 from sparseattn.experiments.making import keep_freed_memory, make_run
-from sparseattn.experiments.runs import Adversary, Examination, Result, Run
+from sparseattn.experiments.runs import RESULTS, Adversary, Examination, Result, Run
 from sparseattn.experiments.specs import (
+    KINDS,
     AdversarySpec,
     AnySpec,
     ExaminationSpec,
@@ -40,8 +41,6 @@ from sparseattn.files import (
     writing,
 )
 from sparseattn.models.training import Progress, resolve_device
-
-KINDS = (Spec.KIND, AdversarySpec.KIND, ExaminationSpec.KIND)
 
 log = logging.getLogger("sparseattn")
 
@@ -253,18 +252,13 @@ def _opened(path: Path, weights: bool = False) -> Any:
     return _result(path, checked(path, weights)) if os.path.lexists(path) else None
 
 
-def _result(path: Path, manifest: dict[str, Any]) -> Result:
-    kind = path.parent.name
+def _result(path: Path, manifest: dict[str, Any]) -> Any:
     needed = ("key", "identity", "spec", "task", "versions", "seconds", "date", "files")
     if missing := [name for name in needed if name not in manifest]:
         raise DamagedRunError(f"its manifest has no {', '.join(missing)}")
     try:
-        values = manifest["spec"]
-        if kind == AdversarySpec.KIND:
-            return Adversary(stored_spec(AdversarySpec, values), path.name, path, manifest)
-        if kind == ExaminationSpec.KIND:
-            return Examination(stored_spec(ExaminationSpec, values), path.name, path, manifest)
-        return Run(validate(Spec, values), path.name, path, manifest)
+        spec = stored_spec(path.parent.name, manifest["spec"])
+        return RESULTS[type(spec)](spec, path.name, path, manifest)
     except (UserError, TypeError, KeyError) as error:
         raise DamagedRunError(f"its manifest has settings that no run has now: {error}") from None
 

@@ -7,7 +7,7 @@ after the parameters hands its namespace to `check`, whichever way the values ca
 import ast
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -21,8 +21,12 @@ from sparseattn.wording import Alpha, Lam
 
 if TYPE_CHECKING:
     from sparseattn.experiments.runs import Adversary, Examination, Run
-    from sparseattn.experiments.specs import AdversarySpec, ExaminationSpec, Spec
+    from sparseattn.experiments.specs import AdversarySpec, AnySpec, ExaminationSpec, Spec
 
+_SPANNING = (
+    "task", "task_options", "encoders", "alignments", "lams", "alphas", "seeds", "observed",
+    "device",
+)  # fmt: skip
 # What a kernel puts into a fresh namespace.
 _KERNEL_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
@@ -75,36 +79,19 @@ class Parameters(BaseModel):
         """Return the specs of the grid, each once."""
         from sparseattn.experiments.grid import grid
 
-        projections = [
-            *self.projections,
-            *(["sparsegen"] if self.lams else []),
-            *(["entmax"] if self.alphas else []),
-        ]
-        settings = {
-            name: value
-            for name in ("epochs", "learning_rate", "vectors")
-            if (value := getattr(self, name)) is not None
-        }
+        spanned = {name: getattr(self, name) for name in _SPANNING}
+        settings = {name: getattr(self, name) for name in ("epochs", "learning_rate", "vectors")}
+        given = {"sparsegen": self.lams, "entmax": self.alphas}
+        graded = [name for name, values in given.items() if values]
         return grid(
-            task=self.task,
-            task_options=self.task_options,
-            encoders=self.encoders,
-            alignments=self.alignments,
-            projections=projections,
-            lams=self.lams,
-            alphas=self.alphas,
-            seeds=self.seeds,
-            observed=self.observed,
-            device=self.device,
-            **settings,
+            **spanned,
+            projections=[*self.projections, *graded],
+            **{name: value for name, value in settings.items() if value is not None},
         )
 
     def runs(self) -> "list[Run]":
         """Return the runs of the grid, computing those the store does not hold."""
-        from sparseattn.experiments.store import Store
-        from sparseattn.experiments.sweeps import ensure
-
-        return ensure(self.specs(), Store(paths.store()), jobs=self.jobs)
+        return _ensured(self.specs(), self.jobs)
 
     def adversary_specs(self) -> "list[AdversarySpec]":
         """Return the specs of the adversaries against the runs of the grid, each once.
@@ -123,21 +110,24 @@ class Parameters(BaseModel):
     def adversaries(self) -> "list[Adversary]":
         """Return the adversaries of `adversary_specs`, computing those not in the store."""
         from sparseattn.experiments.grid import bases
-        from sparseattn.experiments.store import Store
-        from sparseattn.experiments.sweeps import ensure
 
-        specs, store = self.adversary_specs(), Store(paths.store())
-        ensure(bases(specs), store, jobs=self.jobs)
-        return ensure(specs, store, jobs=self.jobs)
+        specs = self.adversary_specs()
+        _ensured(bases(specs), self.jobs)
+        return _ensured(specs, self.jobs)
 
     def examinations(self) -> "list[Examination]":
         """Return the examinations of the runs of the grid, computing those not in the store."""
         from sparseattn.experiments.grid import examinations_of
-        from sparseattn.experiments.store import Store
-        from sparseattn.experiments.sweeps import ensure
 
-        specs = examinations_of(self.specs(), self.examined)
-        return ensure(specs, Store(paths.store()), jobs=self.jobs)
+        return _ensured(examinations_of(self.specs(), self.examined), self.jobs)
+
+
+def _ensured(specs: "Iterable[AnySpec]", jobs: int | None) -> list[Any]:
+    """Return the results of specs, computing those the store does not hold."""
+    from sparseattn.experiments.store import Store
+    from sparseattn.experiments.sweeps import ensure
+
+    return ensure(dict.fromkeys(specs), Store(paths.store()), jobs)
 
 
 def compute(pages: Mapping[str, Mapping[str, Any]]) -> None:
@@ -146,8 +136,6 @@ def compute(pages: Mapping[str, Mapping[str, Any]]) -> None:
     Pages share runs, so these are made before any page is executed.
     """
     from sparseattn.experiments.grid import bases, examinations_of
-    from sparseattn.experiments.store import Store
-    from sparseattn.experiments.sweeps import ensure
 
     runs: list[Spec] = []
     adversaries: list[AdversarySpec] = []
@@ -161,12 +149,9 @@ def compute(pages: Mapping[str, Mapping[str, Any]]) -> None:
             if "examined" in own:
                 examined += examinations_of(given.specs(), given.examined)
             jobs += [given.jobs] if given.jobs else []
-    if not runs:
-        return
-    store, most = Store(paths.store()), max(jobs, default=None)
-    ensure(dict.fromkeys([*runs, *bases([*adversaries, *examined])]), store, most)
-    ensure(dict.fromkeys(adversaries), store, most)
-    ensure(dict.fromkeys(examined), store, most)
+    if runs:
+        for specs in ([*runs, *bases([*adversaries, *examined])], adversaries, examined):
+            _ensured(specs, max(jobs, default=None))
 
 
 def load_yaml(text: str) -> Any:

@@ -114,7 +114,7 @@ def publish(given: Iterable[Result], folder: Path | None = None) -> list[Path]:
         for old in outdone(kind, folder):
             _remove(old.key, old.path)
         described = _same_data(new, folder) if kind is ADVERSARIES else _described(new, folder)
-        before = {one.key: one for one in of_kind(kind, folder)}
+        before = {one.key: one for one in of_kind(kind, folder=folder)}
         replaced = _replaced(new, before)
         differing = against_published(new, folder).query("not agrees")
         if len(differing):

@@ -82,18 +82,22 @@ def papers_gaps() -> pd.DataFrame:
 
 
 def levels(
-    frame: pd.DataFrame, by: Sequence[str], quantities: Sequence[str] | Mapping[str, str]
+    frame: pd.DataFrame,
+    by: Sequence[str],
+    quantities: Sequence[str] | Mapping[str, str],
+    shown: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Summarise quantities cell by cell, averaged over what is not in `by`.
 
     As `measures.statistics.summarise` does. `quantities` are columns of `derived`; as a mapping, to
     the columns of their chance levels: then ``null`` is what chance would give. With the columns of
-    `spelled`.
+    `spelled`, and in ``shown`` the words that `shown` has for the quantity.
     """
     chance = dict(quantities) if isinstance(quantities, Mapping) else {}
     names = list(dict.fromkeys([*quantities, *chance.values()]))
     rows = summarise(side_by_side.pooled(frame, by, names), by, names)
-    return spelled(side_by_side.beside_chance(rows, chance) if chance else rows)
+    rows = spelled(side_by_side.beside_chance(rows, chance) if chance else rows)
+    return rows if shown is None else rows.assign(shown=rows["quantity"].map(shown))
 
 
 def means(frame: pd.DataFrame, by: Sequence[str], quantities: Sequence[str]) -> pd.DataFrame:
@@ -123,10 +127,8 @@ def reported(figures: pd.DataFrame, frame: pd.DataFrame, **constant: str) -> pd.
 
 def co_indexed(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Summarise what a state owes to the input at its own place; ``shown`` says it in words."""
-    rows = levels(frame, by, {name: chance for name, (_, chance) in CO_INDEXED.items()})
-    return rows.assign(
-        shown=rows["quantity"].map({k: words for k, (words, _) in CO_INDEXED.items()})
-    )
+    words, chance = ({name: both[side] for name, both in CO_INDEXED.items()} for side in (0, 1))
+    return levels(frame, by, chance, words)
 
 
 def place_of_the_word(own: pd.DataFrame, sampled: pd.DataFrame) -> pd.DataFrame:
