@@ -45,7 +45,7 @@ from IPython.display import Markdown
 
 from sparseattn import charts
 from sparseattn.results import paper, published, side_by_side, variants
-from sparseattn.verdicts import agreement, answers, effects, truth
+from sparseattn.verdicts import agreement, answers, effects, question
 
 runs = p.runs()
 frame = effects.derived(side_by_side.together(runs, p.tasks))
@@ -58,10 +58,10 @@ measured = variants.summaries().query("task in @p.tasks")
 # ## The answer
 
 # %% tags=["hide-input"]
-found = truth.evidence_auc(runs)
+found = question.evidence_auc(runs)
 judged = answers.judge(frame, [4, 5])
 told = [answers.in_full(judged, number) for number in (4, 5)]
-Markdown("\n\n".join([*told, answers.own_texts(frame), truth.told(found)]))
+Markdown("\n\n".join([*told, answers.own_texts(frame), question.of_importances(found)]))
 
 # %% tags=["hide-input"]
 charts.show(
@@ -368,7 +368,7 @@ charts.show(
 
 # %% tags=["hide-input"]
 charts.table(
-    truth.by_classifier(found),
+    question.by_classifier(found),
     "AUC of the decisive tokens by each ranking, means over documents and seeds; chance is 0.50. "
     "Where the gradient's length is near chance, agreement with it says nothing of truth.",
     columns="classifier sparsity attention gradient product loo",

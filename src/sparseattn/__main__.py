@@ -77,7 +77,7 @@ def _spanned(
     ] = None,
 ) -> "list[Spec]":
     """Return the specs of a grid: of the file, the options over it, and -p over both."""
-    from sparseattn.experiments import grid as grids
+    from sparseattn.experiments import specs
 
     axes = {
         "encoders": encoders, "alignments": alignments, "projections": projections,
@@ -90,7 +90,7 @@ def _spanned(
     for name, projection in (("lams", "sparsegen"), ("alphas", "entmax")):
         if values.get(name) and projection not in values.get("projections", ["softmax"]):
             raise UserError(f"'{name}' belong to {projection}, which 'projections' does not name.")
-    return grids.grid(**values)
+    return specs.grid(**values)
 
 
 def _ensured(
@@ -194,7 +194,7 @@ def adversary(
     The grid of base runs is given as for sweep, -p included; those that the store lacks are
     computed first. Interrupted, the same command goes on.
     """
-    from sparseattn.experiments.grid import adversaries_of, bases
+    from sparseattn.experiments.specs import adversaries_of, bases
 
     given = {} if pressures is None else {"pressures": _listed("pressures", pressures)}
     given |= {"epochs": epochs, "patience": patience, "learning_rate": learning_rate}
@@ -221,7 +221,7 @@ def examine(
     The runs are given as for sweep, -p included; those that the store lacks are computed first.
     Interrupted, the same command goes on.
     """
-    from sparseattn.experiments.grid import examinations_of
+    from sparseattn.experiments.specs import examinations_of
 
     for one in ensured([specs, examinations_of(specs, documents)]):
         print(f"{one.key}  {one.label}, seed {one.spec.seed}: {one.spec.documents} documents")

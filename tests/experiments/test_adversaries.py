@@ -13,8 +13,7 @@ from sparseattn import files
 from sparseattn.errors import UserError
 from sparseattn.experiments import adversaries, specs
 from sparseattn.experiments import store as storage
-from sparseattn.experiments.grid import adversaries_of, bases
-from sparseattn.experiments.specs import AdversarySpec
+from sparseattn.experiments.specs import AdversarySpec, adversaries_of, bases
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import ensure
 from sparseattn.models import adversary

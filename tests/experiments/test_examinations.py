@@ -4,8 +4,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sparseattn.errors import validate
 from sparseattn.experiments.examinations import explanations
-from sparseattn.experiments.grid import examinations_of
-from sparseattn.experiments.specs import ExaminationSpec, stored_spec
+from sparseattn.experiments.specs import ExaminationSpec, examinations_of, stored_spec
 from sparseattn.experiments.store import Store
 from sparseattn.results import published
 from sparseattn.results.frames import measurements

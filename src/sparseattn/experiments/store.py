@@ -16,9 +16,8 @@ from filelock import Timeout
 
 from sparseattn.data.tasks import Task, load_task
 from sparseattn.errors import UserError
-from sparseattn.experiments.adversaries import make_adversary
 from sparseattn.experiments.examinations import make_examination
-from sparseattn.experiments.making import keep_freed_memory, make_run
+from sparseattn.experiments.making import keep_freed_memory, make_adversary, make_run
 from sparseattn.experiments.runs import RESULTS, Adversary, Examination, Result, Run
 from sparseattn.experiments.specs import (
     KINDS,

@@ -23,9 +23,8 @@ from sparseattn.data.owntexts import FILE_KINDS, check_own, find_columns, is_own
 from sparseattn.data.tasks import Task, load_task
 from sparseattn.errors import UserError
 from sparseattn.experiments import machine
-from sparseattn.experiments.grid import examinations_of, grid
 from sparseattn.experiments.runs import Examination, Run
-from sparseattn.experiments.specs import AnySpec, ExaminationSpec, Spec
+from sparseattn.experiments.specs import AnySpec, ExaminationSpec, Spec, examinations_of, grid
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import ensure, missing
 from sparseattn.report import onefile

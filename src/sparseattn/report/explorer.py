@@ -15,7 +15,7 @@ import pandas as pd
 from sparseattn.charts.figure import inert
 from sparseattn.experiments.runs import Run
 from sparseattn.measures.statistics import summarise
-from sparseattn.report import reviews
+from sparseattn.report import live
 from sparseattn.report.parameters import Parameters
 from sparseattn.report.specimens import INFLUENCE_UNIT, MEASURES, SHARE_UNIT, gather
 from sparseattn.results.frames import measurements
@@ -108,7 +108,7 @@ def explore(
 
 def opening(given: Parameters) -> list[dict[str, Any]]:
     """Return the reviews that the page opens on, unless it is asked for a task of one's own."""
-    return [reviews.explored()] if given.task == "planted" else []
+    return [live.explored()] if given.task == "planted" else []
 
 
 def in_context(given: Parameters) -> list[Run]:
@@ -229,7 +229,7 @@ def _questions(tasks: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _on_reviews(tasks: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield what to try with the reviews (`report.reviews`), and the choice that shows it."""
+    """Yield what to try with the reviews (`report.live`), and the choice that shows it."""
     asked = {
         "negated": "Two words decide together: a negation, and what it negates. Does attention "
         "rest on both?",

@@ -77,7 +77,7 @@ class Parameters(BaseModel):
 
     def specs(self) -> "list[Spec]":
         """Return the specs of the grid, each once."""
-        from sparseattn.experiments.grid import grid
+        from sparseattn.experiments.specs import grid
 
         spanned = {name: getattr(self, name) for name in _SPANNING}
         settings = {name: getattr(self, name) for name in ("epochs", "learning_rate", "vectors")}
@@ -98,8 +98,7 @@ class Parameters(BaseModel):
 
         Of each variant one at the default λ_adv, and frozen ones at all of `pressures`.
         """
-        from sparseattn.experiments.grid import adversaries_of
-        from sparseattn.experiments.specs import CONTROLS, TRAINED
+        from sparseattn.experiments.specs import CONTROLS, TRAINED, adversaries_of
         from sparseattn.models.adversary import PRESSURE
 
         runs, most = self.specs(), self.adversary_epochs
@@ -109,7 +108,7 @@ class Parameters(BaseModel):
 
     def adversaries(self) -> "list[Adversary]":
         """Return the adversaries of `adversary_specs`, computing those not in the store."""
-        from sparseattn.experiments.grid import bases
+        from sparseattn.experiments.specs import bases
 
         specs = self.adversary_specs()
         _ensured(bases(specs), self.jobs)
@@ -117,7 +116,7 @@ class Parameters(BaseModel):
 
     def examinations(self) -> "list[Examination]":
         """Return the examinations of the runs of the grid, computing those not in the store."""
-        from sparseattn.experiments.grid import examinations_of
+        from sparseattn.experiments.specs import examinations_of
 
         return _ensured(examinations_of(self.specs(), self.examined), self.jobs)
 
@@ -135,7 +134,7 @@ def compute(pages: Mapping[str, Mapping[str, Any]]) -> None:
 
     Pages share runs, so these are made before any page is executed.
     """
-    from sparseattn.experiments.grid import bases, examinations_of
+    from sparseattn.experiments.specs import bases, examinations_of
 
     runs: list[Spec] = []
     adversaries: list[AdversarySpec] = []
