@@ -246,27 +246,8 @@ def _parts(asked: Asked, runs: list[Run], examinations: list[Examination]) -> It
     better, above = question.cells(frame), question.cells(frame, chance=True)
     told = question.answer(question.verdicts(better), question.verdicts(above))
     yield f"{told}\n\n{question.reached(frame)}\n\n{question.left_out(frame)}"
-    yield charts.show(
-        charts.forest,
-        *question.rows(better, ""),
-        sides=("worse", "better"),
-        name="better",
-        caption="Sparsemax against softmax: the effect of each test on every classifier, in units "
-        "of the smallest effect that would matter (5 points). Right of the grey band sparse "
-        "attention is the better explanation, left of it the worse.",
-        description=f"A row for each test. {told.replace('*', '')}",
-        missing="Sparsemax and softmax could not be compared on these texts.",
-    )
-    yield charts.show(
-        charts.forest,
-        *question.rows(above, ""),
-        sides=("below chance", "above it"),
-        name="above-chance",
-        caption="Sparsemax attention against chance, in the same units: right of the grey band it "
-        "is better than a random order of the words.",
-        description="A row for each test that chance can take.",
-        missing="Attention could not be compared with chance on these texts.",
-    )
+    yield question.figure(better, told, "", each="classifier")
+    yield question.figure(above, told, "", chance=True, each="classifier")
     yield charts.table(
         question.verdicts(better),
         "What each test measures.",

@@ -3,20 +3,15 @@
 from collections.abc import Sequence
 
 import pandas as pd
+from IPython.display import Markdown
 
+from sparseattn import charts
 from sparseattn.charts.tables import badge, claim_anchor
 from sparseattn.data.owntexts import is_own
 from sparseattn.verdicts import claims, effects
 from sparseattn.wording import listed, span, verbatim
 
 RULE = '<a href="../measures.html#measures-verdicts">How a claim is judged</a>.'
-
-
-def judge(
-    frame: pd.DataFrame, numbers: Sequence[int], adversaries: pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """Return the effects behind claims of some `numbers`, a row a cell, of all origins."""
-    return claims.cells(frame, adversaries, numbers=numbers)
 
 
 def by_origin(cells: pd.DataFrame) -> pd.DataFrame:
@@ -39,6 +34,19 @@ def rows(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         return cells.assign(row=cells["origin"]), found.assign(row=found["origin"])
     means = found.assign(row=_row(found), page=None).drop(columns="reported")
     return cells.assign(row=_row(cells)), means
+
+
+def figure(cells: pd.DataFrame) -> charts.Figure | Markdown:
+    """Draw the effects of a page's claims and their means."""
+    return charts.show(
+        charts.forest,
+        *rows(cells),
+        name="answer",
+        caption=f"{in_short(cells)} Each point is a classifier: right of the grey band it speaks "
+        "for the claim, left of it against.",
+        description=in_numbers(cells),
+        missing="Nothing here to judge the claim by.",
+    )
 
 
 def in_short(cells: pd.DataFrame) -> str:
@@ -64,10 +72,15 @@ def _row(frame: pd.DataFrame) -> pd.Series:
     return "Claim " + frame["number"].astype(str) + ", " + frame["origin"].astype(str)
 
 
+def opening(cells: pd.DataFrame, numbers: Sequence[int], frame: pd.DataFrame) -> str:
+    """Return a page's claims `in_full`, and what is to be said of `own_texts`."""
+    return "\n\n".join([*(in_full(cells, number) for number in numbers), own_texts(frame)])
+
+
 def in_full(cells: pd.DataFrame, number: int) -> str:
     """Return as Markdown one claim, what became of it and by how much, and how it is judged.
 
-    `cells` are from `judge`; those of `claims.deciding` decide.
+    `cells` are from `claims.cells`; those of `claims.deciding` decide.
     """
     decisive = claims.deciding(cells)
     row = claims.verdicts(decisive).set_index("number").loc[number].to_dict()
