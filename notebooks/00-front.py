@@ -44,15 +44,7 @@ from IPython.display import Markdown
 
 from sparseattn import charts, paths
 from sparseattn.results import published, side_by_side
-from sparseattn.verdicts import (
-    adversarial,
-    answers,
-    claims,
-    headline,
-    question,
-    replication,
-    truth,
-)
+from sparseattn.verdicts import adversarial, answers, claims, headline, question, replication
 
 runs = p.runs()
 # Those of the page that judges claim 6, with what this page was asked for.
@@ -104,7 +96,7 @@ Markdown(headline.answer(frame, verdicts, readings))
 # ## How much of the paper comes out again
 
 # %% tags=["remove-input"]
-yardstick = truth.told(truth.evidence_auc(runs))
+yardstick = question.of_importances(question.evidence_auc(runs))
 replicated = replication.replicate().query("task in @known")
 Markdown(headline.reproduced(replicated, published.ledger(known), verdicts, yardstick))
 

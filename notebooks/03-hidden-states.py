@@ -46,7 +46,7 @@ from IPython.display import Markdown
 
 from sparseattn import charts
 from sparseattn.results import paper, published, side_by_side
-from sparseattn.verdicts import answers, effects
+from sparseattn.verdicts import answers, claims, effects
 from sparseattn.wording import span
 
 runs = p.runs()
@@ -58,19 +58,11 @@ ONE_SEED = "With one seed, the interval is over documents alone, and its point m
 # ## The answer
 
 # %% tags=["hide-input"]
-judged = answers.judge(frame, [1])
-Markdown(f"{answers.in_full(judged, 1)}\n\n{answers.own_texts(frame)}")
+judged = claims.cells(frame, numbers=[1])
+Markdown(answers.opening(judged, [1], frame))
 
 # %% tags=["hide-input"]
-charts.show(
-    charts.forest,
-    *answers.rows(judged),
-    name="answer",
-    caption=f"{answers.in_short(judged)} Each point is a classifier: right of the grey band it "
-    "speaks for the claim, left of it against.",
-    description=answers.in_numbers(judged),
-    missing="Nothing here to judge the claim by.",
-)
+answers.figure(judged)
 
 # %% [markdown]
 # ## What the paper says, and how it is measured

@@ -44,7 +44,7 @@ from IPython.display import Markdown
 
 from sparseattn import charts
 from sparseattn.results import paper, published, side_by_side
-from sparseattn.verdicts import answers, effects
+from sparseattn.verdicts import answers, claims, effects
 from sparseattn.wording import span
 
 runs = p.runs()
@@ -58,20 +58,11 @@ NOT_SPARSE = "This needs a sparse projection."
 # ## The answer
 
 # %% tags=["hide-input"]
-judged = answers.judge(frame, [2, 3])
-told = [answers.in_full(judged, number) for number in (2, 3)]
-Markdown("\n\n".join([*told, answers.own_texts(frame)]))
+judged = claims.cells(frame, numbers=[2, 3])
+Markdown(answers.opening(judged, [2, 3], frame))
 
 # %% tags=["hide-input"]
-charts.show(
-    charts.forest,
-    *answers.rows(judged),
-    name="answer",
-    caption=f"{answers.in_short(judged)} Each point is a classifier: right of the grey band it "
-    "speaks for the claim, left of it against.",
-    description=answers.in_numbers(judged),
-    missing="Nothing here to judge the claim by.",
-)
+answers.figure(judged)
 
 # %% tags=["hide-input"]
 charts.table(

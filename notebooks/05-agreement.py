@@ -45,7 +45,7 @@ from IPython.display import Markdown
 
 from sparseattn import charts
 from sparseattn.results import paper, published, side_by_side, variants
-from sparseattn.verdicts import agreement, answers, effects, truth
+from sparseattn.verdicts import agreement, answers, claims, effects, question
 
 runs = p.runs()
 frame = effects.derived(side_by_side.together(runs, p.tasks))
@@ -58,21 +58,12 @@ measured = variants.summaries().query("task in @p.tasks")
 # ## The answer
 
 # %% tags=["hide-input"]
-found = truth.evidence_auc(runs)
-judged = answers.judge(frame, [4, 5])
-told = [answers.in_full(judged, number) for number in (4, 5)]
-Markdown("\n\n".join([*told, answers.own_texts(frame), truth.told(found)]))
+found = question.evidence_auc(runs)
+judged = claims.cells(frame, numbers=[4, 5])
+Markdown(f"{answers.opening(judged, [4, 5], frame)}\n\n{question.of_importances(found)}")
 
 # %% tags=["hide-input"]
-charts.show(
-    charts.forest,
-    *answers.rows(judged),
-    name="answer",
-    caption=f"{answers.in_short(judged)} Each point is a classifier: right of the grey band it "
-    "speaks for the claim, left of it against.",
-    description=answers.in_numbers(judged),
-    missing="Nothing here to judge the claim by.",
-)
+answers.figure(judged)
 
 # %% [markdown]
 # Ties cut both ways. Kendall's $\tau_b$ counts what sparse attention leaves tied as no agreement.
@@ -368,7 +359,7 @@ charts.show(
 
 # %% tags=["hide-input"]
 charts.table(
-    truth.by_classifier(found),
+    question.by_classifier(found),
     "AUC of the decisive tokens by each ranking, means over documents and seeds; chance is 0.50. "
     "Where the gradient's length is near chance, agreement with it says nothing of truth.",
     columns="classifier sparsity attention gradient product loo",

@@ -64,30 +64,10 @@ told = question.answer(question.verdicts(better), question.verdicts(above))
 Markdown(f"{told}\n\n{question.reached(decisive)}")
 
 # %% tags=["remove-input"]
-charts.show(
-    charts.forest,
-    *question.rows(better, "05-truth"),
-    sides=("worse", "better"),
-    name="better",
-    caption="Sparsemax against softmax: the effect of each test on every classifier and task, in "
-    "units of the smallest effect that would matter (5 points). Right of the grey band sparse "
-    "attention is the better explanation, left of it the worse.",
-    description=f"A row for each test. {told.replace('*', '')}",
-    missing="This needs softmax and a sparse projection.",
-)
+question.figure(better, told, "05-truth")
 
 # %% tags=["remove-input"]
-charts.show(
-    charts.forest,
-    *question.rows(above, "05-truth", chance=True),
-    sides=("below chance", "above it"),
-    name="above-chance",
-    fold="Against chance, test by test",
-    caption="Sparsemax attention against chance, in the same units: right of the grey band it is "
-    "better than a random order of the words.",
-    description="A row for each test that chance can take.",
-    missing="This needs a sparse projection.",
-)
+question.figure(above, told, "05-truth", chance=True, fold="Against chance, test by test")
 
 # %% tags=["hide-input"]
 charts.table(

@@ -49,7 +49,7 @@ from sparseattn import charts
 from sparseattn.measures.divergence import CEILING
 from sparseattn.models.adversary import PRESSURE
 from sparseattn.results import published
-from sparseattn.verdicts import adversarial, answers, effects
+from sparseattn.verdicts import adversarial, answers, claims, effects
 
 kept = p.adversaries()
 frame = adversarial.together(kept, p.tasks)
@@ -60,20 +60,11 @@ found = adversarial.levels(at_default)
 # ## The answer
 
 # %% tags=["hide-input"]
-judged = answers.judge(frame[:0], [6], frame)
-own = answers.own_texts(frame.assign(correct=frame["base_correct"]))
-Markdown(f"{answers.in_full(judged, 6)}\n\n{own}")
+judged = claims.cells(frame[:0], frame, numbers=[6])
+Markdown(answers.opening(judged, [6], frame.assign(correct=frame["base_correct"])))
 
 # %% tags=["hide-input"]
-charts.show(
-    charts.forest,
-    *answers.rows(judged),
-    name="answer",
-    caption=f"{answers.in_short(judged)} Each point is a classifier: right of the grey band it "
-    "speaks for the claim, left of it against.",
-    description=answers.in_numbers(judged),
-    missing="Nothing here to judge the claim by.",
-)
+answers.figure(judged)
 
 # %% [markdown]
 # ## What the paper says, and how it is measured

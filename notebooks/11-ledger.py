@@ -35,7 +35,6 @@ from IPython.display import Markdown
 from sparseattn import charts
 from sparseattn.charts import table
 from sparseattn.report import ledger
-from sparseattn.report.ledger_table import ledger_table
 from sparseattn.results import published
 from sparseattn.verdicts.question import KNOWN
 
@@ -53,7 +52,7 @@ Markdown(
 )
 
 # %% tags=["remove-input"]
-ledger_table(frame, "The runs behind the book. Accuracy is on the whole test split.")
+ledger.ledger_table(frame, "The runs behind the book. Accuracy is on the whole test split.")
 
 # %% [markdown]
 # ## From a number to its runs, and back

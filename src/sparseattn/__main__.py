@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -56,15 +56,6 @@ FileOption = Annotated[
 JobsOption = Annotated[
     int | None, Option("--jobs", min=1, help="Processes at once, one thread each [default: cores].")
 ]
-ClusterOption = Annotated[
-    Literal["slurm", "local", "debug"] | None, Option(help="Compute by jobs of a cluster.")
-]
-WaitOption = Annotated[
-    bool, Option("--wait", help="Follow SLURM's jobs to their end; exit with 1 if one failed.")
-]
-PartitionOption = Annotated[Text, Option(help="SLURM partition.")]
-MinutesOption = Annotated[int, Option(min=1, help="Time limit of a cluster's job.")]
-MemoryOption = Annotated[int, Option(min=1, help="Memory of a cluster's job, in GB.")]
 QuietOption = Annotated[bool, Option("--quiet", help="Show no progress.")]
 TasksOption = Annotated[list[str] | None, Option("--task", help="sst, newsgroups, imdb.")]
 KeysArgument = Annotated[list[str] | None, Argument(help="Keys of runs, or their first digits.")]
@@ -86,7 +77,7 @@ def _spanned(
     ] = None,
 ) -> "list[Spec]":
     """Return the specs of a grid: of the file, the options over it, and -p over both."""
-    from sparseattn.experiments import grid as grids
+    from sparseattn.experiments import specs
 
     axes = {
         "encoders": encoders, "alignments": alignments, "projections": projections,
@@ -99,41 +90,81 @@ def _spanned(
     for name, projection in (("lams", "sparsegen"), ("alphas", "entmax")):
         if values.get(name) and projection not in values.get("projections", ["softmax"]):
             raise UserError(f"'{name}' belong to {projection}, which 'projections' does not name.")
-    return grids.grid(**values)
+    return specs.grid(**values)
+
+
+def _ensured(
+    stages: list[Any],
+    jobs: JobsOption = None,
+    quiet: QuietOption = False,
+    cluster: Annotated[
+        Literal["slurm", "local", "debug"] | None, Option(help="Compute by jobs of a cluster.")
+    ] = None,
+    wait: Annotated[
+        bool, Option("--wait", help="Follow SLURM's jobs to their end; exit with 1 if one failed.")
+    ] = False,
+    partition: Annotated[Text, Option(help="SLURM partition.")] = None,
+    minutes: Annotated[int, Option(min=1, help="Time limit of a cluster's job.")] = 240,
+    memory: Annotated[int, Option(min=1, help="Memory of a cluster's job, in GB.")] = 8,
+) -> list[Any]:
+    """Return the results of the last of some stages, each of which rests on those before it.
+
+    Jobs of SLURM are only submitted, and nothing is returned, unless they shall be waited for.
+    """
+    from sparseattn.experiments.sweeps import Interrupted, ensure
+
+    if wait and cluster != "slurm":
+        raise UserError("--wait follows jobs of SLURM: give --cluster slurm, too.")
+    if cluster is None:
+        return [ensure(specs, _store(), jobs, progress=not quiet) for specs in stages][-1]
+    from sparseattn.experiments.cluster import Cluster
+
+    options: dict[str, Any] = {"timeout_min": minutes, "mem_gb": memory}
+    options |= {"slurm_partition": partition} if partition else {}
+    if cluster == "slurm" and not wait:
+        _submit(stages, jobs, options)
+        return []
+    try:
+        compute = Cluster(cluster, options)
+        return [ensure(specs, _store(), jobs, not quiet, compute=compute) for specs in stages][-1]
+    except Interrupted as stop:
+        if cluster == "slurm":
+            raise Interrupted(
+                f"{stop} Jobs that were submitted go on meanwhile: squeue --me shows them, "
+                "scancel ends them."
+            ) from None
+        raise
 
 
 def _spanning(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `_spanned`, and what they span as its first argument."""
-    options = inspect.signature(_spanned).parameters
-    _, *own = inspect.signature(command).parameters.values()
+    """Give a command the options of `_spanned` and `_ensured`, whose results it gets first."""
+    grid = inspect.signature(_spanned).parameters
+    _, *how = inspect.signature(_ensured).parameters.values()
+    _, _, *own = inspect.signature(command).parameters.values()
 
     @wraps(command)
     def called(**given: Any) -> None:
-        command(_spanned(**{name: given.pop(name) for name in options}), **given)
+        specs = _spanned(**{name: given.pop(name) for name in grid})
+        ensured = partial(_ensured, **{one.name: given.pop(one.name) for one in how})
+        command(specs, ensured, **given)
 
     called.__annotations__ = {}
-    called.__signature__ = inspect.Signature([*options.values(), *own])  # type: ignore[attr-defined]
+    called.__signature__ = inspect.Signature([*grid.values(), *own, *how])  # type: ignore[attr-defined]
     return called
+
+
+Ensured = Callable[[list[Any]], list[Any]]  # `_ensured`, its options given
 
 
 @app.command()
 @_spanning
-def sweep(
-    specs: "list[Spec]",
-    jobs: JobsOption = None,
-    quiet: QuietOption = False,
-    cluster: ClusterOption = None,
-    wait: WaitOption = False,
-    partition: PartitionOption = None,
-    minutes: MinutesOption = 240,
-    memory: MemoryOption = 8,
-) -> None:
+def sweep(specs: "list[Spec]", ensured: Ensured) -> None:
     """Compute the runs of a grid that the store does not hold.
 
     The grid is the product of the lists; any other setting of a run goes with -p, such as
     -p epochs 5. Lists are separated by commas. Interrupted, the same command goes on.
     """
-    for run in _ensured([specs], jobs, quiet, cluster, wait, partition, minutes, memory):
+    for run in ensured([specs]):
         print(_in_words(run))
 
 
@@ -141,6 +172,7 @@ def sweep(
 @_spanning
 def adversary(
     specs: "list[Spec]",
+    ensured: Ensured,
     variants: Annotated[
         str, Option(help="frozen,unfrozen, and the controls reseeded,uniform")
     ] = "frozen,unfrozen",
@@ -156,26 +188,18 @@ def adversary(
     learning_rate: Annotated[
         float | None, Option(help="[default: the base's; frozen, tenfold]")
     ] = None,
-    jobs: JobsOption = None,
-    quiet: QuietOption = False,
-    cluster: ClusterOption = None,
-    wait: WaitOption = False,
-    partition: PartitionOption = None,
-    minutes: MinutesOption = 240,
-    memory: MemoryOption = 8,
 ) -> None:
     """Train attention to diverge from that of each run of a grid, its predictions kept.
 
     The grid of base runs is given as for sweep, -p included; those that the store lacks are
     computed first. Interrupted, the same command goes on.
     """
-    from sparseattn.experiments.grid import adversaries_of, bases
+    from sparseattn.experiments.specs import adversaries_of, bases
 
     given = {} if pressures is None else {"pressures": _listed("pressures", pressures)}
     given |= {"epochs": epochs, "patience": patience, "learning_rate": learning_rate}
     wanted = adversaries_of(specs, _listed("variants", variants), **given)
-    stages = [bases(wanted), wanted]
-    for one in _ensured(stages, jobs, quiet, cluster, wait, partition, minutes, memory):
+    for one in ensured([bases(wanted), wanted]):
         print(
             f"{one.key}  {one.label}, seed {one.spec.base.seed}: "
             f"JSD {one.manifest['jsd']:.3f}, test accuracy {one.manifest['accuracy']:.3f} "
@@ -187,26 +211,19 @@ def adversary(
 @_spanning
 def examine(
     specs: "list[Spec]",
+    ensured: Ensured,
     documents: Annotated[
         int, Option(min=1, help="Of each run, in the order in which they are observed.")
     ] = 60,
-    jobs: JobsOption = None,
-    quiet: QuietOption = False,
-    cluster: ClusterOption = None,
-    wait: WaitOption = False,
-    partition: PartitionOption = None,
-    minutes: MinutesOption = 240,
-    memory: MemoryOption = 8,
 ) -> None:
     """Put each run of a grid to the tests that need its classifier: faithfulness, flow and others.
 
     The runs are given as for sweep, -p included; those that the store lacks are computed first.
     Interrupted, the same command goes on.
     """
-    from sparseattn.experiments.grid import examinations_of
+    from sparseattn.experiments.specs import examinations_of
 
-    stages = [specs, examinations_of(specs, documents)]
-    for one in _ensured(stages, jobs, quiet, cluster, wait, partition, minutes, memory):
+    for one in ensured([specs, examinations_of(specs, documents)]):
         print(f"{one.key}  {one.label}, seed {one.spec.seed}: {one.spec.documents} documents")
 
 
@@ -525,45 +542,6 @@ def _store() -> "Store":
     from sparseattn.experiments.store import Store
 
     return Store(paths.store())
-
-
-def _ensured(
-    stages: list[Any],
-    jobs: int | None,
-    quiet: bool,
-    cluster: str | None,
-    wait: bool,
-    partition: str | None,
-    minutes: int,
-    memory: int,
-) -> list[Any]:
-    """Return the results of the last of some stages, each of which rests on those before it.
-
-    Jobs of SLURM are only submitted, and nothing is returned, unless they shall be waited for.
-    """
-    from sparseattn.experiments.sweeps import Interrupted, ensure
-
-    if wait and cluster != "slurm":
-        raise UserError("--wait follows jobs of SLURM: give --cluster slurm, too.")
-    if cluster is None:
-        return [ensure(specs, _store(), jobs, progress=not quiet) for specs in stages][-1]
-    from sparseattn.experiments.cluster import Cluster
-
-    options: dict[str, Any] = {"timeout_min": minutes, "mem_gb": memory}
-    options |= {"slurm_partition": partition} if partition else {}
-    if cluster == "slurm" and not wait:
-        _submit(stages, jobs, options)
-        return []
-    try:
-        compute = Cluster(cluster, options)
-        return [ensure(specs, _store(), jobs, not quiet, compute=compute) for specs in stages][-1]
-    except Interrupted as stop:
-        if cluster == "slurm":
-            raise Interrupted(
-                f"{stop} Jobs that were submitted go on meanwhile: squeue --me shows them, "
-                "scancel ends them."
-            ) from None
-        raise
 
 
 def _submit(stages: list[Any], jobs: int | None, options: dict[str, Any]) -> None:

@@ -61,18 +61,10 @@ _reason = _pin()
 
 
 def device(kind: str) -> str:
-    """Return the device as a run's key names it: ``cpu`` is the portable arithmetic.
+    """Return the device, ``cpu`` or ``cuda``, as a run's key names it.
 
-    Parameters
-    ----------
-    kind
-        ``cpu`` or ``cuda``.
-
-    Returns
-    -------
-    str
-        ``cuda``; ``cpu``; or ``cpu, `` and why this one gives other bits: a machine such as
-        ``aarch64``, ``no avx2``, ``imported late``, or the name of a BLAS that is not OpenBLAS.
+    ``cpu`` is the portable arithmetic; ``cpu, `` and why stands where this one gives other bits: a
+    machine such as ``aarch64``, ``no avx2``, ``imported late``, or a BLAS that is not OpenBLAS.
     """
     reason = _reason or _other_blas()
     return kind if kind != "cpu" or reason is None else f"{kind}, {reason}"

@@ -21,17 +21,7 @@ class ExplainedError(RuntimeError):
 def nearest(name: object, known: Iterable[str]) -> str:
     """Return a hint naming the known name closest to a mistyped one, or an empty string.
 
-    Parameters
-    ----------
-    name
-        What was given.
-    known
-        The names that would have been accepted.
-
-    Returns
-    -------
-    str
-        ``" Did you mean 'alpha'?"`` (with the leading space), or ``""`` when nothing is close.
+    ``" Did you mean 'alpha'?"``, with the leading space.
     """
     close = get_close_matches(str(name), list(known), n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
@@ -40,23 +30,8 @@ def nearest(name: object, known: Iterable[str]) -> str:
 def validate(model: type[Model], values: Mapping[str, Any]) -> Model:
     """Build a pydantic model, turning what it refuses into one readable `UserError`.
 
-    Parameters
-    ----------
-    model
-        The pydantic class.
-    values
-        Its fields, as the user gave them.
-
-    Returns
-    -------
-    Model
-        The validated instance.
-
-    Raises
-    ------
-    UserError
-        One line for each refused field: the value given, what was expected, and the nearest
-        known name where the name itself is unknown.
+    One line for each refused field: the value given, what was expected, and the nearest known name
+    where the name itself is unknown.
     """
     try:
         return model.model_validate(dict(values))

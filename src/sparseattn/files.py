@@ -33,15 +33,10 @@ class DamagedRunError(Exception):
 
 
 def bounded(path: Path, most: int) -> bytes:
-    """Return a file's content.
+    """Return a file's content, of at most so many bytes.
 
-    Raises
-    ------
-    DamagedRunError
-        When it is not there, is a link or no plain file, or has more bytes than `most`: nothing of
-        it is read then.
-    UserError
-        When the system refuses to have it read.
+    A DamagedRunError when it is not there, is a link or no plain file, or has more bytes: nothing
+    of it is read then. A UserError when the system refuses to have it read.
     """
     try:
         # What waits for somebody to write into it must not make us wait.
@@ -88,14 +83,8 @@ def part(store: Path, name: str) -> Path:
 def write(folder: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
     """Write a run's files, their manifest and their checksums, and wait for the disk.
 
-    Parameters
-    ----------
-    folder
-        An existing folder.
-    files
-        Name → content.
-    manifest
-        What can be written as JSON; the sizes of the files are added to it.
+    Into an existing folder, files by name; the sizes of these are added to the manifest, which can
+    be written as JSON.
     """
     sizes = {name: len(content) for name, content in files.items()}
     readable = json.dumps({**manifest, "files": sizes}, indent=1, allow_nan=False)
@@ -185,10 +174,7 @@ def set_aside(
 def locked(store: Path, key: str, wait: bool = True) -> Iterator[None]:
     """Hold the lock of a key, which the system releases when its process ends, however it ends.
 
-    Raises
-    ------
-    filelock.Timeout
-        When another process holds it, unless told to ``wait``.
+    A `filelock.Timeout` when another process holds it, unless told to ``wait``.
     """
     with writing(store):
         locks = part(store, "locks")

@@ -10,17 +10,9 @@ STORE_VARIABLE = "SPARSEATTN_STORE"
 
 
 def root() -> Path:
-    """Return the project's folder: the one of ``SPARSEATTN_ROOT``, else the one of this source.
+    """Return the project's folder, absolute: that of ``SPARSEATTN_ROOT``, else of this source.
 
-    Returns
-    -------
-    Path
-        Absolute.
-
-    Raises
-    ------
-    UserError
-        When that folder does not hold the project.
+    A UserError when that folder does not hold the project.
     """
     named = os.environ.get(VARIABLE)
     folder = Path(named).expanduser().resolve() if named else Path(__file__).resolve().parents[2]

@@ -168,10 +168,7 @@ def signed(value: SupportsFloat, form: str = "g") -> str:
 def projection_name(cell: Any) -> str:
     """Return a projection with its sparsity: ``sparsegen λ = −3``, ``α-entmax α = 1.5``.
 
-    Parameters
-    ----------
-    cell
-        Anything with ``projection``, ``lam`` and ``alpha``: a spec, a row of a frame.
+    Of anything with ``projection``, ``lam`` and ``alpha``: a spec, a row of a frame.
     """
     if cell.projection == "sparsegen":
         return f"sparsegen λ = {signed(cell.lam)}"
@@ -201,19 +198,10 @@ def listed(names: Sequence[str]) -> str:
 
 
 def span(values: Iterable[SupportsFloat], form: str = ".2f") -> str:
-    """Return the least and the greatest of some numbers, once where they read alike.
+    """Return the least and greatest of some numbers, one where they read alike: ``0.46 to 0.93``.
 
-    Parameters
-    ----------
-    values
-        The numbers; missing ones (NaN) do not count.
-    form
-        How to write one, such as ``.2f`` or ``.0%``: a digit before the kind.
-
-    Returns
-    -------
-    str
-        ``0.46 to 0.93``, with a true minus sign and no −0; ``undefined`` where there is none.
+    Missing ones (NaN) do not count; ``undefined`` where there is none. With a true minus sign and
+    no −0. The `form`, such as ``.2f`` or ``.0%``, has a digit before the kind.
     """
     known = [number for number in map(float, values) if not math.isnan(number)]
     if not known:

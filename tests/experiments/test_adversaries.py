@@ -13,8 +13,7 @@ from sparseattn import files
 from sparseattn.errors import UserError
 from sparseattn.experiments import adversaries, specs
 from sparseattn.experiments import store as storage
-from sparseattn.experiments.grid import adversaries_of, bases
-from sparseattn.experiments.specs import AdversarySpec
+from sparseattn.experiments.specs import AdversarySpec, adversaries_of, bases
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import ensure
 from sparseattn.models import adversary
@@ -74,7 +73,7 @@ def test_identity_depends_on_what_the_numbers_depend_on(monkeypatch):
     same = AdversarySpec.model_validate_json(one.model_dump_json())
     assert same == one
     assert same.key("f") == one.key("f")
-    assert specs.stored_spec(specs.AdversarySpec, json.loads(one.model_dump_json())) == one
+    assert specs.stored_spec(specs.AdversarySpec.KIND, json.loads(one.model_dump_json())) == one
     others = [
         adversaries_of([tiny.spec(seed=1)], ["unfrozen"]),
         adversaries_of([tiny.spec()], ["frozen"]),

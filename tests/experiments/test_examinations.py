@@ -4,8 +4,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sparseattn.errors import validate
 from sparseattn.experiments.examinations import explanations
-from sparseattn.experiments.grid import examinations_of
-from sparseattn.experiments.specs import ExaminationSpec, stored_spec
+from sparseattn.experiments.specs import ExaminationSpec, examinations_of, stored_spec
 from sparseattn.experiments.store import Store
 from sparseattn.results import published
 from sparseattn.results.frames import measurements
@@ -28,7 +27,7 @@ def test_an_examination_is_kept_and_found(store):
     assert again.key == one.key
     assert store.get(one.key).key == one.key
     assert [kept.key for kept in store.examinations()] == [one.key]
-    assert stored_spec(ExaminationSpec, one.manifest["spec"]) == one.spec
+    assert stored_spec(ExaminationSpec.KIND, one.manifest["spec"]) == one.spec
     assert one.manifest["base"] == store.compute(tiny.spec()).key
 
 

@@ -16,8 +16,8 @@ from sparseattn import files
 from sparseattn.errors import UserError
 from sparseattn.experiments import cluster, progress, sweeps
 from sparseattn.experiments.cluster import Cluster, Computation, submit
-from sparseattn.experiments.grid import adversaries_of, examinations_of, grid
 from sparseattn.experiments.progress import Progress
+from sparseattn.experiments.specs import adversaries_of, examinations_of, grid
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import Interrupted, SweepError, ensure, missing
 from sparseattn.models.training import LEARNING_RATES

@@ -9,10 +9,10 @@ import tiny
 
 from sparseattn import paths
 from sparseattn.charts.tables import Table
-from sparseattn.experiments.grid import adversaries_of, examinations_of
+from sparseattn.experiments.specs import adversaries_of, examinations_of
 from sparseattn.experiments.store import Store
 from sparseattn.report import execution, ledger, links, parameters
-from sparseattn.report.ledger_table import ledger_table
+from sparseattn.report.ledger import ledger_table
 from sparseattn.report.provenance import METADATA, Provenance, requirements
 from sparseattn.results import published
 from sparseattn.results.frames import SPENT

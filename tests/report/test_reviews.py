@@ -7,7 +7,7 @@ import pytest
 
 from sparseattn.data.words import UNKNOWN
 from sparseattn.models.classifier import collate
-from sparseattn.report import live, reviews
+from sparseattn.report import live
 from sparseattn.report.explorer import opening
 from sparseattn.report.parameters import validated
 from sparseattn.report.specimens import SHARE_UNIT
@@ -15,40 +15,40 @@ from sparseattn.report.specimens import SHARE_UNIT
 
 @pytest.fixture(scope="module")
 def task():
-    return reviews.explored()
+    return live.explored()
 
 
 def test_there_are_enough_of_each_kind_and_class():
-    kinds = Counter(kind for kind, _, _ in reviews.REVIEWS)
+    kinds = Counter(kind for kind, _, _ in live.REVIEWS)
     assert sum(kinds.values()) >= 24
     assert set(kinds) == {"plain", "negated", "contrasted", "ironic", "long"}
     assert min(kinds.values()) >= 4
-    labels = [label for _, label, _ in reviews.REVIEWS]
+    labels = [label for _, label, _ in live.REVIEWS]
     assert 0.4 < np.mean(labels) < 0.6
-    assert len({text for *_, text in reviews.REVIEWS}) == len(reviews.REVIEWS)
+    assert len({text for *_, text in live.REVIEWS}) == len(live.REVIEWS)
 
 
 def test_words_between_stars_are_marked():
-    assert reviews.split("I did*n't* *laugh* once") == (
+    assert live.split("I did*n't* *laugh* once") == (
         ["i", "did", "n", "t", "laugh", "once"],
         [False, False, True, True, True, False],
     )
-    for kind, _, text in reviews.REVIEWS:
+    for kind, _, text in live.REVIEWS:
         assert text.count("*") % 2 == 0
-        words, marks = reviews.split(text)
+        words, marks = live.split(text)
         assert words == live.typed_words(text.replace("*", ""))
         assert any(marks) == (kind != "ironic")  # no single word of irony decides
         assert sum(marks) < len(words)
 
 
 def test_nearly_all_words_are_known():
-    texts = reviews.documents(live.known_words())
+    texts = live.documents(live.known_words())
     unknown = sum(int((ids == UNKNOWN).sum()) for ids in texts.ids)
     assert unknown / texts.lengths.sum() < 0.02
 
 
 def test_shares_are_those_of_the_classifier(task):
-    texts = reviews.documents(live.known_words())
+    texts = live.documents(live.known_words())
     stop = task["classifiers"][1]["stops"][-1]  # the Transformer, sparsegen at 0.6
     classifier = live.load(live.specs()[-1])
     for place in (0, 12, 25):
@@ -72,4 +72,4 @@ def test_all_projections_and_only_clear_truth(task):
 
 def test_a_task_of_ones_own_comes_alone():
     assert opening(validated("08-explorer", {"task": "sst"})) == []
-    assert opening(validated("08-explorer", {}))[0]["name"] == reviews.NAME
+    assert opening(validated("08-explorer", {}))[0]["name"] == live.NAME

@@ -2,8 +2,7 @@ import pytest
 import tiny
 
 from sparseattn.experiments import specs
-from sparseattn.experiments.grid import adversaries_of
-from sparseattn.experiments.specs import Spec
+from sparseattn.experiments.specs import Spec, adversaries_of
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import ensure
 from sparseattn.report.parameters import validated

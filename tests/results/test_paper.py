@@ -111,27 +111,15 @@ def measurements():
     return pd.DataFrame(rows)
 
 
-class TestBeside:
-    def test_joins_and_judges(self, measurements):
-        got = paper.beside(paper.table1(), measurements).set_index("projection")
-        assert set(got.index) == {"softmax", "sparsemax"}
-        assert got.loc["softmax", "value"] == 0.93
-        assert got.loc["softmax", "mean"] == pytest.approx(0.923)
-        # The same model under two names is one run.
-        assert list(got["documents"]) == [5, 5]
-        assert set(got["verdict"]) == {"same"}
-        far = measurements.assign(influence_dispersion=measurements["influence_dispersion"] - 0.5)
-        assert set(paper.beside(paper.table1(), far)["verdict"]) == {"different"}
+class TestUnique:
+    def test_a_model_under_two_names_is_one_run(self, measurements):
+        found = paper.unique(measurements).groupby("projection").size()
+        assert found.to_dict() == {"softmax": 15, "sparsemax": 15}
 
     def test_seed_and_document_may_be_in_the_index(self, measurements):
-        indexed = measurements.set_index(["seed", "document"])
-        pd.testing.assert_frame_equal(
-            paper.beside(paper.table1(), indexed), paper.beside(paper.table1(), measurements)
-        )
-
-    def test_only_means_of_what_was_measured(self, measurements):
-        for table in (paper.table2, paper.table3, paper.table6):
-            assert paper.beside(table(), measurements).empty
+        indexed, plain = measurements.set_index(["seed", "document"]), paper.unique(measurements)
+        found = paper.unique(indexed)[list(plain)]
+        pd.testing.assert_frame_equal(found, plain)
 
     def test_alphas_are_told_apart(self, measurements):
         entmax = [

@@ -10,9 +10,8 @@ import tiny
 
 from sparseattn import arithmetic
 from sparseattn.errors import UserError, validate
-from sparseattn.experiments.grid import adversaries_of
 from sparseattn.experiments.runs import Adversary, Run
-from sparseattn.experiments.specs import AdversarySpec, Spec, stored_spec
+from sparseattn.experiments.specs import AdversarySpec, Spec, adversaries_of, stored_spec
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import ensure
 from sparseattn.measures.per_document import IMPORTANCES, INFLUENCES, measure
@@ -269,7 +268,7 @@ class TestAdversaries:
         assert publishing.publish(kept, results) == []
 
     def other(self, one, measured=None, **changes):
-        spec = stored_spec(AdversarySpec, {**one.spec.model_dump(mode="json"), **changes})
+        spec = stored_spec(AdversarySpec.KIND, {**one.spec.model_dump(mode="json"), **changes})
         key = spec.key(one.manifest["task"]["fingerprint"])
         record = {"key": key, "spec": spec.model_dump(mode="json")}
         new = Adversary(spec, key, one.path, {**one.manifest, **record})

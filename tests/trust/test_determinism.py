@@ -9,7 +9,7 @@ import tiny
 from trusted import record, times
 
 from sparseattn import files
-from sparseattn.experiments.grid import adversaries_of, examinations_of
+from sparseattn.experiments.specs import adversaries_of, examinations_of
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import ensure
 

@@ -24,8 +24,8 @@ from sparseattn import __main__ as command
 from sparseattn import files
 from sparseattn.errors import UserError
 from sparseattn.experiments.cluster import failure, submit
-from sparseattn.experiments.grid import adversaries_of, examinations_of, grid
 from sparseattn.experiments.runs import Run
+from sparseattn.experiments.specs import adversaries_of, examinations_of, grid
 from sparseattn.experiments.store import Store
 from sparseattn.report.parameters import load_yaml, validated
 from sparseattn.results import parquet, published, publishing

@@ -26,7 +26,7 @@ from sparseattn.data.tasks import load_task
 from sparseattn.errors import UserError
 from sparseattn.experiments.store import Store
 from sparseattn.report import book, explorer, ledger
-from sparseattn.report.ledger_table import ledger_table
+from sparseattn.report.ledger import ledger_table
 from sparseattn.report.parameters import validated
 from sparseattn.report.provenance import Provenance
 from sparseattn.results import parquet, publishing

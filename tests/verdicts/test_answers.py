@@ -6,7 +6,7 @@ import pytest
 from tiny import measured
 
 from sparseattn.results import side_by_side
-from sparseattn.verdicts import answers, headline
+from sparseattn.verdicts import answers, claims, headline
 from sparseattn.verdicts.judging import Word
 
 
@@ -131,7 +131,7 @@ def both():
 def test_claims_are_judged_on_each_origin_by_itself():
     own, live = both()
     frame = side_by_side.joined({"SST": own}, live)
-    judged = answers.judge(frame, [1, 2])
+    judged = claims.cells(frame, numbers=[1, 2])
     assert set(judged["number"]) == {1}
     found = answers.by_origin(judged).set_index("origin")
     assert found["verdict"].to_dict() == {"SST": "holds", "Planted (live)": "reversed"}
@@ -145,7 +145,7 @@ def test_claims_are_judged_on_each_origin_by_itself():
     assert 'id="claim-1"' in told  # where the front page leads
     assert "Planted" not in told  # it decides nothing beside a published task
     frame = side_by_side.joined({"SST": own, "IMDb": live.assign(task="imdb")}, live)
-    both_tasks = answers.in_full(answers.judge(frame, [1]), 1)
+    both_tasks = answers.in_full(claims.cells(frame, numbers=[1]), 1)
     assert "By task: holds on SST (1 for, 0 against of 1); reversed on IMDb (0" in both_tasks
     assert "The paper's Table 1 has a dispersion of" in told
     assert 'href="../measures.html#measures-verdicts"' in told
@@ -157,7 +157,7 @@ def test_own_texts_are_judged_alone():
     own, live = both()
     low = live.assign(task="mine.csv")
     frame = side_by_side.joined({"SST": own}, low)
-    assert ">reversed</span>" in answers.in_full(answers.judge(frame, [1]), 1)
+    assert ">reversed</span>" in answers.in_full(claims.cells(frame, numbers=[1]), 1)
     assert answers.own_texts(frame) == (
         "Judged on mine.csv (live) alone: its 4 classifiers are right on 80% of 5 test documents, "
         "where always naming the commoner class would be on 60%."
@@ -173,6 +173,6 @@ def test_the_name_of_a_file_is_no_markup():
     own, _ = both()
     frame = side_by_side.joined({"SST": own}, own.assign(task="<b>*mine.csv"))
     tasks = side_by_side.joined({"SST": own, "<b>*": own.assign(task="imdb")}, own[:0])
-    for told in (answers.own_texts(frame), answers.in_full(answers.judge(tasks, [1]), 1)):
+    for told in (answers.own_texts(frame), answers.in_full(claims.cells(tasks, numbers=[1]), 1)):
         assert "<b>" not in told
         assert "&#60;b&#62;&#42;" in told

@@ -284,7 +284,7 @@ class TestOneWord:
         whole = frame[frame["origin"] != "Planted (live)"]
         alone = claims.cells(whole, against)  # the page on the paper has no live runs
         for number, word in words.items():
-            page = answers.judge(frame if number != 6 else frame[:0], [number], against)
+            page = claims.cells(frame if number != 6 else frame[:0], against, numbers=[number])
             for told in (answers.in_full(page, number), answers.in_full(alone, number)):
                 assert re.search(r'class="verdict[^>]*>([^<]*)<', told)[1] == word
         assert words[1] == words[7] == "mixed"
@@ -297,11 +297,11 @@ class TestOneWord:
 
     def test_live_runs_decide_where_nothing_is_published(self, frame):
         live = frame[frame["origin"] == "Planted (live)"]
-        assert "reversed" in answers.in_full(answers.judge(live, [1]), 1)
+        assert "reversed" in answers.in_full(claims.cells(live, numbers=[1]), 1)
 
     def test_own_texts_are_judged_alone(self, frame):
         own = frame[frame["origin"] == "SST"].assign(task="mine.csv", origin="mine.csv (live)")
-        told = answers.in_full(answers.judge(pd.concat([frame, own]), [1]), 1)
+        told = answers.in_full(claims.cells(pd.concat([frame, own]), numbers=[1]), 1)
         assert re.search(r'class="verdict[^>]*>([^<]*)<', told)[1] == "holds"
         assert "4 for, 0 against of 4. On average" in told
 
@@ -310,9 +310,7 @@ class TestOneWord:
         (page,) = [name for name in paths.notebook_names() if claim.page in name]
         source = (paths.notebooks() / f"{page}.py").read_text(encoding="utf-8")
         one_by_one = re.search(rf"answers\.in_full\(\w+, {claim.number}\)", source)
-        several = re.search(
-            r"answers\.in_full\(judged, number\) for number in \(([\d, ]+)\)", source
-        )
+        several = re.search(r"answers\.opening\(judged, \[([\d, ]+)\], frame", source)
         assert one_by_one or str(claim.number) in several[1]
 
     def test_no_page_has_a_word_of_its_own(self):

@@ -99,12 +99,8 @@ def main(quick: bool = False, threads: int | None = None, publish: bool = False)
     That is the ratios by their keys, ``comparisons``, ``floors``, ``scaling``, ``growth``,
     ``memory`` and ``machine``. Torch has one thread a core unless `threads` says otherwise: more
     than there are idle cores would have all parties wait. `quick` takes fewer repetitions and
-    sizes; `publish` adds the measurement to ``book/results`` (`goals.add_report`).
-
-    Raises
-    ------
-    AssertionError
-        When a peer gives other numbers than ours.
+    sizes; `publish` adds the measurement to ``book/results`` (`goals.add_report`). An
+    AssertionError when a peer gives other numbers than ours.
     """
     before, flushed = torch.get_num_threads(), flushes_denormals()
     torch.set_flush_denormal(True)

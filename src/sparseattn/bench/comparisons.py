@@ -130,8 +130,7 @@ def hold_against(
 ) -> list[Comparison]:
     """Compare ours with its rivals: the same numbers first, then the times, taken in turns.
 
-    ``most`` is how far a rival's results may be off (`difference`); None where they compute another
-    quantity.
+    ``most`` is how far a rival's results may be off (`difference`); None for another quantity.
     """
     functions = {key: function for key, (_, function) in rivals.items()}
     differ = dict.fromkeys(functions, math.nan)
@@ -148,10 +147,7 @@ def hold_against(
 def check_peers(tokens: int = 25) -> float:
     """Return the largest difference between our ways and the plain ones, on a small classifier.
 
-    Raises
-    ------
-    AssertionError
-        Where it exceeds what rounding explains.
+    An AssertionError where it exceeds what rounding explains.
     """
     ids, worst = document(tokens), 0.0
     for encoder in ("bilstm", "transformer"):

@@ -61,13 +61,7 @@ def add_report(report: Report, folder: Path | None = None) -> Path:
 
 
 def reports(folder: Path | None = None) -> list[dict[str, Any]]:
-    """Return the published measurements, fewest threads first.
-
-    Raises
-    ------
-    UserError
-        When there is none, or the file is damaged.
-    """
+    """Return the published measurements, fewest threads first; a UserError when there is none."""
     file = _file(folder)
     if not (kept := read_entries(file, _LIST)):
         raise UserError(f"No speed is measured in {file}: 'sparseattn bench --publish' does.")
@@ -88,13 +82,7 @@ def _rounded(value: Any) -> Any:
 
 
 def rows(measured: Sequence[Report], name: str) -> pd.DataFrame:
-    """Return one list of all reports, such as ``scaling``, as a frame.
-
-    Returns
-    -------
-    DataFrame
-        What the list holds, with the number of ``threads`` and that as a ``setting`` in words.
-    """
+    """Return one list of all reports, such as ``scaling``, with ``threads`` and a ``setting``."""
     return pd.DataFrame(
         [
             {"threads": threads, "setting": _threads(threads), **row}
@@ -117,11 +105,8 @@ def comparisons(measured: Sequence[Report]) -> pd.DataFrame:
 def against_goals(measured: Sequence[Report]) -> pd.DataFrame:
     """Return the comparisons with `PEERS`, in their order, beside their goals.
 
-    Returns
-    -------
-    DataFrame
-        What `comparisons` gives, the ``peer`` by its name, the least ``goal``, and whether it is
-        ``met``; both missing where nothing was set.
+    What `comparisons` gives, the ``peer`` by its name, the least ``goal``, and whether it is
+    ``met``; both missing where nothing was set.
     """
     named = [(key, *peer) for key, peer in PEERS.items()]
     frame = pd.DataFrame(named, columns=["key", "peer", "goal"])
@@ -182,18 +167,11 @@ def padding_in_words(runs: Sequence[Run]) -> str:
 def timed_runs(store: bool = True) -> pd.DataFrame:
     """Return the runs whose times count, each once: the published ones, and those of the store.
 
-    Parameters
-    ----------
-    store
-        False leaves those of the store out: the published ones are the same everywhere.
-
-    Returns
-    -------
-    DataFrame
-        ``key``, ``task``, ``encoder``, the wall seconds of each stage, and ``seconds``, of all: the
-        processor's (``cpu_seconds``), for a busy machine inflates wall time. Runs timed by the wall
-        alone count where a task and encoder has no others. Only the current runs of the paper's
-        tasks and encoders that were computed on a CPU and observed on `OBSERVED` documents.
+    `store` false leaves those of the store out: the published ones are the same everywhere. Only
+    the current runs of the paper's tasks and encoders that were computed on a CPU and observed on
+    `OBSERVED` documents: ``key``, ``task``, ``encoder``, the wall seconds of each stage, and
+    ``seconds``, of all: the processor's (``cpu_seconds``), for a busy machine inflates wall time.
+    Runs timed by the wall alone count where a task and encoder has no others.
     """
     columns = ["key", "task", "encoder", "observed", "device", "state", *STAGES, "cpu_seconds"]
     ledgers = [published.ledger(), *([stored_ledger(Store(paths.store()))] if store else [])]
@@ -216,12 +194,9 @@ def timed_runs(store: bool = True) -> pd.DataFrame:
 def run_goals(runs: pd.DataFrame) -> pd.DataFrame:
     """Hold the times of runs, as of `timed_runs`, against `RUN_SECONDS`.
 
-    Returns
-    -------
-    DataFrame
-        One row a task and encoder: number of ``runs``, the median ``seconds`` of one, the median
-        share of each of `STAGES` in its wall time, the ``goal``, and whether the median ``met`` it
-        (None without a goal).
+    One row a task and encoder: number of ``runs``, the median ``seconds`` of one, the median share
+    of each of `STAGES` in its wall time, the ``goal``, and whether the median ``met`` it (None
+    without a goal).
     """
     found: list[dict[str, Any]] = []
     for (task, encoder), some in runs.groupby(["task", "encoder"], sort=False):
@@ -237,19 +212,12 @@ def run_goals(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def grid_cells(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return how long a run of each task and encoder of the paper's grid takes.
+    """Return how long a run of each task and encoder of the paper's grid takes, given `timed_runs`.
 
-    Parameters
-    ----------
-    runs
-        As of `timed_runs`. What a projection and an alignment cost beside an encoder is within
-        their spread, so the median over them stands for each.
-
-    Returns
-    -------
-    DataFrame
-        One row a ``task`` and ``encoder``: the median ``seconds``, how many runs ``measured`` it,
-        and how many of these are ``timed`` by the processor; missing where there is no run.
+    One row a ``task`` and ``encoder``: the median ``seconds``, how many runs ``measured`` it, and
+    how many of these are ``timed`` by the processor; missing where there is no run. What a
+    projection and an alignment cost beside an encoder is within their spread, so the median over
+    them stands for each.
     """
     cells = runs.groupby(["task", "encoder"]).agg(
         seconds=("seconds", "median"), measured=("seconds", "size"), timed=("cpu_seconds", "count")

@@ -46,11 +46,8 @@ WORK: dict[str, dict[str, Work]] = {
 def scaling(encoder: str, sizes: Sequence[int] = SIZES, counts: Sequence[int] = COUNTS) -> Rows:
     """Time each way against the tokens of one document, and against documents of 50 tokens each.
 
-    Returns
-    -------
-    list of dict
-        ``what`` and ``by`` (keys of `WORK`), ``encoder``, ``along`` (``tokens`` or ``documents``),
-        ``tokens``, ``documents``, and the median ``seconds``.
+    Returns ``what`` and ``by`` (keys of `WORK`), ``encoder``, ``along`` (``tokens`` or
+    ``documents``), ``tokens``, ``documents``, and the median ``seconds``.
     """
     classifier = classifier_of(encoder)
     series = [("tokens", n, 1) for n in sizes] + [("documents", 50, count) for count in counts]
@@ -72,11 +69,8 @@ def scaling(encoder: str, sizes: Sequence[int] = SIZES, counts: Sequence[int] = 
 def growth(rows: Rows) -> Rows:
     r"""Fit seconds ∝ size^k to each series of `scaling`, over the sizes that are not small.
 
-    Returns
-    -------
-    list of dict
-        ``what``, ``encoder``, ``along``, ``by``, and k as ``exponent``: the least-squares slope of
-        log seconds on log size. Below 50 tokens a document costs calls, not arithmetic.
+    Returns ``what``, ``encoder``, ``along``, ``by``, and k as ``exponent``: the least-squares slope
+    of log seconds on log size. Below 50 tokens a document costs calls, not arithmetic.
     """
     names = ["what", "encoder", "along", "by"]
     some = pd.DataFrame(rows).query("tokens >= 50")

@@ -5,8 +5,7 @@ from sparseattn.charts.figure import Figure, show
 from sparseattn.charts.forest import forest
 from sparseattn.charts.interactive import projections
 from sparseattn.charts.lines import learning_curves, over_lambda, over_size
-from sparseattn.charts.points import amounts, distribution, paper_versus_here, times_faster
-from sparseattn.charts.scatter import against
+from sparseattn.charts.points import against, amounts, distribution, paper_versus_here, times_faster
 from sparseattn.charts.tables import badge, claims_table, departures_table, table
 
 __all__ = [

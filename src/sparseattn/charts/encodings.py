@@ -49,6 +49,11 @@ def tidy(frame: pd.DataFrame, fields: Sequence[str], panel: Panel) -> pd.DataFra
     return rows
 
 
+def measured(frame: pd.DataFrame, *names: str | None) -> list[str]:
+    """Return the columns drawn beside a value: those named, such as its interval's; ``seeds``."""
+    return [name for name in names if name is not None] + ["seeds"] * ("seeds" in frame)
+
+
 def panel_column(panel: Panel) -> str | None:
     """Return the column of `tidy` rows that holds the small multiples."""
     return panel if panel is None or isinstance(panel, str) else "panel"

@@ -48,29 +48,14 @@ class EmptyChartError(UserError):
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with its caption and description, as HTML for a notebook or a book.
+    """A chart with its caption and description, as HTML for a notebook or a book."""
 
-    Attributes
-    ----------
-    name
-        Identity on the page; every id of the HTML derives from it, so that two executions give the
-        same text.
-    spec
-        The Vega-Lite specification, without a theme.
-    caption, description
-        Plain text: what is drawn, and what there is to see in it for who cannot.
-    data
-        Comma-separated values offered for download; None offers the chart's own data.
-    fold
-        What stands for the figure until it is asked for; None shows it at once.
-    """
-
-    name: str
-    spec: dict[str, object]
+    name: str  # every id of the HTML derives from it: two executions give the same text
+    spec: dict[str, Any]  # Vega-Lite's, without a theme
     caption: str
-    description: str
-    data: str | None = None
-    fold: str | None = None
+    description: str  # what there is to see in it, for who cannot
+    data: str | None = None  # comma-separated values to download; None: the chart's own
+    fold: str | None = None  # what stands for it until it is asked for; None shows it at once
 
     def __repr__(self) -> str:
         return f"Figure: {self.caption}"
@@ -81,21 +66,16 @@ class Figure:
         _set_width(spec, _STATIC_WIDTH)
         # The picture has its own alternative text. Its padding: who shows it may have a wider font
         # than the one that it was measured with.
-        config = theme("light") | {"aria": False, "padding": _PADDING}
-        config["legend"] = {**config["legend"], "columns": self._columns()}  # type: ignore[dict-item]
+        config: dict[str, Any] = theme("light") | {"aria": False, "padding": _PADDING}
+        columns = self.spec.get("usermeta", {}).get("legend", {}).get("columns", 4)
+        config["legend"] = {**config["legend"], "columns": columns}
         svg = str(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE, config=config))
         # Vega counts clip paths over the life of the process; here each picture counts its own.
         order = {old: f"clip-{new}" for new, old in enumerate(dict.fromkeys(_CLIP.findall(svg)))}
         return _CLIP.sub(lambda match: order[match.group()], svg)
 
-    def _columns(self) -> int:
-        usermeta: Any = self.spec.get("usermeta", {})
-        return int(usermeta.get("legend", {}).get("columns", 4))
-
     def _repr_html_(self) -> str:
         name, description = self.name, escape(self.description)
-        usermeta = self.spec["usermeta"]
-        assert isinstance(usermeta, dict)
         table = "" if self.data is None else inert("chart-data", self.data)
         folded, closed = "", ""
         if self.fold is not None:
@@ -109,7 +89,7 @@ class Figure:
             f'<img class="chart-static" alt="{description}" '
             f'src="data:image/svg+xml,{quote(self.svg(), safe=_URL_SAFE)}">'
             f'<figcaption id="figure-{name}-caption">{escape(self.caption)}'
-            f"{_key(usermeta)}</figcaption>"
+            f"{_key(self.spec['usermeta'])}</figcaption>"
             f'<div class="chart-tools">'
             f'<details class="chart-words"><summary>In words</summary>'
             f'<p id="figure-{name}-description">{description}</p></details>'
@@ -117,7 +97,7 @@ class Figure:
         )
 
 
-def _key(usermeta: dict[str, object]) -> str:
+def _key(usermeta: dict[str, Any]) -> str:
     """Return what the marks mean that are not ours, or the chart's own key."""
     if own := usermeta.get("key"):
         return f" <span class='chart-key long'>{escape(str(own))}</span>"
@@ -245,10 +225,7 @@ def inert(kind: str, content: object) -> str:
 
 def vega_script() -> str:
     """Return the script that draws charts, Vega with both themes, as vl-convert carries it."""
-    bundle = vl_convert.javascript_bundle(
-        "window.vegaEmbed=vegaEmbed;",
-        vl_version=VEGA_LITE,
-    )
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;", vl_version=VEGA_LITE)
     themes = json.dumps({mode: theme(mode) for mode in ("light", "dark")})
     brighter = json.dumps(BRIGHTER)
     # Inside a function: the bundle declares names, such as _, that the theme's scripts declare too.
@@ -259,21 +236,11 @@ def vega_script() -> str:
 
 
 def write_scripts(folder: str | Path) -> None:
-    """Write the scripts a book needs, so that it asks no other server.
+    """Write the scripts a book needs into a folder, so that it asks no other server.
 
     Vega, Vega-Lite and vega-embed come from vl-convert (``vega.js``, with both themes), MathJax
-    from the package ``sphinx-mathjax-offline`` (``mathjax/``).
-
-    Parameters
-    ----------
-    folder
-        What is copied to the top of the pages (Sphinx's ``html_extra_path``); created when
-        missing.
-
-    Raises
-    ------
-    UserError
-        If the package that carries MathJax is not installed.
+    from the package ``sphinx-mathjax-offline`` (``mathjax/``; a UserError if it is not installed).
+    The folder is what Sphinx copies to the top of the pages (``html_extra_path``).
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -302,11 +269,8 @@ def write_card(drawing: Path, folder: Path) -> None:
     (folder / "card.png").write_bytes(picture)
 
 
-def _set_width(spec: dict[str, object], width: int) -> None:
-    inner = spec.get("spec")
-    if isinstance(inner, dict):  # small multiples share the width
-        columns = spec.get("columns", 1)
-        assert isinstance(columns, int)
-        inner["width"] = width // columns - 70
+def _set_width(spec: dict[str, Any], width: int) -> None:
+    if "spec" in spec:  # small multiples share the width
+        spec["spec"]["width"] = width // spec.get("columns", 1) - 70
     elif spec.get("width") == "container":
         spec["width"] = width

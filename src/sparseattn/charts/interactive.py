@@ -14,14 +14,9 @@ from sparseattn.wording import label
 def projections(frame: pd.DataFrame) -> AnyChart:
     """Draw one score vector under softmax, sparsegen and α-entmax, with sliders for λ and α.
 
-    The sliders choose among the rows. Beside the number of non-zero weights stands Kendall's τ-b
-    between weights and scores, which falls with ties alone.
-
-    Parameters
-    ----------
-    frame
-        Of :func:`models.projections.solved`: λ, and α, evenly spaced; the sliders start at λ = 0
-        (sparsemax) and α = 1.5.
+    The sliders choose among the rows of :func:`models.projections.solved`, whose λ and α are evenly
+    spaced; they start at λ = 0 (sparsemax) and α = 1.5. Beside the number of non-zero weights
+    stands Kendall's τ-b between weights and scores, which falls with ties alone.
     """
     columns = ["index", "projection", "parameter", "weight", "nonzero", "tau", "score"]
     rows = tidy(frame, columns, None)

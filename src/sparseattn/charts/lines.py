@@ -13,6 +13,7 @@ from sparseattn.charts.encodings import (
     colour_by,
     finish,
     hollow,
+    measured,
     ours,
     plot_height,
     scale_over,
@@ -68,33 +69,16 @@ def over_lambda(
     """Draw a quantity over sparsegen's λ with interval bands, and the paper's hollow points.
 
     λ lies on the logarithm of its temperature 1 − λ (sparsegen(a; λ) is sparsemax(a / (1 − λ))),
-    sparser to the right; the labels are λ.
-
-    Parameters
-    ----------
-    frame
-        Ours: columns ``lam`` (below 1), `value`, `low`, `high`, `colour`, `panel`, and ``seeds`` as
-        for `paper_versus_here`.
-    paper
-        The paper's: the same columns but for the interval.
-    low, high
-        Ends of our interval; None draws no band.
-    title
-        What `value` is, with its unit.
-    null
-        Column of ours that holds what chance alone would give: a dotted grey line.
-    domain
-        Ends of the axis, where bands reach further than is worth showing; they are cut there.
+    sparser to the right; the labels are λ. Columns and options are those of
+    `points.paper_versus_here`, over ``lam`` (below 1); `null` is a dotted grey line.
     """
     if frame.empty:
         raise EmptyChartError("None of these classifiers has a λ: there is nothing to draw.")
-    ends = [end for end in (low, high) if end is not None]
-    chance = [] if null is None else [null]
-    seeds = [name for name in ("seeds",) if name in frame]
-    rows = beside(frame, paper, ["lam", colour, value, *ends, *chance, *seeds], panel)
+    more = measured(frame, low, high, null)
+    rows = beside(frame, paper, ["lam", colour, value, *more], panel)
     rows["temperature"] = (1 - rows["lam"].astype(float)).round(6)
     rows["lam"] = rows["lam"].str.replace("-", "−")
-    scale = scale_over(rows, [value, *ends, *chance], domain=domain)
+    scale = scale_over(rows, [value, *(one for one in more if one != "seeds")], domain=domain)
     x = alt.X(
         "temperature:Q",
         title="λ of sparsegen (sparser →)",
@@ -114,7 +98,7 @@ def over_lambda(
         tooltip=[
             *(tip("lam"), tip(colour), tip("source")),
             tip(value, title=title),
-            *map(tip, (*ends, *chance, *seeds)),
+            *map(tip, more),
         ],
     )
     here = base.transform_filter("datum.source == 'here'")
@@ -124,7 +108,7 @@ def over_lambda(
         dotted = here.mark_line(strokeDash=[2, 3], strokeWidth=1.5, clip=True)
         at_chance = alt.Y(f"{null}:Q", title=title, scale=scale)
         layers.append(dotted.encode(y=at_chance, color=alt.value(GREY), detail=f"{colour}:N"))
-    if len(ends) == 2:
+    if low and high:
         band = here.mark_area(opacity=0.18, clip=True).encode(
             y=alt.Y(f"{low}:Q", title=title, scale=scale), y2=f"{high}:Q"
         )

@@ -15,7 +15,9 @@ from sparseattn.charts.encodings import (
     grouped,
     height_of,
     hollow,
+    measured,
     ours,
+    plot_height,
     scale_over,
     tidy,
     tip,
@@ -44,11 +46,9 @@ def paper_versus_here(
 
     Parameters
     ----------
-    frame
+    frame, paper
         Ours: columns `group`, `colour`, `value`, `low`, `high`, `panel`, and ``seeds`` if what
-        rests on one seed is to be drawn hollow.
-    paper
-        The paper's: the same columns but for the interval.
+        rests on one seed is to be drawn hollow. The paper's: the same but for the interval.
     low, high
         Ends of our interval; None draws none.
     title
@@ -60,16 +60,15 @@ def paper_versus_here(
     domain
         Ends of the axis, where intervals reach further than is worth showing; they are cut there.
     """
-    ends = [end for end in (low, high) if end is not None]
-    chance = [] if null is None else [null]
-    seeds = [name for name in ("seeds",) if name in frame]
-    rows = beside(frame, paper, [group, colour, value, *ends, *chance, *seeds], panel)
-    scale = scale_over(rows, [value, *ends, *chance], zero=zero, domain=domain)
+    more = measured(frame, low, high, null)
+    rows = beside(frame, paper, [group, colour, value, *more], panel)
+    drawn = [value, *(name for name in more if name != "seeds")]
+    scale = scale_over(rows, drawn, zero=zero, domain=domain)
     base = grouped(rows, group, colour).encode(
         tooltip=[
             *map(tip, (group, colour, "source")),
             tip(value, title=title),
-            *map(tip, (*ends, *chance, *seeds)),
+            *map(tip, more),
         ]
     )
     here = base.transform_filter("datum.source == 'here'")
@@ -78,7 +77,7 @@ def paper_versus_here(
         stroke = here.mark_tick(orient="vertical", thickness=2, size=15, opacity=1, clip=True)
         at_chance = alt.X(f"{null}:Q", title=title, scale=scale)
         layers.append(stroke.encode(x=at_chance, color=alt.value(GREY)))
-    if len(ends) == 2:
+    if low and high:
         interval = here.mark_rule(strokeWidth=2, clip=True).encode(
             x=alt.X(f"{low}:Q", title=title, scale=scale), x2=f"{high}:Q"
         )
@@ -88,8 +87,8 @@ def paper_versus_here(
     if paper is not None:
         layers.append(hollow(base).encode(x=at))
     chart = alt.layer(*layers).properties(height=height_of(rows, group, colour))
-    drawn: Literal["stroke"] | None = "stroke" if null else None
-    return finish(chart, colour, rows, panel, paper=paper is not None, null=drawn)
+    mark: Literal["stroke"] | None = "stroke" if null else None
+    return finish(chart, colour, rows, panel, paper=paper is not None, null=mark)
 
 
 def amounts(
@@ -126,15 +125,9 @@ def distribution(
 ) -> AnyChart:
     """Draw how documents spread: a box from 25 to 75 %, its median, whiskers to 5 and 95 %.
 
-    Parameters
-    ----------
-    frame
-        One row a document: columns `value`, `group`, `colour` and `panel`. Documents without a
-        value (NaN) are left out. Any number of rows: they are aggregated here.
-    paper
-        The paper's medians: columns ``mean``, `group`, `colour` and `panel`.
-    title
-        What `value` is, with its unit.
+    Ours has any number of rows, one a document, which are aggregated here: columns `value` (NaN is
+    left out; `title` says what it is, with its unit), `group`, `colour` and `panel`. The paper's
+    medians are in ``mean``.
     """
     panels = [panel] if isinstance(panel, str) else list(panel or [])
     keys = list(dict.fromkeys([group, colour, *panels]))
@@ -192,3 +185,45 @@ def times_faster(frame: pd.DataFrame, *, group: str, colour: str, panel: Panel =
     )
     chart = alt.layer(goal.transform_filter("isValid(datum.goal)"), point)
     return finish(chart.properties(height=height_of(rows, group, colour)), colour, rows, panel)
+
+
+def against(
+    frame: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    titles: tuple[str, str],
+    colour: str = "classifier",
+    called: str = "sparsity",
+    panel: Panel = None,
+    low: str | None = None,
+    high: str | None = None,
+    diagonal: bool = False,
+) -> AnyChart:
+    """Draw one quantity against another, a point a row, named by `called` when pointed at.
+
+    `titles` say what `x` and `y` are, with their units; `low` and `high` are the columns of the
+    ends of an interval of `y`; `diagonal` draws y = x.
+    """
+    ends = [end for end in (low, high) if end is not None]
+    rows = tidy(frame, [x, y, colour, called, *ends], panel)
+    both = [x, y, *ends] if diagonal else []
+    across = alt.X(f"{x}:Q", title=titles[0], scale=scale_over(rows, both or [x], padding=8))
+    up = scale_over(rows, both or [y, *ends], padding=8)
+    base = alt.Chart(rows).encode(x=across, color=colour_by(colour, rows))
+    layers = []
+    if diagonal:
+        line = base.mark_line(strokeWidth=1, clip=True)
+        layers.append(line.encode(y=alt.Y(f"{x}:Q", scale=up), color=alt.value(GREY)))
+    if len(ends) == 2:
+        interval = base.mark_rule(strokeWidth=1.5, opacity=0.6)
+        layers.append(interval.encode(y=alt.Y(f"{low}:Q", scale=up), y2=f"{high}:Q"))
+    points = base.mark_point(filled=True, opacity=0.85).encode(
+        y=alt.Y(f"{y}:Q", title=titles[1], scale=up),
+        tooltip=[
+            *(tip(colour), tip(called), tip(x, title=titles[0]), tip(y, title=titles[1])),
+            *map(tip, ends),
+        ],
+    )
+    chart = alt.layer(*layers, points).properties(height=plot_height(rows, panel))
+    return finish(chart, colour, rows, panel)

@@ -45,15 +45,8 @@ _NAMING = ("number", "seed", "lam", "alpha", "n", "k")  # numbers that say which
 class Table:
     """A captioned table for a page, as wide as it needs to be, scrolling inside itself.
 
-    Parameters
-    ----------
-    markup
-        Its HTML.
-    caption
-        What it shows.
-    values
-        Its numbers and verdicts by name, as shown. They stay in the executed notebook, where
-        `report.changes` finds them.
+    Besides its HTML it has its numbers and verdicts by name, as shown: they stay in the executed
+    notebook, where `report.changes` finds them.
     """
 
     def __init__(self, markup: str, caption: str, values: Mapping[str, str] | None = None) -> None:
@@ -83,12 +76,13 @@ def table(
     missing: str | None = None,
     filters: Sequence[str] = (),
 ) -> "Table | Markdown":
-    """Return a frame as a table.
+    """Return a frame as a table, a row a row; its index is not shown.
+
+    Codes appear as people write them, missing values as "–"; every text is escaped. Columns ``low``
+    and ``high`` appear as one, an interval. A UserError when a column is not in the frame.
 
     Parameters
     ----------
-    frame
-        One row a row; its index is not shown.
     caption
         One sentence above the table.
     columns
@@ -110,17 +104,6 @@ def table(
         The sentence in place of a table without a row; without it the table is shown empty.
     filters
         Columns by whose values a reader may choose rows (``book/_static/ledger.js``), shown or not.
-
-    Returns
-    -------
-    Table
-        Codes appear as people write them, missing values as "–"; every text is escaped. Columns
-        ``low`` and ``high`` appear as one, an interval.
-
-    Raises
-    ------
-    UserError
-        When a column is not in the frame.
     """
     if frame.empty and missing is not None:
         return Markdown(missing)
@@ -187,14 +170,9 @@ def badge(verdict: str) -> str:
 def claims_table(verdicts: Mapping[str, pd.DataFrame], pages: Sequence[str]) -> Table:
     """Return the paper's claims with their computed verdicts, linked to the pages that judge them.
 
-    Parameters
-    ----------
-    verdicts
-        Where from (``SST, published``) → verdicts (:func:`verdicts.claims.verdicts`), each shown
-        with its counts. The
-        numbers shown are those of the first.
-    pages
-        Names of the notebooks there are; a claim whose page is not among them is not linked.
+    `verdicts` are by where from (``SST, published``) those of :func:`verdicts.claims.verdicts`,
+    each shown with its counts; the numbers shown are those of the first. `pages` are the notebooks
+    there are; a claim whose page is not among them is not linked.
     """
     named, first = next(iter(verdicts.items()))
     rows = []
@@ -235,13 +213,7 @@ def claim_anchor(number: object) -> str:
 
 
 def departures_table(departures: pd.DataFrame) -> Table:
-    """Return departures from the paper as a table, by part; on a phone each is a card.
-
-    Parameters
-    ----------
-    departures
-        Columns ``part``, ``what``, ``paper``, ``here``, ``why`` and ``effect``.
-    """
+    """Return `verdicts.departures.as_frame` as a table, by part; on a phone each is a card."""
     heads = {"what": "What", "paper": "The paper", "here": "Here", "why": "Why, and to what effect"}
     body = ""
     for part, rows in departures.groupby("part", sort=False):

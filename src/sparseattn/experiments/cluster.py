@@ -15,16 +15,10 @@ import submitit
 
 from sparseattn import arithmetic
 from sparseattn.data.tasks import Task
-from sparseattn.errors import UserError, validate
+from sparseattn.errors import UserError
 from sparseattn.experiments import machine
 from sparseattn.experiments.progress import Progress
-from sparseattn.experiments.specs import (
-    AdversarySpec,
-    AnySpec,
-    ExaminationSpec,
-    Spec,
-    stored_spec,
-)
+from sparseattn.experiments.specs import AnySpec, stored_spec
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import Failure, Outcomes
 from sparseattn.files import part, writing
@@ -60,12 +54,7 @@ class Computation:
 
     def wanted(self) -> AnySpec:
         """Return the spec."""
-        values = json.loads(self.spec)
-        if self.kind == AdversarySpec.KIND:
-            return stored_spec(AdversarySpec, values)
-        if self.kind == ExaminationSpec.KIND:
-            return stored_spec(ExaminationSpec, values)
-        return validate(Spec, values)
+        return stored_spec(self.kind, json.loads(self.spec))
 
     def __call__(self) -> str:
         """Compute the result and return its key."""
@@ -84,7 +73,7 @@ def submit(
     after: Iterable[Job] = (),
     **parameters: Any,
 ) -> list[Job]:
-    """Submit what is to be computed as arrays of jobs.
+    """Submit what is to be computed as arrays of jobs, and return a job for each spec.
 
     Parameters
     ----------
@@ -101,11 +90,6 @@ def submit(
         Jobs of SLURM that must have ended before these begin.
     parameters
         Of `submitit.AutoExecutor`: ``timeout_min``, ``mem_gb``, ``slurm_partition``, …
-
-    Returns
-    -------
-    list
-        A job for each spec.
 
     Raises
     ------
@@ -195,14 +179,9 @@ def _exported() -> list[str]:
 class Cluster:
     """A cluster that computes for `experiments.sweeps.ensure`, followed until all jobs ended.
 
-    Parameters
-    ----------
-    name
-        As for `submit`; of ``local`` so many processes run at once as `ensure` is told, by default
-        as many as the machine has cores. When `ensure` is interrupted these end; SLURM's jobs go
-        on.
-    parameters
-        As for `submit`.
+    Both fields are as for `submit`. Of ``local`` so many processes run at once as `ensure` is told,
+    by default as many as the machine has cores. When `ensure` is interrupted these end; SLURM's
+    jobs go on.
     """
 
     name: str

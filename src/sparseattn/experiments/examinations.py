@@ -72,21 +72,10 @@ Columns = dict[str, np.ndarray]
 def make_examination(
     spec: ExaminationSpec, task: Task, run: Run, progress: Progress | None = None
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Examine a run's classifier.
+    """Examine a run's classifier, that of ``spec.base``.
 
-    Parameters
-    ----------
-    spec, task
-        What to make, and its task.
-    run
-        That of ``spec.base``.
-    progress
-        Called after each part with its number, how many there are, and no more.
-
-    Returns
-    -------
-    tuple
-        The contents of its files by name, and its manifest (see `experiments.runs.Examination`).
+    `progress` is called after each part with its number, how many there are, and no more. Returns
+    the contents of its files by name, and its manifest (`experiments.runs.Examination`).
     """
     seconds = dict[str, float]()
     start = time.process_time()
@@ -127,16 +116,9 @@ def examine(
 ) -> Columns:
     """Return what a classifier answers, a value each row; see the module.
 
-    Parameters
-    ----------
-    classifier, task
-        The classifier, trained on the task.
-    observed, traces
-        Documents of its test split, and their traces (`experiments.making.observe`).
-    count
-        How many of them are examined.
-    part
-        Entered for each part of the work, with its name.
+    `observed` documents of the task's test split, of which the first `count` are examined, have
+    `traces` (`experiments.making.observe`); `part` is entered for each part of the work, with its
+    name.
     """
     documents = observed.select(range(min(count, len(observed))))
     with part("explain"):

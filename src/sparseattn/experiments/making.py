@@ -5,7 +5,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors import numpy as safetensors_numpy
 from safetensors import torch as safetensors_torch
@@ -29,9 +30,11 @@ from sparseattn.attribution.kernels import flushes_denormals
 from sparseattn.data.tasks import Documents, Task
 from sparseattn.experiments import machine
 from sparseattn.experiments.runs import Run
-from sparseattn.experiments.specs import Spec
-from sparseattn.files import CURVE, TRACES, WEIGHTS
+from sparseattn.experiments.specs import AdversarySpec, Spec
+from sparseattn.files import CURVE, DOCUMENTS, TRACES, WEIGHTS
+from sparseattn.measures.kendall import kendall_tau
 from sparseattn.measures.per_document import INFLUENCES, influence_summary
+from sparseattn.models.adversary import diverge, hold_against, respond, scores, uniform
 from sparseattn.models.classifier import Classifier
 from sparseattn.models.training import Progress, evaluate, fit, predict, resolve_device
 
@@ -48,23 +51,9 @@ def make_run(
 ) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Train a classifier and observe it.
 
-    Parameters
-    ----------
-    spec
-        What to make.
-    task
-        Its task.
-    trained
-        A run with the same weights, which are then taken over.
-    progress
-        Called after each epoch, see `models.training.fit`.
-    vectors
-        A folder in which initial vectors are kept for other runs.
-
-    Returns
-    -------
-    tuple
-        The contents of the run's files by name, and its manifest (see `experiments.runs.Run`).
+    A run `trained` with the same weights has these taken over; `progress` is called after each
+    epoch (`models.training.fit`); in the folder `vectors` initial vectors are kept for other runs.
+    Returns the contents of the run's files by name, and its manifest (`experiments.runs.Run`).
     """
     seconds: dict[str, float] = {}
     start = time.process_time()
@@ -140,16 +129,10 @@ def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 def observe(
     classifier: Classifier, documents: Documents, seconds: MutableMapping[str, float] | None = None
 ) -> dict[str, np.ndarray]:
-    """Return the traces of documents.
+    """Return the traces of N documents, the longest of n tokens.
 
-    Parameters
-    ----------
-    classifier
-        Trained, in evaluation mode.
-    documents
-        N documents, the longest of n tokens.
-    seconds
-        Receives the wall time of ``importance`` and ``influence``.
+    `classifier` is in evaluation mode; `seconds` receives the wall time of ``importance`` and
+    ``influence``.
 
     Returns
     -------
@@ -205,19 +188,12 @@ def observe(
 
 @contextmanager
 def reproducible(device: str = "cpu") -> Iterator[None]:
-    """Compute so that any processor gives the same bits, whatever the caller had set.
+    """Compute on ``auto``, ``cpu`` or ``cuda`` so that any processor gives the same bits.
 
-    Parameters
-    ----------
-    device
-        ``auto``, ``cpu`` or ``cuda``.
-
-    Notes
-    -----
     One torch thread (sums do not depend on how many cores there are), denormal numbers flushed to
     zero, the processor's make kept out of products and roots (:func:`arithmetic.portable`), and, on
-    CUDA, deterministic algorithms in full float32 precision. Threads, flags and random state are
-    put back afterwards.
+    CUDA, deterministic algorithms in full float32 precision. What the caller had set of threads,
+    flags and random state is put back afterwards.
     """
     cuda = resolve_device(device).type == "cuda"
     threads, flushed = torch.get_num_threads(), flushes_denormals()
@@ -255,3 +231,83 @@ def keep_freed_memory() -> None:
     mallopt(M_MMAP_MAX, 0)
     mallopt(M_TRIM_THRESHOLD, -1)
     mallopt(M_TOP_PAD, 64 * 2**20)
+
+
+def make_adversary(
+    spec: AdversarySpec,
+    task: Task,
+    runs: Sequence[Run],
+    progress: Progress | None = None,
+    vectors: Path | None = None,
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Train an adversary, or take a control, and hold it against its base.
+
+    `runs` are those of ``spec.runs``, the base first; the rest as for
+    `experiments.making.make_run`. Returns the contents of its files by name, and its manifest
+    (`experiments.runs.Adversary`).
+    """
+    seconds = dict[str, float]()
+    curve, best_epoch, start = pd.DataFrame(), None, time.process_time()
+    with reproducible(spec.device):
+        base = runs[0].classifier().to(resolve_device(spec.device))
+        with timed(seconds, "train"):
+            if spec.variant == "uniform":
+                other = uniform(base)
+            elif spec.variant == "reseeded":
+                other = runs[1].classifier().to(base.device)
+            else:
+                fitted = diverge(base, spec.base, task, spec, progress, vectors)
+                other, curve, best_epoch = fitted.classifier, fitted.curve, fitted.best_epoch
+        with timed(seconds, "observe"):
+            dev = scores(respond(other, task.dev), respond(base, task.dev), task.dev)
+            test = task.test.sample(len(task.test))  # in the order of what is observed
+            responses = respond(other, test), respond(base, test)
+            columns = hold_against(*responses, test)
+            observed = test.select(range(min(spec.base.observed, len(test))))
+            traces, taus = _observe(other, base, observed)
+    for name, tau in taus.items():
+        columns[name] = np.full(len(test), np.nan, dtype=np.float32)
+        columns[name][: len(tau)] = tau
+    files = {
+        CURVE: json.dumps(curve.to_dict("list")).encode(),
+        TRACES: safetensors_numpy.save(traces),
+        DOCUMENTS: safetensors_numpy.save(columns),
+    }
+    return files, {
+        "key": spec.key(task.fingerprint),
+        "spec": spec.model_dump(mode="json"),
+        "base": runs[0].key,
+        "task": {name: runs[0].manifest["task"][name] for name in ("name", "fingerprint")},
+        **scores(*responses, test),
+        "dev": dev,
+        "best_epoch": best_epoch,
+        "cpu_seconds": round(time.process_time() - start, 3),
+        "device": arithmetic.device(base.device.type),
+        "versions": spec.versions(),
+        **origin(seconds),
+        "identity": spec.identity(task.fingerprint),
+    }
+
+
+def _observe(
+    other: Classifier, base: Classifier, documents: Documents
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the traces of adversary and base, and the agreements of their rankings."""
+    lengths = documents.lengths
+    traces = {"lengths": lengths}
+    for prefix, classifier in (("", other), ("base_", base)):
+        attention = respond(classifier, documents).attention[:, 1:-1]
+        traces[f"{prefix}attention"] = attention.cpu().numpy().copy()
+        gradient = gradient_importance(classifier, documents.ids)
+        traces[f"{prefix}inputs_gradient"] = gradient
+    pairs = {
+        "tau_gradient": ("inputs_gradient", "base_inputs_gradient"),
+        "tau_attention": ("attention", "base_attention"),
+        "tau_inputs_gradient": ("attention", "inputs_gradient"),
+        "base_tau_inputs_gradient": ("base_attention", "base_inputs_gradient"),
+    }
+    taus = {
+        name: kendall_tau(traces[one].astype(np.float64), traces[two].astype(np.float64), lengths)
+        for name, (one, two) in pairs.items()
+    }
+    return traces, taus

@@ -17,20 +17,10 @@ LINE = "{n}/{total} runs{postfix}"
 
 
 class Progress:
-    """Progress of a sweep.
+    """Progress of a sweep: `specs` to compute, so many at once.
 
-    Parameters
-    ----------
-    specs
-        The runs to compute.
-    jobs
-        How many are computed at once.
-    earlier
-        Runs from which the time is estimated until some of these are done.
-    show
-        False shows nothing.
-    guess
-        The seconds of a run, until one like it is done.
+    The time is estimated from `earlier` runs until some of these are done; a `guess` gives the
+    seconds of a run until one like it is done. `show` is whether anything is shown.
     """
 
     def __init__(

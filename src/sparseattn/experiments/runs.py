@@ -40,24 +40,12 @@ Content = TypeVar("Content")
 
 @dataclass(eq=False)
 class Kept:
-    """What is stored of a spec; either kind reads its files when they are first asked for.
+    """What is stored of a spec; either kind reads its files when they are first asked for."""
 
-    Parameters
-    ----------
-    spec
-        What determined it.
-    key
-        Its identity, 16 hexadecimal digits.
-    path
-        Its folder.
-    manifest
-        What it is, and where it comes from.
-    """
-
-    spec: AnySpec
-    key: str
-    path: Path
-    manifest: dict[str, Any]
+    spec: AnySpec  # what determined it
+    key: str  # its identity, 16 hexadecimal digits
+    path: Path  # its folder
+    manifest: dict[str, Any]  # what it is, and where it comes from
 
     @property
     def label(self) -> str:
@@ -162,17 +150,14 @@ class Adversary(Kept):
     spec: AdversarySpec
 
     def measurements(self) -> pd.DataFrame:
-        """Return one row for each document of the whole test split.
+        """Return one row for each document of the whole test split: float64, index ``document``.
 
-        Returns
-        -------
-        DataFrame
-            float64, index ``document``, counted as in the base's measurements, so that those
-            observed come first. ``length``, ``label``; ``logit``, ``base_logit``; ``correct``;
-            those of `models.adversary.hold_against`. For observed documents, else NaN, τ-b:
-            ``tau_gradient`` between the gradient importances of the inputs in adversary and base,
-            ``tau_attention`` between their attentions, ``tau_inputs_gradient`` and
-            ``base_tau_inputs_gradient`` of attention with the importance in each.
+        Counted as in the base's measurements, so that those observed come first. ``length``,
+        ``label``; ``logit``, ``base_logit``; ``correct``; those of `models.adversary.hold_against`.
+        For observed documents, else NaN, τ-b: ``tau_gradient`` between the gradient importances of
+        the inputs in adversary and base, ``tau_attention`` between their attentions,
+        ``tau_inputs_gradient`` and ``base_tau_inputs_gradient`` of attention with the importance in
+        each.
         """
         return self._measured.copy()
 
@@ -207,3 +192,7 @@ class Examination(Kept):
 
 
 Result: TypeAlias = Run | Adversary | Examination
+RESULTS: dict[type[AnySpec], Any] = {
+    Spec: Run, AdversarySpec: Adversary, ExaminationSpec: Examination
+}  # fmt: skip
+"""What is kept of each kind of spec."""

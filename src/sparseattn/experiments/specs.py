@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -14,9 +15,10 @@ from sparseattn.data.corpora import SOURCES, training_texts
 from sparseattn.data.files import path_of
 from sparseattn.data.tasks import check_task
 from sparseattn.data.vectors import GLOVE_SHA256, VECTORS_VERSION, check_vectors
-from sparseattn.errors import validate
-from sparseattn.models.adversary import ADVERSARY_VERSIONS, OWN_RATE, AdversarySettings
+from sparseattn.errors import UserError, nearest, validate
+from sparseattn.models.adversary import ADVERSARY_VERSIONS, OWN_RATE, PRESSURE, AdversarySettings
 from sparseattn.models.training import TRAINING_VERSION, TrainingSettings, resolve_device
+from sparseattn.wording import Alpha, EncoderName, Lam, ProjectionName
 
 FORMAT = 1  # of a run's files
 
@@ -42,19 +44,12 @@ CONTROLS = ("reseeded", "uniform")
 class Spec(TrainingSettings):
     """What fully determines a run: the task, the classifier, its training, what is observed.
 
-    Parameters
-    ----------
-    task, task_options
-        See `data.tasks.load_task`.
-    observed
-        How many documents of the test split are observed token by token, chosen by the hashes
-        of their keys.
+    `observed` counts the documents of the test split that are observed token by token, chosen by
+    the hashes of their keys.
 
-    Notes
-    -----
-    The identity of a run holds the task's fingerprint in place of its name and options, so one
-    file of texts is one task wherever it lies; likewise vectors stand for the content of their file
-    or texts. Processors with AVX2 are one device; on another, the same spec is another run
+    The identity of a run holds the task's fingerprint in place of its name and options, so one file
+    of texts is one task wherever it lies; likewise vectors stand for the content of their file or
+    texts. Processors with AVX2 are one device; on another, the same spec is another run
     (:func:`arithmetic.device`).
     """
 
@@ -98,13 +93,7 @@ class Spec(TrainingSettings):
         return self.identity(task_fingerprint)[:16]
 
     def identity(self, task_fingerprint: str) -> str:
-        """Return the SHA-256 of all that the run's numbers depend on.
-
-        Parameters
-        ----------
-        task_fingerprint
-            `data.tasks.Task.fingerprint`.
-        """
+        """Return the SHA-256 of all that a run's numbers depend on, the task's fingerprint too."""
         content = {**self._content(task_fingerprint), "observed": self.observed, "format": FORMAT}
         return sha256({**content, "versions": self.versions()})
 
@@ -276,12 +265,13 @@ class ExaminationSpec(Upon):
 
 
 AnySpec: TypeAlias = Spec | AdversarySpec | ExaminationSpec
-UponT = TypeVar("UponT", bound=Upon)
+KINDS: dict[str, type[AnySpec]] = {one.KIND: one for one in (Spec, AdversarySpec, ExaminationSpec)}
 
 
-def stored_spec(kind: type[UponT], values: Mapping[str, Any]) -> UponT:
-    """Return the spec of what rests on a run from what its manifest holds."""
-    return validate(kind, {**values, "base": validate(Spec, values["base"])})
+def stored_spec(kind: str, values: Mapping[str, Any]) -> AnySpec:
+    """Return the spec, of one of `KINDS`, from what its manifest holds."""
+    based = {} if kind == Spec.KIND else {"base": validate(Spec, values["base"])}
+    return validate(KINDS[kind], {**values, **based})
 
 
 def canonical(value: object) -> str:
@@ -292,3 +282,119 @@ def canonical(value: object) -> str:
 def sha256(value: object) -> str:
     """Return the SHA-256 of the canonical JSON of a value, in hexadecimal."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+SINGLE = {"encoder", "alignment", "projection", "lam", "alpha", "seed"}  # a grid has lists of them
+
+
+class Axes(BaseModel):
+    """The lists that span a grid."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    encoders: list[EncoderName] = Field(["bilstm"], min_length=1)
+    alignments: list[Literal["additive", "dot"]] = Field(["additive"], min_length=1)
+    projections: list[ProjectionName] = Field(["softmax"], min_length=1)
+    lams: list[Lam] = []
+    alphas: list[Alpha | Literal["learned"]] = []
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+
+
+def grid(
+    task: str = "planted",
+    encoders: Sequence[object] = ("bilstm",),
+    alignments: Sequence[object] = ("additive",),
+    projections: Sequence[object] = ("softmax",),
+    lams: Sequence[object] = (),
+    alphas: Sequence[object] = (),
+    seeds: Sequence[object] = (0,),
+    **fixed: Any,
+) -> list[Spec]:
+    """Return the specs of a grid, each once: seeds vary fastest, encoders slowest.
+
+    `lams` are λ of each ``sparsegen``, `alphas` α of each ``entmax``; the other projections have
+    neither. `fixed` are other fields of `Spec`, the same for all. A UserError for a value that is
+    not possible, an unknown field, or ``sparsegen`` without a λ.
+    """
+    given: dict[str, Any] = {
+        "encoders": encoders, "alignments": alignments, "projections": projections,
+        "lams": lams, "alphas": alphas, "seeds": seeds,
+    }  # fmt: skip
+    known = sorted({*Spec.model_fields, *given} - SINGLE)
+    for name in fixed:
+        if name not in known:
+            raise UserError(
+                f"Unknown parameter '{name}'.{nearest(name, known)} Known: {', '.join(known)}."
+            )
+    axes = validate(
+        Axes, {name: list(v) if isinstance(v, tuple | range) else v for name, v in given.items()}
+    )
+    if "sparsegen" in axes.projections and not axes.lams:
+        raise UserError("Projection 'sparsegen' needs 'lams', a list of numbers below 1.")
+    sparsities: list[dict[str, Any]] = []
+    for projection in axes.projections:
+        if projection == "sparsegen":
+            sparsities += [{"projection": projection, "lam": lam} for lam in axes.lams]
+        elif projection == "entmax":
+            sparsities += [{"projection": projection, "alpha": a} for a in axes.alphas or [1.5]]
+        else:
+            sparsities.append({"projection": projection})
+    specs = [
+        validate(
+            Spec,
+            {
+                "task": task, "encoder": encoder, "alignment": alignment, **sparsity,
+                "seed": seed, **fixed,
+            },
+        )
+        for encoder, alignment, sparsity, seed in product(
+            axes.encoders, axes.alignments, sparsities, axes.seeds
+        )
+    ]  # fmt: skip
+    return list(dict.fromkeys(specs))
+
+
+def adversaries_of(
+    bases: Sequence[Spec],
+    variants: Sequence[str] = TRAINED,
+    pressures: Sequence[object] = (PRESSURE,),
+    **settings: Any,
+) -> list[AdversarySpec]:
+    """Return the specs of adversaries against each of several base runs, each once.
+
+    `variants` as in `models.adversary.AdversarySettings`; the other seed of a ``reseeded`` control
+    is the next one that `bases` have of the same classifier, or one more where there is none.
+    `pressures` are values of λ_adv, for those that are trained; `settings` ``epochs``, ``patience``
+    or ``learning_rate``, where they shall not follow the base's. A UserError for an unknown variant
+    or setting, or a value out of range.
+    """
+    if not variants or not pressures:
+        raise UserError("Adversaries need at least one of 'variants' and one of 'pressures'.")
+    found = []
+    for base, variant in product(bases, variants):
+        given: dict[str, Any] = {**settings, "base": base, "variant": variant}
+        if variant == "reseeded":
+            given["seed"] = _next_seed(base, bases)
+        for pressure in pressures if variant not in CONTROLS else (PRESSURE,):
+            number = float(pressure) if isinstance(pressure, int) else pressure
+            found.append(validate(AdversarySpec, {**given, "pressure": number}))
+    return list(dict.fromkeys(found))
+
+
+def examinations_of(bases: Iterable[Spec], documents: int = 60) -> list[ExaminationSpec]:
+    """Return the specs of the examinations of runs, of so many documents each."""
+    return [validate(ExaminationSpec, {"base": base, "documents": documents}) for base in bases]
+
+
+def bases(specs: Iterable[Upon]) -> list[Spec]:
+    """Return the runs that others rest on, each once."""
+    return list(dict.fromkeys(run for spec in specs for run in spec.runs))
+
+
+def _next_seed(base: Spec, bases: Sequence[Spec]) -> int:
+    alike = base.model_dump(exclude={"seed"})
+    seeds = sorted(one.seed for one in bases if one.model_dump(exclude={"seed"}) == alike)
+    others = [seed for seed in seeds if seed != base.seed]
+    if not others:
+        return base.seed + 1
+    return next((seed for seed in others if seed > base.seed), others[0])

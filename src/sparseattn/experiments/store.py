@@ -15,12 +15,12 @@ import pandas as pd
 from filelock import Timeout
 
 from sparseattn.data.tasks import Task, load_task
-from sparseattn.errors import UserError, validate
-from sparseattn.experiments.adversaries import make_adversary
+from sparseattn.errors import UserError
 from sparseattn.experiments.examinations import make_examination
-from sparseattn.experiments.making import keep_freed_memory, make_run
-from sparseattn.experiments.runs import Adversary, Examination, Result, Run
+from sparseattn.experiments.making import keep_freed_memory, make_adversary, make_run
+from sparseattn.experiments.runs import RESULTS, Adversary, Examination, Result, Run
 from sparseattn.experiments.specs import (
+    KINDS,
     AdversarySpec,
     AnySpec,
     ExaminationSpec,
@@ -41,26 +41,18 @@ from sparseattn.files import (
 )
 from sparseattn.models.training import Progress, resolve_device
 
-KINDS = (Spec.KIND, AdversarySpec.KIND, ExaminationSpec.KIND)
-
 log = logging.getLogger("sparseattn")
 
 
 class Store:
     """A folder of runs, adversaries, examinations; what these rest on is computed first.
 
-    Parameters
-    ----------
-    root
-        The folder; made when the first result is computed.
-
-    Notes
-    -----
-    ``KIND/KEY`` holds a finished result: it is written to ``partial/``, synchronised with the disk
-    and renamed, so it is there wholly or not at all. Whoever computes a key holds the lock
-    ``locks/KEY.lock``; so what lies in ``partial/`` for a key whose lock is free was left by a
-    killed process, and is removed. A result that is not what its checksums say goes to
-    ``damaged/`` and counts as missing. ``vectors/`` keeps initial word vectors, which runs share.
+    The folder is made when the first result is computed. ``KIND/KEY`` holds a finished result: it
+    is written to ``partial/``, synchronised with the disk and renamed, so it is there wholly or not
+    at all. Whoever computes a key holds the lock ``locks/KEY.lock``; so what lies in ``partial/``
+    for a key whose lock is free was left by a killed process, and is removed. A result that is not
+    what its checksums say goes to ``damaged/`` and counts as missing. ``vectors/`` keeps initial
+    word vectors, which runs share.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
@@ -115,25 +107,10 @@ class Store:
     ) -> Result:
         """Return the result of a spec; compute it first if the store does not hold it.
 
-        Parameters
-        ----------
-        spec
-            What is wanted.
-        task
-            Its task, when loaded already.
-        progress
-            Called after each epoch, see `models.training.fit`.
-
-        Returns
-        -------
-        Run, Adversary or Examination
-            As stored; the same bits whichever process computed it.
-
-        Raises
-        ------
-        UserError
-            When the store cannot be written (before training, where that can be told), or the
-            classifier cannot be trained.
+        The same bits whichever process computed it. The `task` is given when loaded already;
+        `progress` is called after each epoch (`models.training.fit`). A UserError when the store
+        cannot be written (before training, where that can be told), or the classifier cannot be
+        trained.
         """
         task = load_task(spec.task, spec.task_options) if task is None else task
         if found := self.find(spec, task):
@@ -182,10 +159,7 @@ class Store:
     def verify(self) -> pd.DataFrame:
         """Read every file of every result; set aside what is damaged, remove what a kill left over.
 
-        Returns
-        -------
-        DataFrame
-            ``key`` and ``problem`` of each damaged one; without rows when all are whole.
+        Returns ``key`` and ``problem`` of each damaged one; no rows when all are whole.
         """
         problems = []
         for path in (path for kind in KINDS for path in self._paths(kind)):
@@ -277,18 +251,13 @@ def _opened(path: Path, weights: bool = False) -> Any:
     return _result(path, checked(path, weights)) if os.path.lexists(path) else None
 
 
-def _result(path: Path, manifest: dict[str, Any]) -> Result:
-    kind = path.parent.name
+def _result(path: Path, manifest: dict[str, Any]) -> Any:
     needed = ("key", "identity", "spec", "task", "versions", "seconds", "date", "files")
     if missing := [name for name in needed if name not in manifest]:
         raise DamagedRunError(f"its manifest has no {', '.join(missing)}")
     try:
-        values = manifest["spec"]
-        if kind == AdversarySpec.KIND:
-            return Adversary(stored_spec(AdversarySpec, values), path.name, path, manifest)
-        if kind == ExaminationSpec.KIND:
-            return Examination(stored_spec(ExaminationSpec, values), path.name, path, manifest)
-        return Run(validate(Spec, values), path.name, path, manifest)
+        spec = stored_spec(path.parent.name, manifest["spec"])
+        return RESULTS[type(spec)](spec, path.name, path, manifest)
     except (UserError, TypeError, KeyError) as error:
         raise DamagedRunError(f"its manifest has settings that no run has now: {error}") from None
 

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
@@ -22,8 +22,8 @@ from sparseattn.data.tasks import Task, load_task
 from sparseattn.errors import ExplainedError, UserError
 from sparseattn.experiments import machine
 from sparseattn.experiments.progress import Progress
-from sparseattn.experiments.runs import Adversary, Examination, Result, Run
-from sparseattn.experiments.specs import AdversarySpec, AnySpec, ExaminationSpec, Spec, canonical
+from sparseattn.experiments.runs import Result
+from sparseattn.experiments.specs import AnySpec, canonical
 from sparseattn.experiments.store import Store
 from sparseattn.models.training import Progress as Tell
 from sparseattn.models.training import resolve_device
@@ -53,33 +53,6 @@ Compute: TypeAlias = Callable[
 ]
 
 
-@overload
-def ensure(
-    specs: Iterable[Spec],
-    store: Store,
-    jobs: int | None = None,
-    progress: bool = True,
-    guess: Callable[[AnySpec], float] | None = None,
-    compute: Compute | None = None,
-) -> list[Run]: ...
-@overload
-def ensure(
-    specs: Iterable[AdversarySpec],
-    store: Store,
-    jobs: int | None = None,
-    progress: bool = True,
-    guess: Callable[[AnySpec], float] | None = None,
-    compute: Compute | None = None,
-) -> list[Adversary]: ...
-@overload
-def ensure(
-    specs: Iterable[ExaminationSpec],
-    store: Store,
-    jobs: int | None = None,
-    progress: bool = True,
-    guess: Callable[[AnySpec], float] | None = None,
-    compute: Compute | None = None,
-) -> list[Examination]: ...
 def ensure(
     specs: Iterable[Any],
     store: Store,
@@ -88,14 +61,10 @@ def ensure(
     guess: Callable[[AnySpec], float] | None = None,
     compute: Compute | None = None,
 ) -> list[Any]:
-    """Return the runs, adversaries or examinations of specs; compute those the store lacks.
+    """Return the runs, adversaries or examinations of specs, in their order; compute what lacks.
 
     Parameters
     ----------
-    specs
-        What is wanted.
-    store
-        Where it is kept.
     jobs
         Processes at once, one torch thread each; by default one a core. With 1, or a single run
         to compute, this process does it. The results do not depend on it.
@@ -105,11 +74,6 @@ def ensure(
         The seconds that a run may take, for the time left until one like it is done.
     compute
         What computes instead, such as `experiments.cluster.Cluster`, which `jobs` is left to.
-
-    Returns
-    -------
-    list
-        In the order of the specs.
 
     Raises
     ------
@@ -147,14 +111,8 @@ def ensure(
         finally:
             shown.close()
         if failures:
-            raise failed(failures, len(found))
+            raise _failed(failures, len(found))
     return [found[spec] for spec in specs]
-
-
-def failed(failures: Mapping[AnySpec, Failure], total: int) -> UserError | SweepError:
-    """Return the error that names the runs that failed, of so many, and why."""
-    kind = UserError if all(one.mendable for one in failures.values()) else SweepError
-    return kind(_report(failures, total))
 
 
 def missing(specs: Iterable[SpecT], store: Store) -> list[SpecT]:
@@ -276,7 +234,8 @@ def _death(error: BrokenProcessPool) -> str:
     return cause
 
 
-def _report(failures: Mapping[AnySpec, Failure], total: int) -> str:
+def _failed(failures: Mapping[AnySpec, Failure], total: int) -> UserError | SweepError:
+    """Return the error that names the runs that failed, of so many, and why."""
     causes: dict[str, list[AnySpec]] = {}
     for spec, failure in failures.items():
         causes.setdefault(failure.message, []).append(spec)
@@ -284,7 +243,8 @@ def _report(failures: Mapping[AnySpec, Failure], total: int) -> str:
     for cause, specs in causes.items():
         lines += [f"- {spec.task}: {spec.label}, seed {spec.seed}" for spec in specs]
         lines.append(f"  {cause}")
-    return "\n".join(lines)
+    kind = UserError if all(one.mendable for one in failures.values()) else SweepError
+    return kind("\n".join(lines))
 
 
 def _tasks(specs: Iterable[AnySpec]) -> dict[AnySpec, Task]:

@@ -65,7 +65,7 @@ def run(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
 def build(
     parameters_file: Path | None = None, output: Path | None = None, pdf: bool = False
 ) -> Path:
-    """Execute what changed and stitch the book.
+    """Execute what changed, stitch the book, and return its first page, ``index.html``.
 
     Parameters
     ----------
@@ -76,11 +76,6 @@ def build(
         pages are made; files that no build made stay.
     pdf
         Whether to print the whole book into one file, too, which its first page then links to.
-
-    Returns
-    -------
-    Path
-        The first page, ``index.html``.
 
     Raises
     ------
@@ -365,16 +360,11 @@ _ADDRESS = {
 
 
 def address(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return what the environment says of the book's source and place, each part checked.
+    """Return what the environment says of the book's source and place; else a UserError.
 
-    Both are unknown to whoever builds the book from a copy, and then nothing on the pages refers
-    to them: ``BOOK_REPOSITORY`` (and ``BOOK_BRANCH``) adds the buttons that launch, edit and
-    discuss a page, ``BOOK_URL`` makes the addresses in a page's preview whole.
-
-    Raises
-    ------
-    UserError
-        When one is not what it should be, saying what it should look like.
+    Both are unknown to whoever builds the book from a copy, and then nothing on the pages refers to
+    them: ``BOOK_REPOSITORY`` (and ``BOOK_BRANCH``) adds the buttons that launch, edit and discuss a
+    page, ``BOOK_URL`` makes the addresses in a page's preview whole.
     """
     found = {}
     for name, (pattern, expected) in _ADDRESS.items():

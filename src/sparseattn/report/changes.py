@@ -43,17 +43,8 @@ def of_files(files: Iterable[Path]) -> dict[str, dict[str, str]]:
 def of_book(place: str, pages: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return the `values` of those of some pages that a book has: page → its values.
 
-    Parameters
-    ----------
-    place
-        A folder of executed notebooks, a built book, or the address of a published one.
-    pages
-        Names of notebooks.
-
-    Raises
-    ------
-    UserError
-        When there is no such folder, or the address does not answer.
+    The `place` is a folder of executed notebooks, a built book, or the address of a published one;
+    a UserError when there is no such folder, or the address does not answer.
     """
     if not place.startswith(("https://", "http://")):
         folder = Path(place)
@@ -80,11 +71,8 @@ def of_book(place: str, pages: Iterable[str]) -> dict[str, dict[str, str]]:
 def between(before: Mapping[str, Values], after: Mapping[str, Values]) -> pd.DataFrame:
     """Return what differs between two builds, page → its `values`, of the pages that both have.
 
-    Returns
-    -------
-    DataFrame
-        One row for each difference: ``page``, ``name``, and the texts ``before`` and ``after``,
-        empty where a build does not have the name.
+    One row for each difference: ``page``, ``name``, and the texts ``before`` and ``after``, empty
+    where a build does not have the name.
     """
     rows = [
         (page, name, before[page].get(name, ""), after[page].get(name, ""))

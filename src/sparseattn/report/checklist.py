@@ -36,10 +36,7 @@ def parts(ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def executed(pages: pd.DataFrame) -> pd.DataFrame:
     """Return what a build executed (`report.ledger.pages`), as a table shows it.
 
-    Returns
-    -------
-    DataFrame
-        ``notebook``, ``seconds``, ``when``, number of ``runs``, and the parameters ``changed``.
+    ``notebook``, ``seconds``, ``when``, number of ``runs``, and the parameters ``changed``.
     """
     return pages.assign(
         runs=pages["runs"].map(len),
@@ -66,13 +63,9 @@ def this_build() -> pd.DataFrame:
 
 
 def summary(ledger: pd.DataFrame) -> pd.DataFrame:
-    """Return a ledger in summary.
+    """Return a ledger in summary: one row an ``origin`` and ``task``.
 
-    Returns
-    -------
-    DataFrame
-        One row an ``origin`` and ``task``: how many ``cells``, ``runs`` and ``seeds``, the
-        ``hours`` of computing, and how many runs are ``outdated``.
+    How many ``cells``, ``runs`` and ``seeds``, the ``hours`` of computing, how many ``outdated``.
     """
     named = ledger.assign(
         cell=ledger["classifier"] + ledger["sparsity"],
@@ -92,12 +85,9 @@ def summary(ledger: pd.DataFrame) -> pd.DataFrame:
 def sizes(recorded: pd.DataFrame) -> pd.DataFrame:
     """Return how many numbers each published classifier learns, and how long a run takes.
 
-    Returns
-    -------
-    DataFrame
-        One row a ``task`` and ``classifier``: ``words`` of the vocabulary, numbers learned in the
-        ``embedding`` and in the ``rest``, number of ``runs``, and their mean ``seconds``, and of
-        the processor ``cpu``.
+    One row a ``task`` and ``classifier``: ``words`` of the vocabulary, numbers learned in the
+    ``embedding`` and in the ``rest``, number of ``runs``, and their mean ``seconds``, and of the
+    processor ``cpu``.
     """
     keys = ["task", "classifier", "encoder", "alignment"]
     models = recorded.groupby(keys, sort=False, as_index=False).agg(
@@ -146,17 +136,7 @@ def in_numbers(
 ) -> pd.DataFrame:
     """Return the numbers that answers to the checklist need, and no table gives alone.
 
-    Parameters
-    ----------
-    recorded, diverged
-        Of `parts`.
-    packages
-        Of `report.provenance.requirements`.
-
-    Returns
-    -------
-    DataFrame
-        ``of`` what, ``is`` what.
+    Given both of `parts`, and `report.provenance.requirements`: ``of`` what, ``is`` what.
     """
     default, tried, models = Spec(), variants.summaries(), sizes(recorded)
     more = len(set(tried["key"]) - set(recorded["key"]))
@@ -238,11 +218,8 @@ def fingerprints() -> pd.DataFrame:
 def on_two_processors() -> pd.DataFrame:
     """Return the published runs made on two makes of processor: fingerprints, and if they agree.
 
-    Returns
-    -------
-    DataFrame
-        ``key``, ``run`` in words where it is published, the ``processors``, the first digits of the
-        SHA-256 of its ``weights`` and ``traces``, and whether the processors ``agree`` on both.
+    ``key``, ``run`` in words where it is published, the ``processors``, the first digits of the
+    SHA-256 of its ``weights`` and ``traces``, and whether the processors ``agree`` on both.
     """
     frame = pd.read_csv(paths.book() / "arithmetic" / "runs.csv")
     named = {run.key: published.in_words(run) for run in published.runs(["sst"])}

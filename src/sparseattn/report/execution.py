@@ -34,15 +34,9 @@ _PAGES = "sparseattn.report.ledger"
 def execute(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
     """Execute one notebook with parameters that differ from its defaults.
 
-    Returns `output`, the executed ``.ipynb``, written only when every cell succeeded.
-
-    Raises
-    ------
-    UserError
-        For a bad parameter or an output that cannot be written (before anything starts), or with
-        the message of the cell that failed.
-    ExplainedError
-        When a cell fails otherwise.
+    Returns `output`, the executed ``.ipynb``, written only when every cell succeeded. A UserError
+    for a bad parameter or an output that cannot be written (before anything starts), or with the
+    message of the cell that failed; an ExplainedError when a cell fails otherwise.
     """
     import jupytext
     import nbformat
@@ -79,10 +73,7 @@ def execute(notebook: str, values: Mapping[str, Any], output: Path) -> Path:
 def write_aside(output: Path, content: bytes) -> Path:
     """Write what is to become a file beside it; without content, only see whether that works.
 
-    Raises
-    ------
-    UserError
-        When the system refuses, with its reason.
+    A UserError when the system refuses, with its reason.
     """
     aside = output.parent / f".{output.name}.partial"
     try:
@@ -104,8 +95,8 @@ def write_aside(output: Path, content: bytes) -> Path:
 def pair(notebook: str) -> Path:
     """Write a notebook's ``.ipynb`` from its ``.py``, with the outputs that must reproduce.
 
-    It is executed with its default parameters; only the outputs of cells marked
-    ``# NBVAL_CHECK_OUTPUT`` are kept, so that committed differences stay readable.
+    It is executed with its default parameters; only the outputs of cells marked ``#
+    NBVAL_CHECK_OUTPUT`` are kept, so that committed differences stay readable.
     """
     import nbformat
 

@@ -23,9 +23,8 @@ from sparseattn.data.owntexts import FILE_KINDS, check_own, find_columns, is_own
 from sparseattn.data.tasks import Task, load_task
 from sparseattn.errors import UserError
 from sparseattn.experiments import machine
-from sparseattn.experiments.grid import examinations_of, grid
 from sparseattn.experiments.runs import Examination, Run
-from sparseattn.experiments.specs import AnySpec, ExaminationSpec, Spec
+from sparseattn.experiments.specs import AnySpec, ExaminationSpec, Spec, examinations_of, grid
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import ensure, missing
 from sparseattn.report import onefile
@@ -58,26 +57,14 @@ _SHOWN = 10  # documents in the explorer
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be explained.
-
-    Attributes
-    ----------
-    path, text, label
-        The file, and its columns.
-    classes
-        The names of labels 0 and 1.
-    task
-        Its texts, prepared and split.
-    runs, examinations
-        What is to be computed.
-    """
+    """What is to be explained."""
 
     path: Path
-    text: str
+    text: str  # the column of the texts, and that of their labels
     label: str
-    classes: tuple[str, str]
-    task: Task
-    runs: list[Spec]
+    classes: tuple[str, str]  # names of labels 0 and 1
+    task: Task  # the texts, prepared and split
+    runs: list[Spec]  # what is to be computed
     examinations: list[ExaminationSpec]
 
     @property
@@ -86,10 +73,7 @@ class Asked:
         return self.path.name
 
     def wanted(self, jobs: int) -> list[AnySpec]:
-        """Return what is computed, each examination soon after its run.
-
-        So the time of both kinds is known early.
-        """
+        """Return what is computed: each examination soon after its run, so both times are known."""
         pairs = list(zip(self.runs, self.examinations, strict=True))
         pairs.sort(key=lambda pair: pair[0].seed)
         few = [pairs[start : start + jobs] for start in range(0, len(pairs), jobs)]
@@ -262,27 +246,8 @@ def _parts(asked: Asked, runs: list[Run], examinations: list[Examination]) -> It
     better, above = question.cells(frame), question.cells(frame, chance=True)
     told = question.answer(question.verdicts(better), question.verdicts(above))
     yield f"{told}\n\n{question.reached(frame)}\n\n{question.left_out(frame)}"
-    yield charts.show(
-        charts.forest,
-        *question.rows(better, ""),
-        sides=("worse", "better"),
-        name="better",
-        caption="Sparsemax against softmax: the effect of each test on every classifier, in units "
-        "of the smallest effect that would matter (5 points). Right of the grey band sparse "
-        "attention is the better explanation, left of it the worse.",
-        description=f"A row for each test. {told.replace('*', '')}",
-        missing="Sparsemax and softmax could not be compared on these texts.",
-    )
-    yield charts.show(
-        charts.forest,
-        *question.rows(above, ""),
-        sides=("below chance", "above it"),
-        name="above-chance",
-        caption="Sparsemax attention against chance, in the same units: right of the grey band it "
-        "is better than a random order of the words.",
-        description="A row for each test that chance can take.",
-        missing="Attention could not be compared with chance on these texts.",
-    )
+    yield question.figure(better, told, "", each="classifier")
+    yield question.figure(above, told, "", chance=True, each="classifier")
     yield charts.table(
         question.verdicts(better),
         "What each test measures.",
@@ -310,12 +275,9 @@ def _parts(asked: Asked, runs: list[Run], examinations: list[Examination]) -> It
 def accuracies(runs: Sequence[Run], task: Task) -> pd.DataFrame:
     """Return how good classifiers are beside the share of the larger class, a row a cell.
 
-    Returns
-    -------
-    DataFrame
-        Columns of `training.whole_test_split`; ``low`` and ``high``, Wilson's 95 % interval of the
-        accuracy over test texts; ``larger``, the share of the larger class; ``sure``, whether the
-        interval lies above it.
+    Columns of `training.whole_test_split`; ``low`` and ``high``, Wilson's 95 % interval of the
+    accuracy over test texts; ``larger``, the share of the larger class; ``sure``, whether the
+    interval lies above it.
     """
     frame = training.whole_test_split(runs)
     count, share = len(task.test), float(task.test.labels.mean())

@@ -15,7 +15,7 @@ import pandas as pd
 from sparseattn.charts.figure import inert
 from sparseattn.experiments.runs import Run
 from sparseattn.measures.statistics import summarise
-from sparseattn.report import reviews
+from sparseattn.report import live
 from sparseattn.report.parameters import Parameters
 from sparseattn.report.specimens import INFLUENCE_UNIT, MEASURES, SHARE_UNIT, gather
 from sparseattn.results.frames import measurements
@@ -24,19 +24,11 @@ from sparseattn.wording import verbatim
 
 @dataclass(frozen=True)
 class Explorer:
-    """Documents to look at, as HTML for a notebook or a book.
+    """Documents to look at, as HTML for a notebook or a book."""
 
-    Attributes
-    ----------
-    data
-        What the script reads: ``measures`` by name, ``share_unit`` and ``influence_unit``, and
-        ``tasks`` (:func:`report.specimens.gather`).
-    opening
-        How many of the tasks come first and are not of the page's own runs.
-    """
-
+    # For the script: measures by name, share_unit, influence_unit, tasks (`specimens.gather`).
     data: dict[str, Any]
-    opening: int = 0
+    opening: int = 0  # how many of the tasks come first and are not of the page's own runs
 
     def __repr__(self) -> str:
         return f"Explorer: {len(self.documents())} documents"
@@ -116,7 +108,7 @@ def explore(
 
 def opening(given: Parameters) -> list[dict[str, Any]]:
     """Return the reviews that the page opens on, unless it is asked for a task of one's own."""
-    return [reviews.explored()] if given.task == "planted" else []
+    return [live.explored()] if given.task == "planted" else []
 
 
 def in_context(given: Parameters) -> list[Run]:
@@ -140,11 +132,8 @@ def in_context(given: Parameters) -> list[Run]:
 def few_and_all(runs: Sequence[Run], shown: Explorer) -> pd.DataFrame:
     """Return how far the documents shown lead astray, by agreement with the input gradient.
 
-    Returns
-    -------
-    DataFrame
-        One row a ``classifier`` and ``sparsity``: τ-b, the mean over the documents of the first
-        task shown (``few``) and over all observed (``every``), and their ``difference``.
+    One row a ``classifier`` and ``sparsity``: τ-b, the mean over the documents of the first task
+    shown (``few``) and over all observed (``every``), and their ``difference``.
     """
     frame = measurements(runs)
     cell, tau = ["classifier", "sparsity"], "tau_inputs_gradient"
@@ -240,7 +229,7 @@ def _questions(tasks: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _on_reviews(tasks: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield what to try with the reviews (`report.reviews`), and the choice that shows it."""
+    """Yield what to try with the reviews (`report.live`), and the choice that shows it."""
     asked = {
         "negated": "Two words decide together: a negation, and what it negates. Does attention "
         "rest on both?",

@@ -39,15 +39,10 @@ _UNSHOWN = {"remove-cell", "hide-cell", "remove-output", "parameters"}
 
 
 def page(title: str, parts: Iterable[object]) -> str:
-    """Return one HTML page that needs nothing else.
+    """Return one HTML page that needs nothing else, of a title in plain text.
 
-    Parameters
-    ----------
-    title
-        Plain text.
-    parts
-        In order: Markdown as a string, with formulas between dollars; or what shows itself as
-        Markdown or HTML (IPython's ``Markdown``, `charts.Table`, `charts.Figure`, an explorer).
+    Its parts in order: Markdown as a string, with formulas between dollars; or what shows itself as
+    Markdown or HTML (IPython's ``Markdown``, `charts.Table`, `charts.Figure`, an explorer).
     """
     return _whole(title, "\n".join(map(_part, parts)))
 
@@ -58,16 +53,9 @@ def write(output: Path, content: str) -> Path:
 
 
 def of_notebook(name: str, executed: Mapping[str, Any]) -> str:
-    """Return an executed notebook as such a page, without its code.
+    """Return an executed notebook, the JSON of an ``.ipynb``, as such a page, without its code.
 
     Links to other pages of the book, which are not there, are left as words.
-
-    Parameters
-    ----------
-    name
-        Of the notebook, such as ``05-agreement``.
-    executed
-        Its JSON, as in an ``.ipynb`` file.
     """
     shown = []
     for cell in executed["cells"]:

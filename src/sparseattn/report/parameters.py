@@ -7,7 +7,7 @@ after the parameters hands its namespace to `check`, whichever way the values ca
 import ast
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -21,8 +21,12 @@ from sparseattn.wording import Alpha, EncoderName, Lam
 
 if TYPE_CHECKING:
     from sparseattn.experiments.runs import Adversary, Examination, Run
-    from sparseattn.experiments.specs import AdversarySpec, ExaminationSpec, Spec
+    from sparseattn.experiments.specs import AdversarySpec, AnySpec, ExaminationSpec, Spec
 
+_SPANNING = (
+    "task", "task_options", "encoders", "alignments", "lams", "alphas", "seeds", "observed",
+    "device",
+)  # fmt: skip
 # What a kernel puts into a fresh namespace.
 _KERNEL_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
@@ -73,46 +77,28 @@ class Parameters(BaseModel):
 
     def specs(self) -> "list[Spec]":
         """Return the specs of the grid, each once."""
-        from sparseattn.experiments.grid import grid
+        from sparseattn.experiments.specs import grid
 
-        projections = [
-            *self.projections,
-            *(["sparsegen"] if self.lams else []),
-            *(["entmax"] if self.alphas else []),
-        ]
-        settings = {
-            name: value
-            for name in ("epochs", "learning_rate", "vectors")
-            if (value := getattr(self, name)) is not None
-        }
+        spanned = {name: getattr(self, name) for name in _SPANNING}
+        settings = {name: getattr(self, name) for name in ("epochs", "learning_rate", "vectors")}
+        given = {"sparsegen": self.lams, "entmax": self.alphas}
+        graded = [name for name, values in given.items() if values]
         return grid(
-            task=self.task,
-            task_options=self.task_options,
-            encoders=self.encoders,
-            alignments=self.alignments,
-            projections=projections,
-            lams=self.lams,
-            alphas=self.alphas,
-            seeds=self.seeds,
-            observed=self.observed,
-            device=self.device,
-            **settings,
+            **spanned,
+            projections=[*self.projections, *graded],
+            **{name: value for name, value in settings.items() if value is not None},
         )
 
     def runs(self) -> "list[Run]":
         """Return the runs of the grid, computing those the store does not hold."""
-        from sparseattn.experiments.store import Store
-        from sparseattn.experiments.sweeps import ensure
-
-        return ensure(self.specs(), Store(paths.store()), jobs=self.jobs)
+        return _ensured(self.specs(), self.jobs)
 
     def adversary_specs(self) -> "list[AdversarySpec]":
         """Return the specs of the adversaries against the runs of the grid, each once.
 
         Of each variant one at the default λ_adv, and frozen ones at all of `pressures`.
         """
-        from sparseattn.experiments.grid import adversaries_of
-        from sparseattn.experiments.specs import CONTROLS, TRAINED
+        from sparseattn.experiments.specs import CONTROLS, TRAINED, adversaries_of
         from sparseattn.models.adversary import PRESSURE
 
         runs, most = self.specs(), self.adversary_epochs
@@ -122,22 +108,25 @@ class Parameters(BaseModel):
 
     def adversaries(self) -> "list[Adversary]":
         """Return the adversaries of `adversary_specs`, computing those not in the store."""
-        from sparseattn.experiments.grid import bases
-        from sparseattn.experiments.store import Store
-        from sparseattn.experiments.sweeps import ensure
+        from sparseattn.experiments.specs import bases
 
-        specs, store = self.adversary_specs(), Store(paths.store())
-        ensure(bases(specs), store, jobs=self.jobs)
-        return ensure(specs, store, jobs=self.jobs)
+        specs = self.adversary_specs()
+        _ensured(bases(specs), self.jobs)
+        return _ensured(specs, self.jobs)
 
     def examinations(self) -> "list[Examination]":
         """Return the examinations of the runs of the grid, computing those not in the store."""
-        from sparseattn.experiments.grid import examinations_of
-        from sparseattn.experiments.store import Store
-        from sparseattn.experiments.sweeps import ensure
+        from sparseattn.experiments.specs import examinations_of
 
-        specs = examinations_of(self.specs(), self.examined)
-        return ensure(specs, Store(paths.store()), jobs=self.jobs)
+        return _ensured(examinations_of(self.specs(), self.examined), self.jobs)
+
+
+def _ensured(specs: "Iterable[AnySpec]", jobs: int | None) -> list[Any]:
+    """Return the results of specs, computing those the store does not hold."""
+    from sparseattn.experiments.store import Store
+    from sparseattn.experiments.sweeps import ensure
+
+    return ensure(dict.fromkeys(specs), Store(paths.store()), jobs)
 
 
 def compute(pages: Mapping[str, Mapping[str, Any]]) -> None:
@@ -145,9 +134,7 @@ def compute(pages: Mapping[str, Mapping[str, Any]]) -> None:
 
     Pages share runs, so these are made before any page is executed.
     """
-    from sparseattn.experiments.grid import bases, examinations_of
-    from sparseattn.experiments.store import Store
-    from sparseattn.experiments.sweeps import ensure
+    from sparseattn.experiments.specs import bases, examinations_of
 
     runs: list[Spec] = []
     adversaries: list[AdversarySpec] = []
@@ -161,22 +148,13 @@ def compute(pages: Mapping[str, Mapping[str, Any]]) -> None:
             if "examined" in own:
                 examined += examinations_of(given.specs(), given.examined)
             jobs += [given.jobs] if given.jobs else []
-    if not runs:
-        return
-    store, most = Store(paths.store()), max(jobs, default=None)
-    ensure(dict.fromkeys([*runs, *bases([*adversaries, *examined])]), store, most)
-    ensure(dict.fromkeys(adversaries), store, most)
-    ensure(dict.fromkeys(examined), store, most)
+    if runs:
+        for specs in ([*runs, *bases([*adversaries, *examined])], adversaries, examined):
+            _ensured(specs, max(jobs, default=None))
 
 
 def load_yaml(text: str) -> Any:
-    """Return the value that a YAML text stands for, as people write it: 1e-3 is a number too.
-
-    Raises
-    ------
-    yaml.YAMLError
-        When it is none.
-    """
+    """Return the value of a YAML text as people write it, 1e-3 a number too; else a `YAMLError`."""
     try:
         return yaml.load(text, Loader=_Loader)
     except RecursionError:
@@ -222,13 +200,7 @@ for _kind, _pattern, _starts in (
 
 
 def read_parameters(file: Path) -> dict[str, Any]:
-    """Read a YAML file of parameters.
-
-    Raises
-    ------
-    UserError
-        When it cannot be read, is not YAML, or is not a mapping of names to values.
-    """
+    """Read a YAML file of parameters; a UserError unless it maps names to values."""
     try:
         values = load_yaml(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -248,10 +220,7 @@ def read_parameters(file: Path) -> dict[str, Any]:
 def declared(notebook: str) -> dict[str, Any]:
     """Return a notebook's parameters: name → default, from the cell tagged ``parameters``.
 
-    Raises
-    ------
-    UserError
-        When there is no such notebook, or its parameters are not plain literals.
+    A UserError when there is no such notebook, or its parameters are not plain literals.
     """
     names = paths.notebook_names()
     if notebook not in names:
@@ -277,13 +246,9 @@ def validated(
 ) -> Parameters:
     """Check values for a notebook, on top of its defaults.
 
-    `advice` follows what is refused where text came instead of a list or a number.
-
-    Raises
-    ------
-    UserError
-        For a parameter the notebook does not declare, or a value of the wrong type or out of
-        range; and for a task or task option that does not exist.
+    `advice` follows what is refused where text came instead of a list or a number. A UserError for
+    a parameter the notebook does not declare, or a value of the wrong type or out of range; and for
+    a task or task option that does not exist.
     """
     defaults = declared(notebook)
     unknown = [name for name in values if name not in defaults]

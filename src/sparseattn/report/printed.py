@@ -33,10 +33,7 @@ def executable() -> str | None:
 def gathered(pages: Mapping[str, str]) -> str:
     """Return all articles of a book as one page without a script, which links into itself.
 
-    Parameters
-    ----------
-    pages
-        Path of each page from the top of the book, without ``.html``, to its HTML, in order.
+    `pages`: path of each from the top of the book, without ``.html``, to its HTML, in order.
     """
     articles = [_article(name, html, pages) for name, html in pages.items()]
     first = next(iter(pages.values()))
@@ -80,10 +77,7 @@ def _article(name: str, html: str, pages: Mapping[str, str]) -> str:
 def write(book: Path, names: Sequence[str]) -> Path:
     """Print the pages of a built book, in order, into ``sparse-attention.pdf`` beside them.
 
-    Raises
-    ------
-    UserError
-        Without a Chromium, or when it fails.
+    A UserError without a Chromium, or when it fails.
     """
     browser = executable()
     if browser is None:

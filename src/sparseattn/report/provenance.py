@@ -33,14 +33,8 @@ PACKAGES = ("torch", "entmax", "numpy", "scipy", "pandas", "datasets", "altair",
 class Provenance:
     """A page's origin, shown at its end and kept in the executed notebook's metadata.
 
-    Parameters
-    ----------
-    notebook
-        Name of the notebook, such as ``05-agreement``.
-    parameters
-        The checked parameters.
-    runs
-        The runs, adversaries and examinations the page reads.
+    Of a notebook such as ``05-agreement``, its checked parameters, and the runs, adversaries and
+    examinations it reads.
     """
 
     def __init__(
@@ -146,11 +140,8 @@ def digest_of(notebook: Mapping[str, Any]) -> str:
 def requirements() -> pd.DataFrame:
     """Return the packages the project asks for, in ``requirements.txt``, and those at hand.
 
-    Returns
-    -------
-    DataFrame
-        ``package``, ``pinned`` (its one version; None where several would do) and ``here``
-        (None where it is not installed).
+    ``package``, ``pinned`` (its one version; None where several would do) and ``here`` (None where
+    it is not installed).
     """
     rows = []
     for line in (paths.root() / "requirements.txt").read_text(encoding="utf-8").splitlines():
@@ -185,12 +176,9 @@ UNKNOWN_LICENCE = "not stated"
 def licences() -> pd.DataFrame:
     """Return the licences of all packages installed here besides this one, by their metadata.
 
-    Returns
-    -------
-    DataFrame
-        One row a ``licence``, the most frequent first, by its SPDX name where it has one: how many
-        packages (``count``), and their names (``packages``). Where a package does not say which
-        BSD licence it has, or any, its licence's text is read; `UNKNOWN_LICENCE` when it has none.
+    One row a ``licence``, the most frequent first, by its SPDX name where it has one: how many
+    packages (``count``), and their names (``packages``). Where a package does not say which BSD
+    licence it has, or any, its licence's text is read; `UNKNOWN_LICENCE` when it has none.
     """
     ours = {one.metadata["Name"]: licence(one) for one in distributions()}
     ours.pop("sparseattn", None)

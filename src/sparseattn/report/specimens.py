@@ -53,14 +53,10 @@ _INFLUENCES = 300_000  # numbers, about a megabyte
 
 
 def gather(runs: Sequence[Run], count: int) -> list[dict[str, Any]]:
-    """Gather what there is to see of a few documents under every classifier.
+    """Gather what there is to see of a few documents of each task under every classifier.
 
-    Parameters
-    ----------
-    runs
-        Of one task or several. Of runs that differ in their seed, those of the smallest are taken.
-    count
-        Documents of each task.
+    Of runs that differ in their seed, those of the smallest are taken. A UserError without runs, or
+    when only the measurements of a run are here.
 
     Returns
     -------
@@ -68,11 +64,6 @@ def gather(runs: Sequence[Run], count: int) -> list[dict[str, Any]]:
         For each task its ``documents`` (tokens, label, evidence, why chosen) and ``classifiers``;
         of each ``stops``, a projection each, from even to sparse, with the shares of every
         document's tokens, their measures, and the influences on its hidden states.
-
-    Raises
-    ------
-    UserError
-        Without runs, or when only the measurements of a run are here.
     """
     if not runs:
         raise UserError("There is no classifier to look at: the grid of runs is empty.")
@@ -171,12 +162,10 @@ def seen(
     classes: Sequence[str],
     room: int = _INFLUENCES,
 ) -> dict[str, Any]:
-    """Return what there is to see of chosen documents, of all that runs have observed.
+    """Return what there is to see of chosen documents, of all that runs of one task have observed.
 
     Parameters
     ----------
-    runs
-        Of one task; their traces are of `documents`.
     documents, words
         All observed, and the words of each as they are shown.
     chosen

@@ -61,14 +61,10 @@ def cell(result: Result) -> dict[str, object]:
 def measurements(results: Iterable[Result]) -> pd.DataFrame:
     """Return the measurements of several runs, or adversaries: one row a result and document.
 
-    Returns
-    -------
-    DataFrame
-        The columns of `cell`; ``document``, which counts the observed documents from 0 and means
-        the same document in every result of a task; and those of `measures.per_document.measure`,
-        or of `experiments.runs.Adversary.measurements` with ``base_correct`` and
-        ``accuracy_change``, what the adversary gets right beyond its base. Of nothing, no rows,
-        but all of these columns.
+    The columns of `cell`; ``document``, which counts the observed documents from 0 and means the
+    same document in every result of a task; and those of `measures.per_document.measure`, or of
+    `experiments.runs.Adversary.measurements` with ``base_correct`` and ``accuracy_change``, what
+    the adversary gets right beyond its base. Of nothing, no rows, but all of these columns.
     """
     parts = [one.measurements().reset_index().assign(**cell(one)) for one in results]
     if not parts:
@@ -90,16 +86,12 @@ def measurements(results: Iterable[Result]) -> pd.DataFrame:
 def ledger(results: Iterable[Result]) -> pd.DataFrame:
     """Return which runs, adversaries and examinations made the numbers, and how: one row each.
 
-    Returns
-    -------
-    DataFrame
-        :data:`LEDGER`: ``kind``, one of `KINDS`; ``accuracy`` and ``auc`` on the whole test split,
-        the same on dev; the seconds of what is in `SPENT`, and ``seconds`` of all;
-        ``cpu_seconds`` (NaN where unknown); ``commit``, ``fingerprint`` of the data; ``state``,
-        ``current`` or ``outdated`` when the stages have newer versions now; ``rests_on``, the run
-        whose weights were taken over, that an adversary is held against, or that was examined;
-        ``origin``, published or this build. Settings, scores and times of an adversary are its
-        own; `AGAINST` is its alone.
+    :data:`LEDGER`: ``kind``, one of `KINDS`; ``accuracy`` and ``auc`` on the whole test split, the
+    same on dev; the seconds of what is in `SPENT`, and ``seconds`` of all; ``cpu_seconds`` (NaN
+    where unknown); ``commit``, ``fingerprint`` of the data; ``state``, ``current`` or ``outdated``
+    when the stages have newer versions now; ``rests_on``, the run whose weights were taken over,
+    that an adversary is held against, or that was examined; ``origin``, published or this build.
+    Settings, scores and times of an adversary are its own; `AGAINST` is its alone.
     """
     rows = []
     for one in results:
@@ -113,11 +105,8 @@ def ledger(results: Iterable[Result]) -> pd.DataFrame:
 def stored_ledger(store: Store) -> pd.DataFrame:
     """Return what a store holds, one row a run, oldest first.
 
-    Returns
-    -------
-    DataFrame
-        :data:`STORED`, as in `ledger`, with ``megabytes`` on the disk; ``state`` may also be
-        ``damaged``, then little else is known.
+    :data:`STORED`, as in `ledger`, with ``megabytes`` on the disk; ``state`` may also be
+    ``damaged``, then little else is known.
     """
     rows: list[dict[str, Any]] = [{"key": key, "state": "damaged"} for key in store.damaged()]
     rows += [_entry(run) for run in store.runs()]

@@ -43,12 +43,7 @@ QUANTITIES = (
 def compare_norms(classifier: Classifier, ids: Sequence[Int[Tensor, " _"]]) -> pd.DataFrame:
     r"""Summarise each document's influences by both norms, and how far they agree.
 
-    Parameters
-    ----------
-    classifier
-        In evaluation mode, on the CPU.
-    ids
-        Documents, each BEGIN, n tokens, END.
+    The classifier is in evaluation mode, on the CPU; documents are BEGIN, n tokens, END.
 
     Returns
     -------
@@ -118,15 +113,10 @@ def in_one(comparisons: Iterable[Compared]) -> pd.DataFrame:
 def comparable(
     store: Store, tasks: Sequence[str] | None = None, keys: Sequence[str] = ()
 ) -> list[Run]:
-    """Return the published runs that a store holds with their weights.
+    """Return the published runs that a store holds with their weights; a UserError when none.
 
     Those of some keys, given by their first digits; by default those of the cells of the paper's
     Table 1.
-
-    Raises
-    ------
-    UserError
-        When there is none.
     """
     cell = ["task", "encoder", "alignment", "projection"]
     here = {run.key for run in store.runs()}
@@ -153,11 +143,7 @@ def compare_published(run: Run, documents: int, folder: Path | None = None) -> l
     """Publish the comparison of a published run's norms, on its first documents.
 
     Returns what was written: nothing where as many documents are published, with the same numbers.
-
-    Raises
-    ------
-    UserError
-        When the run itself is not published, or was compared before with other numbers.
+    A UserError when the run itself is not published, or was compared before with other numbers.
     """
     known = published.runs([run.manifest["task"]["name"]], folder)
     if run.key not in {one.key for one in known}:

@@ -20,7 +20,6 @@ import pandas as pd
 
 from sparseattn import paths
 from sparseattn.errors import UserError
-from sparseattn.measures.statistics import compare, summarise
 from sparseattn.wording import is_sparsemax
 
 TASKS = ("sst", "newsgroups", "imdb")
@@ -94,27 +93,6 @@ def canonical(frame: pd.DataFrame) -> pd.DataFrame:
         projection=frame["projection"].mask(sparsemax, "sparsemax"),
         lam=lam.where(sparsegen | frame["projection"].isna()).mask(sparsemax, 0.0),
     )
-
-
-def beside(
-    paper: pd.DataFrame, measurements: pd.DataFrame, tolerance: float = 0.05
-) -> pd.DataFrame:
-    """Put our estimate beside each of the paper's means.
-
-    The paper's means of cells that we have runs of, with the columns of
-    `measures.statistics.estimate` and ``verdict``: same, different or undecided, see
-    `measures.statistics.compare`.
-    """
-    paper = paper[(paper["statistic"] == "mean") & paper["quantity"].isin(measurements.columns)]
-    if paper.empty:
-        return paper.assign(verdict=pd.Series(dtype="str"))
-    ours = summarise(unique(measurements), CELL, list(dict.fromkeys(paper["quantity"])))
-    both = paper.merge(ours, on=[*CELL, "quantity"])
-    both["verdict"] = [
-        compare(low, high, value, tolerance)
-        for low, high, value in zip(both["low"], both["high"], both["value"], strict=True)
-    ]
-    return both
 
 
 def unique(measurements: pd.DataFrame) -> pd.DataFrame:

@@ -34,21 +34,11 @@ FILE_MOST, UNPACKED_MOST, ROWS_MOST = 2**26, 2**29, 2**24
 
 @dataclass(frozen=True)
 class Kind:
-    """Results whose measurements are published alike, two files each.
+    """Results whose measurements are published alike, two files each."""
 
-    Attributes
-    ----------
-    folder
-        Where they lie in the task's.
-    origin
-        Which entries of a manifest are published.
-    scores
-        Those of them that are on whole splits, compared when a result is made again.
-    """
-
-    folder: str
-    origin: tuple[str, ...]
-    scores: tuple[str, ...]
+    folder: str  # where they lie in the task's
+    origin: tuple[str, ...]  # which entries of a manifest are published
+    scores: tuple[str, ...]  # those on whole splits, compared when a result is made again
 
 
 _MAKING = (
@@ -71,14 +61,10 @@ def write_result(
 ) -> list[Path]:
     """Write the two files of a result, ``KEY.parquet`` and ``KEY.json``, to its task's folder.
 
-    Parameters
-    ----------
-    manifest
-        Of which the entries `Kind.origin` and `OPTIONAL`, and the task's name and fingerprint, are
-        kept.
-    measured
-        One row a document, one column a quantity; written as the columns quantity, document and
-        value. What follows from other quantities, such as exp(H) from H / log n, is not stored.
+    Kept are the entries `Kind.origin` and `OPTIONAL` of its manifest, the task's name and
+    fingerprint; and what was `measured`, one row a document, one column a quantity, as the columns
+    quantity, document and value. What follows from other quantities, such as exp(H) from H / log n,
+    is not stored.
     """
     stored = rounded(measured)
     again = _derived(stored)
@@ -191,10 +177,7 @@ def publishing_alone(folder: Path) -> Iterator[None]:
 def read_values(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     """Return a published result's measurements, as of `measures.per_document.measure`.
 
-    Raises
-    ------
-    UserError
-        When the file is missing or not as it was written.
+    A UserError when the file is missing or not as it was written.
     """
     path = folder / f"{record['key']}.parquet"
     try:
@@ -302,13 +285,7 @@ def _entries(path: Path) -> dict[str, Any]:
 
 
 def read_json(path: Path, needed: Sequence[str]) -> dict[str, Any]:
-    """Return a JSON file's content.
-
-    Raises
-    ------
-    UserError
-        When it cannot be read, or an entry that is `needed` is missing.
-    """
+    """Return a JSON file's content; a UserError when it cannot be, or lacks an entry `needed`."""
     try:
         content = _entries(path)
     except DamagedRunError as damage:

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from sparseattn import paths
-from sparseattn.errors import UserError, validate
+from sparseattn.errors import UserError
 from sparseattn.experiments.runs import Adversary, Examination, Result, Run
 from sparseattn.experiments.specs import (
     AdversarySpec,
@@ -30,7 +30,7 @@ from sparseattn.experiments.specs import (
     stored_spec,
 )
 from sparseattn.models.pretrained import PRETRAINED
-from sparseattn.results.frames import AGAINST, PLACE, cell
+from sparseattn.results.frames import AGAINST, PLACE, base_of, cell
 from sparseattn.results.frames import ledger as ledger_of
 from sparseattn.results.parquet import (
     ADVERSARIES,
@@ -56,16 +56,12 @@ class _Measured:
     key: str
     path: Path
     manifest: dict[str, Any]
-
-    @property
-    def again(self) -> str:
-        """The command that makes it again."""
-        return f"recompute {self.key}"
+    _again = "recompute {}"  # the command that makes it again, of its key
 
     def _read(self, name: str, parse: Callable[[bytes], Any]) -> NoReturn:
         raise UserError(
             f"Of {self.key} only the measurements are published, not its {name}. With the data at "
-            f"hand 'sparseattn {self.again}' makes it again from its settings."
+            f"hand 'sparseattn {self._again.format(self.key)}' makes it again from its settings."
         )
 
     @property
@@ -80,19 +76,13 @@ class Published(_Measured, Run):
 class PublishedAdversary(_Measured, Adversary):
     """A published adversary."""
 
-    @property
-    def again(self) -> str:
-        """The command that makes it again."""
-        return "adversary"
+    _again = "adversary"
 
 
 class PublishedExamination(_Measured, Examination):
     """A published examination."""
 
-    @property
-    def again(self) -> str:
-        """The command that makes it again."""
-        return "examine"
+    _again = "examine"
 
 
 @dataclass(eq=False)
@@ -104,6 +94,14 @@ class Compared(Published):
     @property
     def _measured(self) -> pd.DataFrame:
         return super()._measured if self.given is None else self.given
+
+
+_MADE: dict[Kind, tuple[Any, str]] = {
+    RUNS: (Published, Spec.KIND),
+    ADVERSARIES: (PublishedAdversary, AdversarySpec.KIND),
+    JACOBIANS: (Compared, Spec.KIND),
+    EXAMINATIONS: (PublishedExamination, ExaminationSpec.KIND),
+}
 
 
 def kind_of(result: Result) -> Kind:
@@ -121,44 +119,34 @@ def runs(
     """Return the published runs of some tasks, or all, by task, encoder, alignment, sparsity, seed.
 
     Those of `pretrained` encoders, which have a page of their own, are left out; True returns them
-    alone, None all.
-
-    Raises
-    ------
-    UserError
-        For a damaged file, or two runs of the same place (task, …, seed).
+    alone, None all. A UserError for a damaged file, or two runs of the same place (task, …, seed).
     """
-    found = _standing(_all(RUNS, tasks, folder))
-    return sorted(_of_encoders(found, pretrained), key=lambda run: _order(run.spec))
+    return _of_encoders(of_kind(RUNS, tasks, folder), pretrained)
 
 
 def _of_encoders(found: list[Any], pretrained: bool | None) -> list[Any]:
     if pretrained is None:
         return found
-    return [one for one in found if (one.spec.encoder in PRETRAINED) == pretrained]
+    return [one for one in found if (base_of(one).encoder in PRETRAINED) == pretrained]
 
 
 def comparisons(tasks: Sequence[str] | None = None, folder: Path | None = None) -> list[Compared]:
     """Return the published comparisons of norms, of runs that are published themselves."""
-    known = {run.key for run in runs(tasks, folder)}
-    found = _standing([one for one in _all(JACOBIANS, tasks, folder) if one.key in known])
-    return sorted(found, key=lambda run: _order(run.spec))
+    return of_kind(JACOBIANS, tasks, folder)
 
 
 def adversaries(
     tasks: Sequence[str] | None = None, folder: Path | None = None
 ) -> list[PublishedAdversary]:
-    """Return the published adversaries, in the order of their base runs; see `runs`."""
-    found = _standing(_all(ADVERSARIES, tasks, folder))
-    return sorted(found, key=lambda one: (*_order(one.spec.base), *place(one)[-2:]))
+    """Return the published adversaries; see `of_kind`."""
+    return of_kind(ADVERSARIES, tasks, folder)
 
 
 def examinations(
     tasks: Sequence[str] | None = None, folder: Path | None = None, pretrained: bool | None = False
 ) -> list[PublishedExamination]:
-    """Return the published examinations, in the order of their base runs; see `runs`."""
-    found = _standing(_all(EXAMINATIONS, tasks, folder))
-    return sorted(_of_encoders(found, pretrained), key=lambda one: _order(one.spec.base))
+    """Return the published examinations; see `runs`."""
+    return _of_encoders(of_kind(EXAMINATIONS, tasks, folder), pretrained)
 
 
 def ledger(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd.DataFrame:
@@ -169,15 +157,11 @@ def ledger(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd
 def tasks(folder: Path | None = None, examined: bool = False) -> dict[str, dict[str, Any]]:
     """Return what is known of the tasks of published runs, by name.
 
-    With `examined`, of those, too, of which only examinations are published.
-
-    Returns
-    -------
-    dict
-        ``name``, ``fingerprint``, ``splits`` and ``deviations`` as of `data.tasks.Task`;
-        ``vocabulary``, how many words and markers have a vector (not in files of old); and
-        ``documents``: eight digits that identify each observed document, in the order of the
-        measurements, to those who have the data.
+    ``name``, ``fingerprint``, ``splits`` and ``deviations`` as of `data.tasks.Task`;
+    ``vocabulary``, how many words and markers have a vector (not in files of old); and
+    ``documents``: eight digits that identify each observed document, in the order of the
+    measurements, to those who have the data. With `examined`, of those, too, of which only
+    examinations are published.
     """
     entries = ("fingerprint", "splits", "deviations", "documents")
     files = [
@@ -191,21 +175,17 @@ def tasks(folder: Path | None = None, examined: bool = False) -> dict[str, dict[
 def against_published(given: Iterable[Result], folder: Path | None = None) -> pd.DataFrame:
     """Hold results of one kind against their published selves.
 
-    Returns
-    -------
-    DataFrame
-        One row for each result that is published by the same versions, and each quantity:
-        ``key``, ``quantity``, the means over documents ``published`` and ``here``, their
-        ``difference``
+    One row for each result that is published by the same versions, and each quantity: ``key``,
+    ``quantity``, the means over documents ``published`` and ``here``, their ``difference``
 
-            Σ_d |x_d − y_d| / Σ_d max(|x_d|, |y_d|)
+        Σ_d |x_d − y_d| / Σ_d max(|x_d|, |y_d|)
 
-        over the documents of both, 0 when all agree and 1 when nothing does (an undefined value
-        counts as 0), and whether it ``agrees``: the difference is at most `TOLERANCE`. The scores
-        on the whole test split are compared likewise.
+    over the documents of both, 0 when all agree and 1 when nothing does (an undefined value counts
+    as 0), and whether it ``agrees``: the difference is at most `TOLERANCE`. The scores on the whole
+    test split are compared likewise.
     """
     given = list(given)
-    before = {one.key: one for one in of_kind(kind_of(given[0]), folder)} if given else {}
+    before = {one.key: one for one in of_kind(kind_of(given[0]), folder=folder)} if given else {}
     rows = []
     for one in given:
         known = before.get(one.key)
@@ -231,13 +211,15 @@ def against_published(given: Iterable[Result], folder: Path | None = None) -> pd
     return frame.assign(agrees=frame["difference"] <= TOLERANCE)
 
 
-def of_kind(kind: Kind, folder: Path | None = None) -> Sequence[Result]:
-    """Return all published results of a kind."""
-    if kind is ADVERSARIES:
-        return adversaries(folder=folder)
-    if kind is EXAMINATIONS:
-        return examinations(folder=folder, pretrained=None)
-    return comparisons(folder=folder) if kind is JACOBIANS else runs(None, folder, None)
+def of_kind(
+    kind: Kind, tasks: Sequence[str] | None = None, folder: Path | None = None
+) -> list[Any]:
+    """Return the published results of a kind, in the order of their base runs; see `runs`."""
+    found = _all(kind, tasks, folder)
+    if kind is JACOBIANS:
+        known = {run.key for run in runs(tasks, folder)}
+        found = [one for one in found if one.key in known]
+    return sorted(_standing(found), key=_order)
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -284,16 +266,8 @@ def _all(kind: Kind, tasks: Sequence[str] | None, folder: Path | None) -> list[A
     found: list[Result] = []
     for path, record in read_records(_folder(folder), tasks, kind):
         try:
-            key, values = record["key"], record["spec"]
-            if kind is ADVERSARIES:
-                spec = stored_spec(AdversarySpec, values)
-                found.append(PublishedAdversary(spec, key, path, record))
-            elif kind is EXAMINATIONS:
-                asked = stored_spec(ExaminationSpec, values)
-                found.append(PublishedExamination(asked, key, path, record))
-            else:
-                made = Compared if kind is JACOBIANS else Published
-                found.append(made(validate(Spec, values), key, path, record))
+            key, (made, of) = record["key"], _MADE[kind]
+            found.append(made(stored_spec(of, record["spec"]), key, path, record))
         except (TypeError, KeyError) as error:
             raise damaged(path / f"{key}.json", f"its settings are none: {error}") from None
     return found
@@ -322,9 +296,11 @@ def _age(one: Result) -> tuple[Any, ...]:
     return [versions[name] for name in sorted(versions)], one.manifest["date"], one.key
 
 
-def _order(spec: Spec) -> tuple[Any, ...]:
+def _order(one: Result) -> tuple[Any, ...]:
+    spec = base_of(one)
     sparsity = (sparsity_rank(spec.projection, spec.lam), str(spec.alpha))
-    return (spec.task, spec.encoder, spec.alignment, *sparsity, spec.seed)
+    own = (one.spec.variant, one.spec.pressure) if isinstance(one, Adversary) else ()
+    return (spec.task, spec.encoder, spec.alignment, *sparsity, spec.seed, *own)
 
 
 def _folder(given: Path | None) -> Path:

@@ -52,12 +52,8 @@ def publishable(
 
     Of all the paper's tasks unless some are named, of all keys unless some (or their first digits)
     are; those of the planted task, which the book computes itself, and of shortcuts only where
-    named.
-
-    Raises
-    ------
-    UserError
-        For an unknown task, a key that no such result has, or when there is none at all.
+    named. A UserError for an unknown task, a key that no such result has, or when there is none at
+    all.
     """
     every = (*NAMES, CONTEXT, *SHORTCUTS, *SHORTENED)
     for name in tasks:
@@ -93,11 +89,9 @@ def publishable(
 def publish(given: Iterable[Result], folder: Path | None = None) -> list[Path]:
     """Write the measurements of results of one kind, and their origin, to ``book/results``.
 
-    Returns
-    -------
-    list of Path
-        The files written. What is published already, with the same numbers of as many documents,
-        is left as it is; one of the same settings by earlier versions of the stages is replaced.
+    Returns the files written. What is published already, with the same numbers of as many
+    documents, is left as it is; one of the same settings by earlier versions of the stages is
+    replaced.
 
     Raises
     ------
@@ -120,7 +114,7 @@ def publish(given: Iterable[Result], folder: Path | None = None) -> list[Path]:
         for old in outdone(kind, folder):
             _remove(old.key, old.path)
         described = _same_data(new, folder) if kind is ADVERSARIES else _described(new, folder)
-        before = {one.key: one for one in of_kind(kind, folder)}
+        before = {one.key: one for one in of_kind(kind, folder=folder)}
         replaced = _replaced(new, before)
         differing = against_published(new, folder).query("not agrees")
         if len(differing):
@@ -150,22 +144,12 @@ def merge(
     place_of: Callable[[Mapping[str, Any]], Any],
     disagreement: Callable[[Mapping[str, Any], Mapping[str, Any]], str | None] = lambda *_: None,
 ) -> int:
-    """Add entries to those that one JSON file holds, ordered by their places; return how many.
+    """Add entries to a list of a JSON file, ordered by their places; return how many.
 
-    Parameters
-    ----------
-    file, name
-        The file, made when missing, and the name of the list in it.
-    entries
-        What is added. One made by other ``versions`` than the one in its place replaces it, as
-        one without versions does; else the one that is there stays.
-    place_of, disagreement
-        What sets an entry apart; in what it differs from the one in its place more than it may.
-
-    Raises
-    ------
-    UserError
-        Before anything is written, when two disagree.
+    An entry made by other ``versions`` than the one in its place replaces it, as one without
+    versions does; else the one that is there stays. `place_of` says what sets an entry apart,
+    `disagreement` in what it differs from the one in its place more than it may: a UserError,
+    before anything is written.
     """
     kept: dict[Any, Mapping[str, Any]] = {
         place_of(entry): entry for entry in read_entries(file, name)
@@ -193,19 +177,9 @@ def read_entries(file: Path, name: str) -> list[dict[str, Any]]:
 def recompute(key: str, store: Path, folder: Path | None = None) -> pd.DataFrame:
     """Train and observe a published run anew, and hold it `against_published`.
 
-    Parameters
-    ----------
-    key
-        The run's key, or the first digits of it.
-    store
-        Folder of the store for the new run, which must not hold it yet.
-    folder
-        ``book/results`` by default.
-
-    Raises
-    ------
-    UserError
-        When no single published run has that key, or the data or the stages are others now.
+    The run is named by its key, or the first digits of it; the folder of the `store` must not hold
+    the new run yet. A UserError when no single published run has that key, or the data or the
+    stages are others now.
     """
     found = [run for run in runs(None, folder, None) if key and run.key.startswith(key)]
     if len(found) != 1:

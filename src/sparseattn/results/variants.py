@@ -101,13 +101,9 @@ def record(made: Iterable[tuple[str, Run]], file: Path | None = None) -> int:
     """Add the summaries of runs, each after its variant's name, to those kept; return how many.
 
     A summary that is kept already stays as it is; one by other versions of the stages is replaced.
-
-    Raises
-    ------
-    UserError
-        Before anything is written: when a run's summary differs from the one kept by more than
-        `results.published.TOLERANCE`, or another run holds its place (variant, task, encoder,
-        seed).
+    A UserError, before anything is written, when a run's summary differs from the one kept by more
+    than `results.published.TOLERANCE`, or another run holds its place (variant, task, encoder,
+    seed).
     """
     entries = [_entry(name, run) for name, run in made]
     return merge(_default(file), "runs", entries, _place, _disagreement)
@@ -156,12 +152,9 @@ def effects(summaries: pd.DataFrame) -> pd.DataFrame:
 
     One row a variant, task, encoder and quantity: the means over seeds ``ours`` and
     ``variant_value``, the mean of their ``difference`` (variant − ours) with its 95 % interval
-    ``low``, ``high``, and how many ``seeds`` both have.
-
-    Notes
-    -----
-    A seed gives both the same order of the documents, and the same first weights apart from the
-    embedding's, so the difference is taken within it; the interval is Student's over seeds.
+    ``low``, ``high``, and how many ``seeds`` both have. A seed gives both the same order of the
+    documents, and the same first weights apart from the embedding's, so the difference is taken
+    within it; the interval is Student's over seeds.
     """
     long = summaries.melt([*_CELL[:3], "seed"], list(QUANTITIES), var_name="quantity")
     ours = long[long["variant"] == OURS].drop(columns="variant")

@@ -36,10 +36,8 @@ def with_ceiling(graded: pd.DataFrame) -> pd.DataFrame:
     }
     first = graded[graded["task"].isin(paper.figure3()["task"])]
     first = first if len(first) else graded
-    rows = effects.levels(
-        first[first["origin"] == first["origin"].iloc[:1].max()], OVER, list(shown)
-    )
-    return rows.assign(shown=rows["quantity"].map(shown))
+    first = first[first["origin"] == first["origin"].iloc[:1].max()]
+    return effects.levels(first, OVER, list(shown), shown)
 
 
 def without_auc(graded: pd.DataFrame) -> str:
@@ -61,8 +59,9 @@ def free_of_ties(sparse: pd.DataFrame) -> pd.DataFrame:
     shown = {"auc": "AUC of the attended", "mass": "Mass on the attended", "precision": "Precision"}
     chance = {"auc": "half", "mass": "support_share", "precision": "tenth"}
     columns = {f"{name}_inputs_{kind}": name for name in shown for kind in KINDS}
-    rows = effects.levels(sparse, WHERE, {name: chance[of] for name, of in columns.items()})
-    return rows.assign(shown=rows["quantity"].map(columns).map(shown))
+    at_chance = {name: chance[of] for name, of in columns.items()}
+    words = {name: shown[of] for name, of in columns.items()}
+    return effects.levels(sparse, WHERE, at_chance, words)
 
 
 def beyond_noise(cells: pd.DataFrame) -> pd.DataFrame:
@@ -94,8 +93,7 @@ def among_importances(cells: pd.DataFrame) -> pd.DataFrame:
         "tau_inputs_loo": "attention and LOO",
         "tau_between_inputs_gradient_loo": "gradient and LOO",
     }
-    rows = effects.levels(cells, WHERE, list(shown))
-    return rows.assign(shown=rows["quantity"].map(shown))
+    return effects.levels(cells, WHERE, list(shown), shown)
 
 
 def on_the_decisive(cells: pd.DataFrame) -> pd.DataFrame:
@@ -108,8 +106,7 @@ def on_the_decisive(cells: pd.DataFrame) -> pd.DataFrame:
     if "evidence_share" not in cells:
         return pd.DataFrame()
     known = cells.dropna(subset=["evidence_share"])
-    rows = effects.levels(known, CELL, dict.fromkeys(shown, "evidence_share"))
-    return rows.assign(shown=rows["quantity"].map(shown))
+    return effects.levels(known, CELL, dict.fromkeys(shown, "evidence_share"), shown)
 
 
 def at_both_rates(measured: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

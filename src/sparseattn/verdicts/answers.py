@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 import pandas as pd
+from IPython.display import Markdown
 
+from sparseattn import charts
 from sparseattn.charts.tables import badge, claim_anchor
 from sparseattn.data.owntexts import is_own
 from sparseattn.verdicts import claims, effects
@@ -12,29 +14,14 @@ from sparseattn.wording import listed, span, verbatim
 RULE = '<a href="../measures.html#measures-verdicts">How a claim is judged</a>.'
 
 
-def judge(
-    frame: pd.DataFrame, numbers: Sequence[int], adversaries: pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """Return the effects behind some claims, a row a cell, of all origins.
-
-    Parameters
-    ----------
-    frame, adversaries
-        Measurements with ``origin``, as from `results.side_by_side.together`.
-    numbers
-        Those of the claims.
-    """
-    return claims.cells(frame, adversaries, numbers=numbers)
-
-
 def by_origin(cells: pd.DataFrame) -> pd.DataFrame:
     """Judge each claim on each origin by itself, live ones too: as `claims.verdicts`, `origin`."""
     keys = ["number", "origin"]
     parts = [
-        claims.verdicts(part).assign(origin=origin).set_index("number").loc[[number]].reset_index()
+        claims.verdicts(part).query("number == @number").assign(origin=origin)
         for (number, origin), part in cells.groupby(keys, sort=False)
     ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=keys)
+    return claims.stacked(parts, keys)
 
 
 def rows(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -47,6 +34,19 @@ def rows(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         return cells.assign(row=cells["origin"]), found.assign(row=found["origin"])
     means = found.assign(row=_row(found), page=None).drop(columns="reported")
     return cells.assign(row=_row(cells)), means
+
+
+def figure(cells: pd.DataFrame) -> charts.Figure | Markdown:
+    """Draw the effects of a page's claims and their means."""
+    return charts.show(
+        charts.forest,
+        *rows(cells),
+        name="answer",
+        caption=f"{in_short(cells)} Each point is a classifier: right of the grey band it speaks "
+        "for the claim, left of it against.",
+        description=in_numbers(cells),
+        missing="Nothing here to judge the claim by.",
+    )
 
 
 def in_short(cells: pd.DataFrame) -> str:
@@ -72,15 +72,15 @@ def _row(frame: pd.DataFrame) -> pd.Series:
     return "Claim " + frame["number"].astype(str) + ", " + frame["origin"].astype(str)
 
 
+def opening(cells: pd.DataFrame, numbers: Sequence[int], frame: pd.DataFrame) -> str:
+    """Return a page's claims `in_full`, and what is to be said of `own_texts`."""
+    return "\n\n".join([*(in_full(cells, number) for number in numbers), own_texts(frame)])
+
+
 def in_full(cells: pd.DataFrame, number: int) -> str:
     """Return as Markdown one claim, what became of it and by how much, and how it is judged.
 
-    Parameters
-    ----------
-    cells
-        From `judge`; those of `claims.deciding` decide.
-    number
-        That of the claim.
+    `cells` are from `claims.cells`; those of `claims.deciding` decide.
     """
     decisive = claims.deciding(cells)
     row = claims.verdicts(decisive).set_index("number").loc[number].to_dict()
@@ -117,15 +117,7 @@ def by_yardstick(
 def own_texts(frame: pd.DataFrame) -> str:
     """Say of a page on the user's own texts that these alone decide, and how accurate it is.
 
-    Parameters
-    ----------
-    frame
-        As from `results.side_by_side.together`, with ``label`` and ``correct``.
-
-    Returns
-    -------
-    str
-        Empty where the page has none.
+    Of measurements with ``label`` and ``correct``; empty where the page has no own texts.
     """
     rows = claims.deciding(frame)
     if rows.empty or not is_own(rows["task"].iloc[0]):
@@ -145,10 +137,7 @@ def own_texts(frame: pd.DataFrame) -> str:
 def contextualised(change: pd.DataFrame) -> str:
     """Say in how many pairs states mix more under sparsemax than under softmax, or less.
 
-    Parameters
-    ----------
-    change
-        Of :func:`verdicts.effects.under_sparsemax`; without rows there is nothing to say.
+    From :func:`verdicts.effects.under_sparsemax`; without rows there is nothing to say.
     """
     if change.empty:
         return ""

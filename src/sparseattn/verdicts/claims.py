@@ -45,50 +45,21 @@ Effects = Callable[[pd.DataFrame, str], pd.Series]
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the paper.
+    """One claim of the paper."""
 
-    Attributes
-    ----------
-    number
-        Its place in the list, from 1.
-    statement
-        The claim, in our words.
-    short
-        The same in a few words, for a chart.
-    page
-        The notebook that gives the evidence, by the subject in its name.
-    items
-        The paper's tables and figures that it rests on.
-    unit
-        Of the effect.
-    smallest
-        The smallest effect that matters.
-    compared
-        What the effect is, and what it being positive means.
-    yardsticks
-        Names of measures, and the column of each; the first decides.
-    effects
-        Measurements and such a column to effects, indexed by `KEYS`.
-    theirs
-        The paper's own numbers, in one sentence.
-    evidence
-        Which measurements: of the runs, or of the ``adversaries``.
-    reported
-        The effect in the paper's own numbers, mean over its cells, where they have its unit.
-    """
-
-    number: int
-    statement: str
-    short: str
-    page: str
-    items: tuple[str, ...]
-    unit: str
-    smallest: float
-    compared: str
-    yardsticks: Mapping[str, str]
-    effects: Effects
-    theirs: Callable[[], str]
-    evidence: Literal["runs", "adversaries"] = "runs"
+    number: int  # its place in the list, from 1
+    statement: str  # in our words
+    short: str  # the same in a few words, for a chart
+    page: str  # the notebook that gives the evidence, by the subject in its name
+    items: tuple[str, ...]  # the paper's tables and figures that it rests on
+    unit: str  # of the effect
+    smallest: float  # effect that matters
+    compared: str  # what the effect is, and what it being positive means
+    yardsticks: Mapping[str, str]  # names of measures, and the column of each; the first decides
+    effects: Effects  # measurements and such a column to effects, indexed by `KEYS`
+    theirs: Callable[[], str]  # the paper's own numbers, in one sentence
+    evidence: Literal["runs", "adversaries"] = "runs"  # whose measurements
+    # The effect in the paper's own numbers, mean over its cells, where they have its unit.
     reported: Callable[[], float] = lambda: math.nan
 
 
@@ -98,23 +69,12 @@ def cells(
     yardstick: str | None = None,
     numbers: Sequence[int] = range(1, 8),
 ) -> pd.DataFrame:
-    """Return the effects of claims, all without `numbers`, one row a cell.
+    """Return the effects of claims, all without `numbers`, one row a cell: `EFFECT` and ``number``.
 
-    Parameters
-    ----------
-    measurements
-        One row for each run and document; with ``origin``, where live ones stand beside published
-        ones.
-    adversaries
-        One row for each adversary and document (`results.frames.measurements`).
-    yardstick
-        Name of the measure of importance; by default the one that decides. Claims that are not
-        measured by it are left out.
-
-    Returns
-    -------
-    DataFrame
-        `EFFECT`, and the ``number`` of the claim.
+    `measurements` have one row a run and document, with ``origin`` where live ones stand beside
+    published ones; `adversaries` one an adversary and document (`results.frames.measurements`). By
+    default the deciding measure of importance is the `yardstick`; claims that are not measured by
+    the one named are left out.
     """
     frames = {
         kind: None if frame is None or frame.empty else named(frame)
@@ -122,37 +82,26 @@ def cells(
     }
     parts = []
     for claim in CLAIMS:
-        if claim.number not in numbers:
-            continue
-        column = (
-            claim.yardsticks.get(yardstick) if yardstick else next(iter(claim.yardsticks.values()))
-        )
+        column = claim.yardsticks.get(yardstick or next(iter(claim.yardsticks)))
         frame = frames[claim.evidence]
-        if column is None or frame is None or column not in frame:
-            continue
-        found = by_cell(claim.effects(frame, column), claim.smallest, claim.unit)
-        parts.append(found.assign(number=claim.number))
+        if claim.number in numbers and column and frame is not None and column in frame:
+            found = by_cell(claim.effects(frame, column), claim.smallest, claim.unit)
+            parts.append(found.assign(number=claim.number))
+    return stacked(parts, [*EFFECT, "number"])
+
+
+def stacked(parts: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """Put frames below one another, those without rows passed over; of nothing, the columns."""
     known = [part for part in parts if len(part)]
-    empty = pd.DataFrame(columns=[*EFFECT, "number"])
-    return pd.concat(known, ignore_index=True) if known else empty
+    return pd.concat(known, ignore_index=True) if known else pd.DataFrame(columns=list(columns))
 
 
 def by_cell(effects: pd.Series, smallest: float, unit: str) -> pd.DataFrame:
-    """Return effects with their intervals and what they say, one row a cell.
+    """Return effects with their intervals and what they say, `EFFECT`, one row a cell.
 
-    Parameters
-    ----------
-    effects
-        One number for each of `KEYS`, its index; positive speaks for what is asked.
-    smallest
-        The smallest effect that matters.
-    unit
-        Of both.
-
-    Returns
-    -------
-    DataFrame
-        `EFFECT`. A cell whose effect is undefined on every document is left out.
+    `effects` are one number for each of `KEYS`, its index; positive speaks for what is asked.
+    `smallest` is the least that matters, in the same `unit`. A cell whose effect is undefined on
+    every document is left out.
     """
     if not effects.notna().any():
         return pd.DataFrame(columns=EFFECT)
@@ -165,31 +114,17 @@ def by_cell(effects: pd.Series, smallest: float, unit: str) -> pd.DataFrame:
 
 
 def verdicts(effects: pd.DataFrame) -> pd.DataFrame:
-    """Judge all claims on some cells: one row each.
+    """Judge all claims on some cells, from `cells`: one row each.
 
-    Parameters
-    ----------
-    effects
-        From `cells`.
-
-    Returns
-    -------
-    DataFrame
-        ``number``, ``claim``, ``short``, ``page``, ``unit``, ``smallest``; what
-        `verdicts.judging.judge` returns, among it ``verdict`` and ``counts``; that as a
-        ``sentence``, and the ``paper``'s own numbers in another; and its effect as ``reported``.
+    Columns ``number``, ``claim``, ``short``, ``page``, ``unit``, ``smallest``; what
+    `verdicts.judging.judge` returns, among it ``verdict`` and ``counts``; that as a ``sentence``,
+    and the ``paper``'s own numbers in another; and its effect as ``reported``.
     """
     rows = []
     for claim in CLAIMS:
-        row = {
-            "number": claim.number,
-            "claim": claim.statement,
-            "short": claim.short,
-            "page": claim.page,
-            "unit": claim.unit,
-            "smallest": claim.smallest,
-            **judge(effects[effects["number"] == claim.number], claim.smallest),
-        }
+        row: dict[str, Any] = {"number": claim.number, "claim": claim.statement}
+        row |= {name: getattr(claim, name) for name in ("short", "page", "unit", "smallest")}
+        row |= judge(effects[effects["number"] == claim.number], claim.smallest)
         theirs = {"paper": claim.theirs(), "reported": claim.reported()}
         rows.append({**row, "sentence": _sentence(row), **theirs})
     return pd.DataFrame(rows)
@@ -211,19 +146,9 @@ def deciding(rows: pd.DataFrame) -> pd.DataFrame:
 
 def stated() -> pd.DataFrame:
     """Return what each claim's effect is and what would be too small, one row each."""
-    return pd.DataFrame(
-        [
-            {
-                "number": claim.number,
-                "short": claim.short,
-                "compared": claim.compared,
-                "unit": claim.unit,
-                "smallest": claim.smallest,
-                "by": next(iter(claim.yardsticks)),
-            }
-            for claim in CLAIMS
-        ]
-    )
+    rows = pd.DataFrame([vars(claim) for claim in CLAIMS])
+    deciding = [next(iter(claim.yardsticks)) for claim in CLAIMS]
+    return rows[["number", "short", "compared", "unit", "smallest"]].assign(by=deciding)
 
 
 def _sentence(verdict: Mapping[str, Any]) -> str:

@@ -15,18 +15,10 @@ READING_ERROR = 0.02
 
 
 def contradictions(replicated: pd.DataFrame) -> pd.DataFrame:
-    """Return all of them.
+    """Return all of them, given `verdicts.replication.replicate`.
 
-    Parameters
-    ----------
-    replicated
-        From `verdicts.replication.replicate`.
-
-    Returns
-    -------
-    DataFrame
-        ``number``, ``text``, ``items``, ``claims``, and what the ``paper``'s figures and those
-        ``here`` say, a sentence each.
+    ``number``, ``text``, ``items``, ``claims``, and what the ``paper``'s figures and those ``here``
+    say, a sentence each.
     """
     rows = [
         {

@@ -25,31 +25,15 @@ Part = Literal["training", "classifier", "measures", "statistics"]
 
 @dataclass(frozen=True)
 class Departure:
-    """One departure.
+    """One departure."""
 
-    Attributes
-    ----------
-    part
-        Of the experiment.
-    what
-        What is at stake, in a few words.
-    paper, here
-        What the paper does, or that it does not say; what is done here.
-    why
-        The reason.
-    effect
-        What is known of its effect without a measurement; empty where `variants` measured it.
-    variants
-        Names of the variants that measure it.
-    """
-
-    part: Part
-    what: str
-    paper: str
-    here: str
+    part: Part  # of the experiment
+    what: str  # is at stake, in a few words
+    paper: str  # what it does, or that it does not say
+    here: str  # what is done
     why: str
-    effect: str = ""
-    variants: tuple[str, ...] = ()
+    effect: str = ""  # what is known of it unmeasured; empty where variants measured it
+    variants: tuple[str, ...] = ()  # names of those that measure it
 
 
 NOT_STATED = "Not stated."
@@ -67,11 +51,8 @@ def departures() -> tuple[Departure, ...]:
 
 def as_frame() -> pd.DataFrame:
     """Return `departures`, a row each, with where the effect of a variant is measured."""
-    rows = [
-        {**vars(one), "effect": one.effect or f"Measured below: {', '.join(one.variants)}."}
-        for one in departures()
-    ]
-    return pd.DataFrame(rows)
+    told = [one.effect or f"Measured below: {', '.join(one.variants)}." for one in departures()]
+    return pd.DataFrame(map(vars, departures())).assign(effect=told)
 
 
 def _of_training() -> tuple[Departure, ...]:
@@ -296,14 +277,10 @@ def trained(measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def judged(measured: pd.DataFrame) -> pd.DataFrame:
-    """Return what each variant changes, and whether it is a change.
+    """Return what each variant changes (`results.variants.effects`), and whether it is a change.
 
-    Returns
-    -------
-    DataFrame
-        As `results.variants.effects`; the quantity in words (``shown``), its ``tolerance``, the
-        ``verdict`` of `measures.statistics.compare` with no difference; neither for numbers of
-        tokens.
+    With the quantity in words (``shown``), its ``tolerance``, and the ``verdict`` of
+    `measures.statistics.compare` with no difference; neither for numbers of tokens.
     """
     effects = variants.effects(measured)
     counts = effects["quantity"].isin([name for name in variants.MEANS if "effective" in name])
@@ -335,12 +312,8 @@ def unfinished(measured: pd.DataFrame) -> str:
 def reached(measured: pd.DataFrame) -> pd.DataFrame:
     """Return the paper's figures under softmax beside ours with each setting.
 
-    Returns
-    -------
-    DataFrame
-        One row a figure and ``variant``: ``item`` of the paper, ``task``, ``encoder``,
-        ``quantity``, the paper's ``value``, our mean over seeds (``here``), and how far that is
-        ``away``.
+    One row a figure and ``variant``: ``item`` of the paper, ``task``, ``encoder``, ``quantity``,
+    the paper's ``value``, our mean over seeds (``here``), and how far that is ``away``.
     """
     cell = ["task", "encoder", "quantity"]
     theirs = pd.concat([paper.table3(), paper.table1(), paper.table6()])
@@ -381,11 +354,8 @@ def nearest(figures: pd.DataFrame) -> str:
 def gaps(measured: pd.DataFrame) -> pd.DataFrame:
     """Return τ-b with hidden states less τ-b with inputs, by gradients (claim 4).
 
-    Returns
-    -------
-    DataFrame
-        One row a ``variant``, ``task`` and ``encoder``: ``mean``, ``min``, ``max`` and ``size``
-        over seeds.
+    One row a ``variant``, ``task`` and ``encoder``: ``mean``, ``min``, ``max``, ``size`` over
+    seeds.
     """
     gap = effects.gaps(measured)["gap_gradient"]
     cell = [measured[name] for name in ("variant", "task", "encoder")]

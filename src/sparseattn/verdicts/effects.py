@@ -82,29 +82,22 @@ def papers_gaps() -> pd.DataFrame:
 
 
 def levels(
-    frame: pd.DataFrame, by: Sequence[str], quantities: Sequence[str] | Mapping[str, str]
+    frame: pd.DataFrame,
+    by: Sequence[str],
+    quantities: Sequence[str] | Mapping[str, str],
+    shown: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Summarise quantities cell by cell, averaged over what is not in `by`.
 
-    Parameters
-    ----------
-    frame
-        Of `derived`.
-    by
-        Columns that name a cell.
-    quantities
-        Columns; as a mapping, to those of their chance levels.
-
-    Returns
-    -------
-    DataFrame
-        As from :func:`measures.statistics.summarise`, with ``null``, what chance would give, and
-        the columns of `spelled`.
+    As `measures.statistics.summarise` does. `quantities` are columns of `derived`; as a mapping, to
+    the columns of their chance levels: then ``null`` is what chance would give. With the columns of
+    `spelled`, and in ``shown`` the words that `shown` has for the quantity.
     """
     chance = dict(quantities) if isinstance(quantities, Mapping) else {}
     names = list(dict.fromkeys([*quantities, *chance.values()]))
     rows = summarise(side_by_side.pooled(frame, by, names), by, names)
-    return spelled(side_by_side.beside_chance(rows, chance) if chance else rows)
+    rows = spelled(side_by_side.beside_chance(rows, chance) if chance else rows)
+    return rows if shown is None else rows.assign(shown=rows["quantity"].map(shown))
 
 
 def means(frame: pd.DataFrame, by: Sequence[str], quantities: Sequence[str]) -> pd.DataFrame:
@@ -134,21 +127,15 @@ def reported(figures: pd.DataFrame, frame: pd.DataFrame, **constant: str) -> pd.
 
 def co_indexed(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Summarise what a state owes to the input at its own place; ``shown`` says it in words."""
-    rows = levels(frame, by, {name: chance for name, (_, chance) in CO_INDEXED.items()})
-    return rows.assign(
-        shown=rows["quantity"].map({k: words for k, (words, _) in CO_INDEXED.items()})
-    )
+    words, chance = ({name: both[side] for name, both in CO_INDEXED.items()} for side in (0, 1))
+    return levels(frame, by, chance, words)
 
 
 def place_of_the_word(own: pd.DataFrame, sampled: pd.DataFrame) -> pd.DataFrame:
     """Return, a row each origin and classifier, the co-indexed input's share and how often first.
 
-    Parameters
-    ----------
-    own
-        Of `co_indexed`, by `WHERE`.
-    sampled
-        Of `whole_jacobians`; where it has rows, ``jacobian`` is how often first by these.
+    From `co_indexed` by `WHERE`; where `whole_jacobians` has rows, ``jacobian`` is how often first
+    by these.
     """
     wide = own.pivot_table(["mean", "null"], WHERE, "quantity", sort=False)
     wide.columns = [f"{side}_{name}" for side, name in wide.columns]
@@ -272,11 +259,8 @@ def against_realised(frame: pd.DataFrame, quantities: Sequence[str], value: str)
 def correlations(frame: pd.DataFrame) -> pd.DataFrame:
     """Correlate λ, and the sparsity that is realised, with the dispersion of gradients.
 
-    Returns
-    -------
-    DataFrame
-        As from :func:`measures.statistics.correlate`, in ``mean``; with the ``axis`` and
-        ``method``. Series without a correlation are left out.
+    As from :func:`measures.statistics.correlate`, in ``mean``; with the ``axis`` and ``method``.
+    Series without a correlation are left out.
     """
     rows = [
         correlate(

@@ -54,18 +54,9 @@ def published_beside(task: str) -> list[str]:
 def answer(frame: pd.DataFrame, verdicts: pd.DataFrame, readings: pd.DataFrame) -> str:
     """Return the answer as Markdown: its word, its size, and how sure it is.
 
-    Parameters
-    ----------
-    frame
-        Measurements with ``origin``; those of `claims.deciding` decide.
-    verdicts
-        From `claims.verdicts`, of the same.
-    readings
-        Claim 7 by every measure there is, from `answers.by_yardstick`; the first is the one told.
-
-    Notes
-    -----
-    The word is that of claim 7, which compares agreement under softmax and under sparsemax.
+    The word is that of claim 7, which compares agreement under softmax and under sparsemax, in
+    `claims.verdicts` of the measurements that decide (`claims.deciding`). `readings` are claim 7 by
+    every measure there is (`answers.by_yardstick`); the first is the one told.
     """
     row = verdicts.set_index("number").loc[7]
     told = f"**{_ANSWERS[row['verdict']]}.** "
@@ -108,14 +99,9 @@ def tally(verdicts: pd.DataFrame) -> str:
 
 
 def rows(cells: pd.DataFrame, pages: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return effects and their means for `charts.forest`, a row a claim.
+    """Return deciding effects and their means for `charts.forest`, a row a claim.
 
-    Parameters
-    ----------
-    cells
-        Those that decide, from `claims.cells`.
-    pages
-        Names of the notebooks there are.
+    The effects are from `claims.cells`; `pages` are the names of the notebooks there are.
     """
     found = claims.verdicts(cells)
     named = found["number"].astype(str) + " " + found["short"]
@@ -152,16 +138,9 @@ def reproduced(
 ) -> str:
     """Return a summary of the replication as Markdown: scope, what holds, what was easy, or hard.
 
-    Parameters
-    ----------
-    replicated
-        From `verdicts.replication.replicate`, of the tasks that stand on the page.
-    ledger
-        Of the published runs of these.
-    verdicts
-        From `claims.verdicts`.
-    yardstick
-        What is said of the measures of importance where the truth is known.
+    From `replication.replicate`, of the tasks that stand on the page, the `ledger` of their
+    published runs, and `claims.verdicts`; `yardstick` is what is said of the measures of importance
+    where the truth is known.
     """
     known = replicated[replicated["here"].notna()]
     if known.empty:
@@ -201,17 +180,10 @@ def reproduced(
 def shares(measurements: pd.DataFrame) -> pd.DataFrame:
     """Return the effective numbers of tokens under sparsemax as shares of those under softmax.
 
-    Returns
-    -------
-    DataFrame
-        One row each for attention and for the importance of inputs by leave-one-out: ``of``,
-        ``mean``, and the ends ``low`` and ``high`` of its interval; no row without both
-        projections.
-
-    Notes
-    -----
-    Geometric means over documents and classifiers, paired by document; 95 % intervals over
-    documents and seeds.
+    One row each for attention and for the importance of inputs by leave-one-out: ``of``, ``mean``,
+    and the ends ``low`` and ``high`` of its interval; no row without both projections. Geometric
+    means over documents and classifiers, paired by document; 95 % intervals over documents and
+    seeds.
     """
     classifier = ["task", "encoder", "alignment", "seed"]
     logs = measurements[measurements["projection"].isin(["softmax", "sparsemax"])]

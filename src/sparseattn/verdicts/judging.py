@@ -28,45 +28,22 @@ _KNOWN = 0.01
 
 @dataclass(frozen=True)
 class Mean:
-    """A random-effects mean over cells.
+    """A random-effects mean over cells."""
 
-    Attributes
-    ----------
-    value, low, high
-        The mean with its 95 % interval; NaN without a cell of several seeds, and no interval of
-        two cells, which say next to nothing of how far cells differ.
-    predicted_low, predicted_high
-        Where the effect of one more cell would lie; NaN with fewer than three.
-    spread
-        τ, the standard deviation of the effects between cells.
-    """
-
-    value: float
-    low: float
+    value: float  # NaN without a cell of several seeds
+    low: float  # of the 95 % interval; none of two cells, which hardly say how far cells differ
     high: float
-    predicted_low: float
+    predicted_low: float  # where the effect of one more cell would lie; NaN with fewer than three
     predicted_high: float
-    spread: float
+    spread: float  # τ, the standard deviation of the effects between cells
 
 
 def stance(value: float, low: float, high: float, smallest: float, seeds: int = 2) -> Stance:
-    """Return what an effect says of a claim.
+    """Return what an effect with an interval says of a claim, `smallest` the least that matters.
 
-    Parameters
-    ----------
-    value, low, high
-        The effect and the ends of its interval.
-    smallest
-        The smallest effect that matters.
-    seeds
-        Of a single training no interval says what another would give.
-
-    Returns
-    -------
-    str
-        ``negligible`` where the whole interval lies within ± `smallest`; ``for`` or ``against``
-        where it lies on one side of zero, and the effect itself is one that matters; else
-        ``unclear``.
+    ``negligible`` where the whole interval lies within ± `smallest`; ``for`` or ``against`` where
+    it lies on one side of zero, and the effect itself is one that matters; else ``unclear``. Of a
+    single training no interval says what another would give: ``one seed``.
     """
     if seeds < 2:
         return "one seed"
@@ -80,12 +57,8 @@ def stance(value: float, low: float, high: float, smallest: float, seeds: int = 
 def mean_over(cells: pd.DataFrame, smallest: float) -> Mean:
     """Return the mean effect over cells of several seeds.
 
-    Parameters
-    ----------
-    cells
-        Columns ``value``, ``low``, ``high``, ``se`` and ``stance``.
-    smallest
-        The smallest effect that matters.
+    From columns ``value``, ``low``, ``high``, ``se`` and ``stance``; `smallest` is the least effect
+    that matters.
 
     Notes
     -----
@@ -120,26 +93,16 @@ def mean_over(cells: pd.DataFrame, smallest: float) -> Mean:
 
 
 def word(counts: Mapping[str, int], mean: Stance) -> Word:
-    """Return what becomes of a claim.
+    """Return what becomes of a claim, given how many cells say each of `STANCES`, and their mean.
 
-    Parameters
-    ----------
-    counts
-        How many cells say each of `STANCES`.
-    mean
-        What the interval of the mean says.
+    With f cells for, a against, and n that were judged, having several seeds:
 
-    Returns
-    -------
-    str
-        With f cells for, a against, and n that were judged, having several seeds:
-
-        - ``not measured here`` without a cell; ``too few data`` where most have one seed;
-        - ``mixed`` where both f and a are at least a quarter of n;
-        - ``holds`` where f is more than half of n and a is 0, ``reversed`` the other way round;
-        - else what the mean says: ``holds on average``, ``reversed on average``, ``negligible``;
-        - where that is unclear, ``mixed`` with cells on both sides, ``negligible`` where most cells
-          are and none is on a side, else ``too few data``.
+    - ``not measured here`` without a cell; ``too few data`` where most have one seed;
+    - ``mixed`` where both f and a are at least a quarter of n;
+    - ``holds`` where f is more than half of n and a is 0, ``reversed`` the other way round;
+    - else what the mean says: ``holds on average``, ``reversed on average``, ``negligible``;
+    - where that is unclear, ``mixed`` with cells on both sides, ``negligible`` where most cells
+      are and none is on a side, else ``too few data``.
     """
     pro, contra, none, unclear, single = (counts[name] for name in STANCES)
     judged = pro + contra + none + unclear
@@ -164,18 +127,10 @@ def word(counts: Mapping[str, int], mean: Stance) -> Word:
 
 
 def judge(cells: pd.DataFrame, smallest: float) -> dict[str, Any]:
-    """Judge cells together.
+    """Judge cells together; both arguments as for `mean_over`.
 
-    Parameters
-    ----------
-    cells, smallest
-        As for `mean_over`.
-
-    Returns
-    -------
-    dict
-        ``verdict``, a `Word`; ``counts``, in words; the fields of `Mean`; and of each of `STANCES`
-        the number of cells.
+    Returns ``verdict``, a `Word`; ``counts``, in words; the fields of `Mean`; and of each of
+    `STANCES` the number of cells.
     """
     numbers: dict[str, int] = {name: int((cells["stance"] == name).sum()) for name in STANCES}
     mean = mean_over(cells, smallest)
@@ -186,15 +141,7 @@ def judge(cells: pd.DataFrame, smallest: float) -> dict[str, Any]:
 
 
 def counted(counts: Mapping[str, int], names: Sequence[str] = ("for", "against")) -> str:
-    """Return counts in words: ``6 for, 1 against, 5 unclear of 12``; empty without a cell.
-
-    Parameters
-    ----------
-    counts
-        How many cells say each of `STANCES`.
-    names
-        For those that are for the claim, and against it.
-    """
+    """Return counts by `STANCES` in words: ``6 for, 1 against, 5 unclear of 12``; empty of none."""
     if not (total := sum(counts[name] for name in STANCES)):
         return ""
     told = [f"{counts['for']} {names[0]}", f"{counts['against']} {names[1]}"]

@@ -5,18 +5,21 @@ on the same document and seed, and attention is also held against what chance wo
 intervals and words are those of the claims (`verdicts.claims`, `verdicts.judging`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from IPython.display import Markdown
 
+from sparseattn import charts
 from sparseattn.attribution.explainers import EXPLAINERS
 from sparseattn.data.tasks import CONTEXT, SHORTCUTS
-from sparseattn.experiments.runs import Examination
+from sparseattn.experiments.runs import Examination, Run
+from sparseattn.measures.per_document import attended_auc
 from sparseattn.measures.statistics import summarise
 from sparseattn.results import published, side_by_side
-from sparseattn.results.frames import measurements
+from sparseattn.results.frames import cell, measurements
 from sparseattn.verdicts import claims
 from sparseattn.verdicts.effects import WHERE
 from sparseattn.verdicts.judging import judge
@@ -38,30 +41,14 @@ ENCODERS = ("bilstm", "transformer")
 
 @dataclass(frozen=True)
 class Test:
-    """One thing that an explanation should do.
+    """One thing that an explanation should do."""
 
-    Attributes
-    ----------
-    name
-        What attention does where it passes, in a few words.
-    column
-        Of an examination, 0 to 1, more is better; ``{}`` stands for the measure of importance.
-    chance
-        The column of what chance would give, or the number; None where there is no such thing.
-    unit
-        Of a hundredth.
-    statement
-        What is measured, in one sentence.
-    anchor
-        The section of the page that shows it.
-    """
-
-    name: str
-    column: str
-    chance: str | float | None
-    unit: str
-    statement: str
-    anchor: str
+    name: str  # what attention does where it passes, in a few words
+    column: str  # of an examination, 0 to 1, more is better; {} stands for the measure
+    chance: str | float | None  # its column, or the number; None where there is no such thing
+    unit: str  # of a hundredth
+    statement: str  # what is measured, in one sentence
+    anchor: str  # the section of the page that shows it
 
 
 DRAWN = tuple(name for name in EXPLAINERS if not name.endswith(("_fixed", "_norm")))
@@ -155,8 +142,8 @@ def derived(frame: pd.DataFrame) -> pd.DataFrame:
     """Add ``effect_in_tenth``, ``tenth_share``; leave out truths that were not learned.
 
     The first is the effect on the most attended tenth of the words, the second what it is by
-    chance. Classifiers whose ``accuracy`` is below `LEARNED` hold no truth, so that what begins
-    with ``evidence_`` is missing of them.
+    chance. What begins with ``evidence_`` is missing of classifiers whose ``accuracy`` is below
+    `LEARNED`.
     """
     if frame.empty:
         return frame
@@ -164,10 +151,8 @@ def derived(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.assign(
         **{name: frame[name].where(frame["accuracy"] >= LEARNED) for name in truths}
     )
-    return frame.assign(
-        effect_in_tenth=1 - frame["effect_beyond_tenth"],
-        tenth_share=1 - frame["beyond_tenth_share"],
-    )
+    shares = 1 - frame["effect_beyond_tenth"], 1 - frame["beyond_tenth_share"]
+    return frame.assign(effect_in_tenth=shares[0], tenth_share=shares[1])
 
 
 def unplanted(frame: pd.DataFrame) -> pd.DataFrame:
@@ -177,14 +162,9 @@ def unplanted(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def cells(frame: pd.DataFrame, chance: bool = False) -> pd.DataFrame:
-    """Return the effects of the tests, a row a cell: columns `claims.EFFECT` and ``test``.
+    """Return the effects of the tests on `together`, a row a cell: `claims.EFFECT` and ``test``.
 
-    Parameters
-    ----------
-    frame
-        From `together`.
-    chance
-        Instead of sparsemax less softmax, attention under sparsemax less what chance would give.
+    Sparsemax less softmax; with `chance`, attention under sparsemax less what chance would give.
     """
     parts = []
     real = unplanted(frame)
@@ -203,10 +183,7 @@ def cells(frame: pd.DataFrame, chance: bool = False) -> pd.DataFrame:
             pair = both[column] - both[f"{column}_even"]
         found = claims.by_cell(100 * pair, SMALLEST, test.unit)
         parts.append(found.assign(test=test.name))
-    known = [part for part in parts if len(part)]
-    return pd.concat(known, ignore_index=True) if known else pd.DataFrame(
-        columns=[*claims.EFFECT, "test"]
-    )  # fmt: skip
+    return claims.stacked(parts, [*claims.EFFECT, "test"])
 
 
 def verdicts(effects: pd.DataFrame) -> pd.DataFrame:
@@ -242,13 +219,45 @@ def rows(
     return effects.assign(row=effects["test"]), found
 
 
+def figure(
+    effects: pd.DataFrame,
+    told: str,
+    page: str,
+    chance: bool = False,
+    each: str = "classifier and task",
+    fold: str | None = None,
+) -> charts.Figure | Markdown:
+    """Draw `cells` and their means, against softmax or chance; `told` is the `answer` of them."""
+    sides, name = ("worse", "better"), "better"
+    caption = (
+        f"Sparsemax against softmax: the effect of each test on every {each}, in units of the "
+        "smallest effect that would matter (5 points). Right of the grey band sparse attention is "
+        "the better explanation, left of it the worse."
+    )
+    description = f"A row for each test. {told.replace('*', '')}"
+    if chance:
+        sides, name = ("below chance", "above it"), "above-chance"
+        caption = (
+            "Sparsemax attention against chance, in the same units: right of the grey band it is "
+            "better than a random order of the words."
+        )
+        description = "A row for each test that chance can take."
+    return charts.show(
+        charts.forest,
+        *rows(effects, page, chance),
+        sides=sides,
+        name=name,
+        caption=caption,
+        description=description,
+        missing=f"This needs {'' if chance else 'softmax and '}a sparse projection.",
+        fold=fold,
+    )
+
+
 def answer(better: pd.DataFrame, above: pd.DataFrame) -> str:
     """Return as Markdown whether sparse attention is the better explanation, and one at all.
 
-    Parameters
-    ----------
-    better, above
-        From `verdicts`, of `cells` against softmax and against chance.
+    From `verdicts` of `cells` against softmax, and against chance.
     """
     if better.empty:
         return "**No answer here**: this needs softmax and a sparse projection."
@@ -271,13 +280,7 @@ def answer(better: pd.DataFrame, above: pd.DataFrame) -> str:
 
 
 def reached(frame: pd.DataFrame) -> str:
-    """Say how far attention under sparsemax comes from chance towards leave-one-out, test by test.
-
-    Parameters
-    ----------
-    frame
-        From `together`.
-    """
+    """Say how far sparsemax's attention comes from chance towards leave-one-out, test by test."""
     sparse = frame[frame["projection"] == "sparsemax"]
     told = []
     for test in TESTS:
@@ -324,21 +327,9 @@ def levels(
 ) -> pd.DataFrame:
     """Summarise one test of several measures of importance, and of what chance would give.
 
-    Parameters
-    ----------
-    frame
-        From `together`.
-    column
-        With ``{}`` for the measure.
-    by
-        Columns that name a cell.
-    names
-        Of the measures; those that no row has are left out.
-
-    Returns
-    -------
-    DataFrame
-        As from `measures.statistics.summarise`, with ``shown``, the measure in words.
+    `column` has ``{}`` for the measure; measures that no row has are left out. As from
+    `measures.statistics.summarise`, a cell for each of the columns `by`, with ``shown``, the
+    measure in words.
     """
     return _summed(frame, by, {column.format(name): _named(name) for name in names})
 
@@ -369,17 +360,13 @@ def _summed(frame: pd.DataFrame, by: Sequence[str], names: Mapping[str, str]) ->
 
 
 def passing(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return which measures find the decisive tokens where they are known, one row each.
+    """Return which measures find the decisive tokens where these are known, a row each, best first.
 
-    Returns
-    -------
-    DataFrame
-        ``shown``; ``lowest``, the least mean AUC of any cell (task, encoder, projection), with
-        ``low``, the lower end of its interval, and ``where``; ``cells``, how many there are, and
-        in how many of them the AUC is ``sure``, its interval above `BAR`; ``passes``: ``fails``
-        where a cell's mean is not above `BAR`, ``not certain`` where an interval is not; else
-        ``passes`` if each encoder has a cell of `SINGLE` and one of `BESIDE`, and ``passes so far``
-        if not. The best first.
+    ``shown``; ``lowest``, the least mean AUC of any cell (task, encoder, projection), with ``low``,
+    the lower end of its interval, and ``where``; ``cells``, how many there are, and in how many of
+    them the AUC is ``sure``, its interval above `BAR`; ``passes``: ``fails`` where a cell's mean is
+    not above `BAR`, ``not certain`` where an interval is not; else ``passes`` if each encoder has a
+    cell of `SINGLE` and one of `BESIDE`, and ``passes so far`` if not.
     """
     if frame.empty:
         return pd.DataFrame()
@@ -467,3 +454,67 @@ def _named(name: str) -> str:
     kind = name.removeprefix("inputs_")
     words = label(kind)
     return words[0].upper() + words[1:] if words[:2] != "LI" else words
+
+
+WEAK = 0.6
+"""An AUC below which a ranking finds little of the truth."""
+RANKINGS = {
+    "attention": "attention",
+    "gradient": "inputs_gradient",
+    "product": "inputs_product",
+    "loo": "inputs_loo",
+}
+
+
+def evidence_auc(runs: Iterable[Run]) -> pd.DataFrame:
+    """Return how well attention and the importance of inputs tell decisive tokens from the rest.
+
+    One row a run and document, of runs whose decisive tokens are known: the columns of
+    `results.frames.cell`, ``document``, and those of `RANKINGS`: the probability that a decisive
+    token ranks above another, .5 by chance (`measures.per_document.attended_auc`).
+    """
+    parts = []
+    for run in runs:
+        traces = run.traces
+        if "evidence" not in traces:
+            continue
+        decisive = traces["evidence"].astype(float)
+        found = {
+            name: attended_auc(decisive, traces[trace], traces["lengths"])
+            for name, trace in RANKINGS.items()
+        }
+        parts.append(pd.DataFrame(found).rename_axis("document").reset_index().assign(**cell(run)))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def of_importances(found: pd.DataFrame) -> str:
+    """Say of `evidence_auc` how far each importance finds the truth; empty where none is known."""
+    if found.empty:
+        return ""
+    means = found.groupby(["classifier", "sparsity"], sort=False)[list(RANKINGS)].mean()
+    classifier, sparsity = means["gradient"].idxmin()
+    worst = means.loc[(classifier, sparsity)]
+    lowest = f"{span([worst['gradient']])} (by leave-one-out {span([worst['loo']])})"
+    softmax = means[means.index.get_level_values("sparsity") == "softmax"]["gradient"]
+    under = f" (under softmax {span(softmax)})" if len(softmax) else ""
+    return (
+        "The paper leans on the length of the gradient; here leave-one-out decides. Where the "
+        "decisive tokens are known, on planted documents, one is above another (AUC; chance is "
+        f"0.50) with probability {span(means['gradient'])} by the length of the gradient{under}, "
+        f"{span(means['product'])} by the gradient times the embedding, and "
+        f"{span(means['loo'])} by leave-one-out, over {len(means)} classifiers. Lowest by the "
+        f"gradient: {classifier}, {sparsity}, {lowest}."
+        + (
+            " What rests on the gradient alone is weak evidence."
+            if worst["gradient"] < WEAK
+            else ""
+        )
+    )
+
+
+def by_classifier(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the means of `evidence_auc` over documents and seeds, a row a classifier."""
+    if found.empty:
+        return found
+    rows = found.groupby(["classifier", "sparsity"], sort=False)[list(RANKINGS)]
+    return rows.mean().reset_index()

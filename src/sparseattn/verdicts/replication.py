@@ -41,16 +41,8 @@ def replicate(
 ) -> pd.DataFrame:
     """Put our estimate beside every figure of the paper.
 
-    Parameters
-    ----------
-    measurements
-        One row for each run and document; by default the published ones.
-    ledger
-        One row for each run, with its ``accuracy`` on the whole test split; by default that of
-        the published runs.
-    adversaries
-        One row for each adversary and document (`results.frames.measurements`); by
-        default the published ones.
+    By default of what is published: `measurements`, one row a run and document; `ledger`, one a run
+    with its ``accuracy`` on the whole test split; `adversaries`, one an adversary and document.
 
     Returns
     -------
@@ -102,11 +94,8 @@ def missing(replicated: pd.DataFrame) -> pd.DataFrame:
 def progress(replicated: pd.DataFrame) -> pd.DataFrame:
     """Return how far the replication is, one row a table or figure.
 
-    Returns
-    -------
-    DataFrame
-        ``item``, how many ``figures`` it has, how many were ``measured``, the fewest ``runs``
-        behind one that was, and how many are ``same``, ``different`` and ``undecided``.
+    ``item``, how many ``figures`` it has, how many were ``measured``, the fewest ``runs`` behind
+    one that was, and how many are ``same``, ``different`` and ``undecided``.
     """
     rows = []
     for item, part in replicated.groupby("item", sort=True):
@@ -151,8 +140,7 @@ def behind(ledger: pd.DataFrame) -> pd.DataFrame:
 def named(replicated: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
     """Return the figures of some tasks, in their order, named for charts and tables.
 
-    Adds ``classifier``, ``cell`` (classifier, projection and adversary) and ``shown``, the
-    quantity in words.
+    Adds ``classifier``, ``cell`` (classifier, projection, adversary), ``shown`` (the quantity).
     """
     rows = replicated[replicated["task"].isin(tasks)]
     rows = rows.sort_values("task", key=lambda names: names.map(tasks.index), kind="stable")
@@ -234,17 +222,9 @@ def as_json(replicated: pd.DataFrame) -> str:
 def median_interval(
     values: Float[np.ndarray, "seeds documents projections"], level: float = 0.95
 ) -> Interval:
-    """Median over seeds, documents and projections, with its interval.
+    """Median over (S, D, P) seeds, documents and projections, NaN where there is none.
 
-    Parameters
-    ----------
-    values
-        (S, D, P); NaN where there is none.
-
-    Returns
-    -------
-    Interval
-        The interval is for new documents and new seeds.
+    Its interval is for new documents and new seeds.
 
     Notes
     -----
@@ -275,14 +255,9 @@ def median_interval(
 def accuracy_interval(
     accuracy: Float[np.ndarray, " seeds"], documents: int, level: float = 0.95
 ) -> Interval:
-    """Mean accuracy over seeds, with its interval for new documents and new seeds.
+    """Mean accuracy over seeds (S,), with its interval for new documents and new seeds.
 
-    Parameters
-    ----------
-    accuracy
-        (S,) on the same documents.
-    documents
-        How many documents there are.
+    All on the same N `documents`.
 
     Notes
     -----
