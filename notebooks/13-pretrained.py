@@ -48,17 +48,7 @@ told = question.answer(question.verdicts(better), question.verdicts(above))
 Markdown(f"{told}\n\n**Does the answer hold?** {pretrained.holds(compared)}")
 
 # %% tags=["remove-input"]
-charts.show(
-    charts.forest,
-    *question.rows(better, "05-truth"),
-    sides=("worse", "better"),
-    name="better",
-    caption="Over a pretrained encoder, sparsemax against softmax: the effect of each test on "
-    "every classifier and task, in units of the smallest effect that would matter (5 points). "
-    "Right of the grey band sparse attention is the better explanation.",
-    description=f"A row for each test. {told.replace('*', '')}",
-    missing="No pretrained classifier is published under both projections.",
-)
+question.figure(better, told, "05-truth")
 
 # %% tags=["remove-input"]
 charts.show(
@@ -84,16 +74,7 @@ charts.table(
 )  # fmt: skip
 
 # %% tags=["remove-input"]
-charts.show(
-    charts.forest,
-    *question.rows(above, "05-truth", chance=True),
-    sides=("below chance", "above it"),
-    name="above-chance",
-    fold="Against chance, test by test",
-    caption="Sparsemax attention over the pretrained encoder against chance, in the same units.",
-    description="A row for each test that chance can take.",
-    missing="This needs a sparse projection.",
-)
+question.figure(above, told, "05-truth", chance=True, fold="Against chance, test by test")
 
 # %% [markdown]
 # ## How it was done
