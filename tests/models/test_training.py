@@ -11,6 +11,7 @@ from sparseattn.data.tasks import Documents, Task, load_task
 from sparseattn.errors import UserError, validate
 from sparseattn.models import training
 from sparseattn.models.classifier import Classifier, collate
+from sparseattn.models.pretrained import PRETRAINED
 from sparseattn.models.training import (
     LEARNING_RATES,
     TrainingSettings,
@@ -211,9 +212,12 @@ def test_batches_hold_each_document_once(bucketed: bool, shuffled: bool) -> None
 
 def test_learning_rate_is_concrete() -> None:
     for encoder, rate in LEARNING_RATES.items():
-        assert settings(encoder=encoder).learning_rate == rate
-        assert settings(encoder=encoder, learning_rate=None).learning_rate == rate
-        assert settings(encoder=encoder, learning_rate=0.5).learning_rate == 0.5
+        own = {"encoder": encoder} | dict.fromkeys(
+            ("embedding_size", "hidden_size"), 384 if encoder in PRETRAINED else 16
+        )
+        assert settings(**own).learning_rate == rate
+        assert settings(**own, learning_rate=None).learning_rate == rate
+        assert settings(**own, learning_rate=0.5).learning_rate == 0.5
     # So a spec read back from its own JSON is the same spec.
     one = settings(encoder="transformer")
     assert TrainingSettings.model_validate_json(one.model_dump_json()) == one

@@ -46,7 +46,7 @@ class ModelSettings(BaseModel):
             values |= {"projection": "sparsemax", "lam": 0.0 if lam is None else lam}
         if projection == "entmax" and values.get("alpha") is None:
             values["alpha"] = 1.5
-        if values.get("encoder") in PRETRAINED:
+        if str(values.get("encoder")) in PRETRAINED:
             values = {"embedding_size": SIZE, "hidden_size": SIZE, **values}
         for name in ("lam", "alpha"):  # 2 and 2.0 are one value, and must hash alike
             if isinstance(values.get(name), int) and not isinstance(values[name], bool):
