@@ -47,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(FOLDER, root / "live")
     (root / "_static").mkdir()
     (root / "pages").mkdir()
-    styles, scripts = ("explorer.css", "live.css"), ("live-classifier.js", "live.js")
+    styles, scripts = ("explorer.css", "live.css"), ("live.js", "live-classifier.js", "explorer.js", "sparseattn.js")
     for name in (*styles, *scripts):
         shutil.copy(STATIC / name, root / "_static")
     links = "".join(f'<link rel="stylesheet" href="../_static/{name}">' for name in styles)

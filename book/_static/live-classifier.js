@@ -23,9 +23,7 @@
 
   function again(room, making) {
     [kept, taken] = [room, 0];
-    const made = making();
-    kept = null;
-    return made;
+    try { return making(); } finally { kept = null; }
   }
 
   function dot(x, y) {
@@ -71,10 +69,7 @@
     return T;
   }
 
-  function plus(into, X) {
-    add(into.data, X.data);
-    return into;
-  }
+  const plus = (into, X) => (add(into.data, X.data), into);
 
   /* A text with, and one without, a row more. */
   function extended({ data, rows, columns }, x) {
@@ -267,13 +262,9 @@
     }
 
     encoded(inputs) {
-      let states = this.placed(inputs);
-      const tapes = this.layers.map((layer) => {
-        const tape = this.forward(layer, states);
-        states = tape.second.Y;
-        return tape;
-      });
-      return { tapes, states };
+      const tapes = [];
+      for (const layer of this.layers) tapes.push(this.forward(layer, tapes.at(-1)?.second.Y ?? this.placed(inputs)));
+      return { tapes, states: tapes.at(-1).second.Y };
     }
 
     *without({ inputs }) {
@@ -295,8 +286,7 @@
 
     norm({ W, b }, X) {
       const size = X.columns;
-      const unit = matrix(X.rows, size);
-      const Y = matrix(X.rows, size);
+      const [unit, Y] = [matrix(X.rows, size), matrix(X.rows, size)];
       const scales = new Float64Array(X.rows);
       for (let t = 0; t < X.rows; t++) {
         const at = t * size;
@@ -313,10 +303,11 @@
     normBack({ W }, { unit, scales }, slopes) {
       const result = matrix(unit.rows, unit.columns);
       for (let t = 0; t < unit.rows; t++) {
+        const here = row(unit, t);
         const inner = row(slopes, t).map((slope, k) => slope * W[k]);
         const mean = inner.reduce((a, b) => a + b) / inner.length;
-        const along = dot(inner, row(unit, t)) / inner.length;
-        row(result, t).set(inner.map((slope, k) => scales[t] * (slope - mean - row(unit, t)[k] * along)));
+        const along = dot(inner, here) / inner.length;
+        row(result, t).set(inner.map((slope, k) => scales[t] * (slope - mean - here[k] * along)));
       }
       return result;
     }
