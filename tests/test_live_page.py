@@ -166,7 +166,7 @@ def test_browser_computes_what_torch_does(
         for name in ("attention", "loo")
     )
     words = live.page().index["task"]["words"]
-    longest = bare.evaluate(_READ, [entry, [[(7 * k) % words + 4 for k in range(60)]] * 5])
+    longest = bare.evaluate(_READ, [entry, [[(7 * k) % words + 4 for k in range(60)]] * 15])
     trusted.keep(
         f"live/{entry['code']}",
         {
@@ -191,6 +191,19 @@ def test_slider_solves_the_projections_that_python_does(bare: Page) -> None:
         theirs = project(scores, torch.ones(30, dtype=torch.bool), name, lam).numpy()
         assert np.abs(np.array(here["attention"]) - theirs).max() < 1e-12
         assert ((theirs == 0) == (np.array(here["attention"]) == 0)).all()
+
+
+@pytest.mark.parametrize("place", (0, len(CODES) - 1), ids=(CODES[0], CODES[-1]))
+def test_equal_texts_have_equal_numbers(bare: Page, place: int) -> None:
+    """To the bit: a tie must be one; and whatever else is read in between, in the same room."""
+    entry = live.page().index["classifiers"][place]
+    bare.add_script_tag(path=str(FOLDER / f"{entry['code']}.js"))
+    ids = [10, 11, 12, 12, 12, 13, 11, 14]
+    alone, between, other = bare.evaluate(_BETWEEN, [entry, ids, ids[::-1]])
+    assert alone == between
+    assert alone != other
+    assert alone[2] == alone[3] == alone[4] != alone[5]
+    assert alone[1] != alone[6]  # the same word, but another text is left
 
 
 def test_numbers_of_a_text_are_those_of_the_measures(bare: Page) -> None:
@@ -442,6 +455,18 @@ _READ = """([entry, texts]) => {
     return { logit, attention: [...attention], loo: [...loo], product: [...product], milliseconds,
       influence: [...reading.influence(0)] };
   });
+}"""
+_BETWEEN = """([entry, ids, others]) => {
+  const live = sparseattnLive, classifier = new live.Classifier(live[entry.code], entry);
+  const alone = classifier.read(ids), between = classifier.read(ids), other = classifier.read(others);
+  alone.complete();
+  while (between.deleted.length < ids.length) {
+    for (const reading of [between, other]) {
+      const states = reading.deleting.next().value;
+      if (states) reading.deleted.push(classifier.judged(states));
+    }
+  }
+  return [alone, between, other].map((reading) => [...reading.under().loo]);
 }"""
 _UNDER = """([entry, ids, lam]) => {
   const live = sparseattnLive, reading = new live.Classifier(live[entry.code], entry).read(ids);
