@@ -47,7 +47,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(FOLDER, root / "live")
     (root / "_static").mkdir()
     (root / "pages").mkdir()
-    styles, scripts = ("explorer.css", "live.css"), ("live.js", "live-classifier.js", "explorer.js", "sparseattn.js")
+    styles = ("explorer.css", "live.css")
+    scripts = ("live.js", "live-classifier.js", "explorer.js", "sparseattn.js")  # in any order
     for name in (*styles, *scripts):
         shutil.copy(STATIC / name, root / "_static")
     links = "".join(f'<link rel="stylesheet" href="../_static/{name}">' for name in styles)
@@ -193,7 +194,7 @@ def test_slider_solves_the_projections_that_python_does(bare: Page) -> None:
         assert ((theirs == 0) == (np.array(here["attention"]) == 0)).all()
 
 
-@pytest.mark.parametrize("place", (0, len(CODES) - 1), ids=(CODES[0], CODES[-1]))
+@pytest.mark.parametrize("place", [0, len(CODES) - 1], ids=[CODES[0], CODES[-1]])
 def test_equal_texts_have_equal_numbers(bare: Page, place: int) -> None:
     """To the bit: a tie must be one; and whatever else is read in between, in the same room."""
     entry = live.page().index["classifiers"][place]
@@ -458,7 +459,7 @@ _READ = """([entry, texts]) => {
 }"""
 _BETWEEN = """([entry, ids, others]) => {
   const live = sparseattnLive, classifier = new live.Classifier(live[entry.code], entry);
-  const alone = classifier.read(ids), between = classifier.read(ids), other = classifier.read(others);
+  const [alone, between, other] = [ids, ids, others].map((text) => classifier.read(text));
   alone.complete();
   while (between.deleted.length < ids.length) {
     for (const reading of [between, other]) {
