@@ -8,19 +8,59 @@
   const FIRST = 6; // tokens in each list of bars
   const number = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 
-  const spelled = (value) => (value === null ? "–" : number.format(value).replace("-", "−"));
-  function percent(share) {
-    if (share === 0) return "0 %";
-    return share < 0.001 ? "< 0.1 %" : (100 * share).toFixed(share < 0.0995 ? 1 : 0) + " %";
-  }
-
+  const spelled = (value) => (Number.isFinite(value) ? number.format(value).replace("-", "−").replace("−0.00", "0.00") : "–");
+  const percent = (share) => (share === 0 ? "0 %" : share < 0.001 ? "< 0.1 %" : (100 * share).toFixed(share < 0.0995 ? 1 : 0) + " %");
   const lowered = (whole) => [...String(whole)].map((digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]).join("");
 
-  function make(tag, attributes = {}, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
+  const make = (...given) => window.sparseattn.make(...given); // known only once all scripts are read
+
+  const quoted = (text) => `“${text.length > 40 ? text.slice(0, 40) + "…" : text}”`;
+
+  /* What an address names that is not among these parts; and what is said of such faults. */
+  function strangers(fragment, parts) {
+    const asked = [...new URLSearchParams(fragment).keys()];
+    if (fragment && !parts.some((part) => asked.includes(part))) return [`${quoted(fragment)} names nothing here`];
+    return asked.filter((part) => !parts.includes(part)).map((part) => `there is no ${quoted(part)}`);
+  }
+
+  const faulty = (faults) => (faults.length ? `Of the address not all is understood: ${faults.join("; ")}. The rest is shown.` : "");
+
+  /* -- what shows tokens and their shares, here and on the page "Your own sentence" -- */
+  function shade(tokens, shares) {
+    const most = shares ? Math.max(...shares) : 0;
+    [...tokens.children].forEach((token, k) => {
+      token.style.setProperty("--share", most ? (shares[k] / most).toFixed(3) : 0);
+      token.classList.toggle("none", Boolean(shares) && shares[k] === 0);
+    });
+  }
+
+  const numbered = (rows) => rows.map(([name, value]) => make("span", { "data-number": name }, make("small", {}, name), " ", make("b", {}, value)));
+
+  const ordered = (shares, count) => [...shares.keys()].filter((k) => shares[k] > 0).sort((a, b) => shares[b] - shares[a] || a - b).slice(0, count);
+
+  /* The first words by the shares of each kind. */
+  function bars(kinds, sharesOf, words) {
+    return kinds.map(({ code, name, of }) => {
+      const shares = sharesOf(code) || [];
+      const first = ordered(shares, FIRST);
+      const list = make("ol", { "aria-label": name });
+      for (const k of first) {
+        const bar = make("span", { class: "explorer-bar" });
+        bar.style.setProperty("--share", (shares[k] / shares[first[0]]).toFixed(3));
+        list.append(make("li", { "data-at": k }, make("span", { class: "explorer-bar-word" }, words[k]), make("span", { class: "explorer-bar-value" }, percent(shares[k])), bar));
+      }
+      if (!first.length) list.append(make("li", {}, "–"));
+      return make("div", { "data-of": of }, make("p", { class: "explorer-name" }, make("span", { class: "explorer-swatch" }), name), list);
+    });
+  }
+
+  /* The place among so many to which a key leads from one, if to any; of other keys undefined. */
+  function steered(event, place, count, others = {}) {
+    if (!event.target.matches("[data-at]") || event.ctrlKey || event.metaKey || event.altKey) return undefined;
+    const back = getComputedStyle(event.target.parentElement).direction === "rtl" ? 1 : -1;
+    const to = { ArrowLeft: () => place + back, ArrowRight: () => place - back, Home: () => 0, End: () => count - 1, ...others }[event.key]?.();
+    if (to !== undefined) event.preventDefault();
+    return to >= 0 && to < count ? to : undefined;
   }
 
   const svg = (tag, attributes, text) => {
@@ -141,9 +181,7 @@
     /* Take the choice from a link, and say what in it is not ours. */
     start(fragment) {
       const asked = new URLSearchParams(fragment);
-      const quoted = (text) => `“${text.length > 40 ? text.slice(0, 40) + "…" : text}”`;
-      let faults = [...asked.keys()].filter((part) => !PARTS.includes(part)).map((part) => `there is no ${quoted(part)}`);
-      if (fragment && !PARTS.some((part) => asked.has(part))) faults = [`${quoted(fragment)} names nothing here`];
+      const faults = strangers(fragment, PARTS);
       const place = (list, key, name) => {
         const found = list.findIndex((one) => String(one[key]) === asked.get(name));
         if (asked.has(name) && found < 0) faults.push(`no ${name} ${quoted(asked.get(name))}`);
@@ -168,7 +206,7 @@
       this.deciding = null;
       this.move({ token: known ? token - 1 : this.heaviest() });
       this.step = false; // the address is this one already
-      this.fault.textContent = faults.length ? `Of the address not all is understood: ${faults.join("; ")}. The rest is shown.` : "";
+      this.fault.textContent = faulty(faults);
     }
 
     /* -- controls, made once -- */
@@ -260,16 +298,9 @@
     }
 
     steer(event) {
-      if (!event.target.matches("[data-at]") || event.ctrlKey || event.metaKey || event.altKey) return;
       const place = this.state.token;
-      const back = getComputedStyle(this.kinds[0].tokens).direction === "rtl" ? 1 : -1;
-      const to = {
-        ArrowLeft: place + back, ArrowRight: place - back, Home: 0, End: this.document.tokens.length - 1,
-        ArrowUp: this.beside(place, -1), ArrowDown: this.beside(place, 1),
-      }[event.key];
+      const to = steered(event, place, this.document.tokens.length, { ArrowUp: () => this.beside(place, -1), ArrowDown: () => this.beside(place, 1) });
       if (to === undefined) return;
-      event.preventDefault();
-      if (to < 0 || to >= this.document.tokens.length) return;
       this.move({ token: to });
       this.at(to).focus();
     }
@@ -368,17 +399,14 @@
       if (kind.toggle) kind.toggle.setAttribute("aria-pressed", String(shown));
       if (!shown) return;
       const shares = this.shares(kind.code);
-      const most = shares ? Math.max(...shares) : 0;
       const { tokens } = this.document;
+      shade(kind.tokens, shares);
       [...kind.tokens.children].forEach((token, k) => {
-        const share = shares ? shares[k] : 0;
-        token.style.setProperty("--share", most ? (share / most).toFixed(3) : 0);
-        token.classList.toggle("none", share === 0);
         token.classList.toggle("chosen", k === this.state.token);
         if (kind.code !== "attention") return;
         token.tabIndex = k === this.state.token ? 0 : -1;
         token.setAttribute("aria-pressed", String(k === this.state.token));
-        token.setAttribute("aria-label", `${tokens[k]}, token ${k + 1}, attention ${percent(share)}${this.deciding.has(k) ? ", decides" : ""}`);
+        token.setAttribute("aria-label", `${tokens[k]}, token ${k + 1}, attention ${percent(shares[k])}${this.deciding.has(k) ? ", decides" : ""}`);
       });
       if (kind.code !== "attention") {
         kind.tokens.setAttribute("role", "img");
@@ -389,11 +417,7 @@
     }
 
     first(shares, count) {
-      return this.order(shares, count).map((k) => `${this.document.tokens[k]} ${percent(shares[k])}`).join(", ");
-    }
-
-    order(shares, count) {
-      return shares.map((_, k) => k).sort((a, b) => shares[b] - shares[a] || a - b).slice(0, count).filter((k) => shares[k] > 0);
+      return ordered(shares, count).map((k) => `${this.document.tokens[k]} ${percent(shares[k])}`).join(", ");
     }
 
     paintNumbers(kind) {
@@ -424,7 +448,7 @@
         if (this.document.evidence) numbers.push(["on ●", share(evidence)]);
       }
       kind.spark.replaceChildren(sparkline(values, ceilings, lowest, this.state.stop, over(what, values, lowest ? spelled : share)));
-      kind.head.replaceChildren(...numbers.map(([name, value]) => make("span", { "data-number": name }, make("small", {}, name), " ", make("b", {}, value))));
+      kind.head.replaceChildren(...numbered(numbers));
     }
 
     /* On one line, whatever it says: what is pointed at must not move away. */
@@ -444,21 +468,12 @@
     }
 
     paintBars() {
-      this.bars.replaceChildren(...this.kinds.filter((kind) => this.shown.includes(kind.code)).map((kind) => {
-        const shares = this.shares(kind.code) || [];
-        const first = this.order(shares, FIRST);
-        const list = make("ol", { "data-of": kind.of, "data-kind": kind.code, "aria-label": kind.name });
-        for (const k of first) {
-          const word = make("span", { class: "explorer-bar-word" }, (this.deciding.has(k) ? "● " : "") + this.document.tokens[k]);
-          const bar = make("span", { class: "explorer-bar" });
-          bar.style.setProperty("--share", (shares[k] / shares[first[0]]).toFixed(3));
-          list.append(make("li", { "data-at": k }, word, make("span", { class: "explorer-bar-value" }, percent(shares[k])), bar));
-        }
-        if (!first.length) list.append(make("li", {}, "–"));
-        return make("div", { "data-of": kind.of }, make("p", { class: "explorer-name" }, make("span", { class: "explorer-swatch" }), kind.name), list);
-      }));
+      const words = this.document.tokens.map((token, k) => (this.deciding.has(k) ? "● " : "") + token);
+      this.bars.replaceChildren(...bars(this.kinds.filter((kind) => this.shown.includes(kind.code)), (code) => this.shares(code), words));
     }
   }
+
+  window.sparseattnTokens = { FIRST, spelled, percent, quoted, strangers, faulty, shade, numbered, ordered, bars, steered };
 
   function start() {
     for (const root of document.querySelectorAll(".explorer")) new Explorer(root);

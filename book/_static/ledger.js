@@ -40,8 +40,7 @@
     function unfold(row) {
       const details = row.querySelector("details");
       const facts = details.querySelector("dl");
-      const more = document.createElement("tr");
-      more.className = "ledger-more";
+      const more = window.sparseattn.make("tr", { class: "ledger-more" });
       more.insertCell().colSpan = row.cells.length;
       more.cells[0].append(facts);
       row.after(more);
@@ -97,11 +96,7 @@
     const place = new Map(rows.map((row, index) => [row, index + 1]));
     if (saved) form.querySelector("[data-get=csv]").addEventListener("click", () => {
       const kept = [...body.rows].filter((row) => place.has(row) && !row.hidden).map((row) => lines[place.get(row)]);
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(new Blob([[lines[0], ...kept, ""].join("\r\n")], { type: "text/csv" }));
-      link.download = "runs.csv";
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+      window.sparseattn.save("runs.csv", [lines[0], ...kept, ""].join("\r\n"), "text/csv");
     });
 
     sortable(ledger.querySelector("thead"), body, fold);
@@ -115,9 +110,7 @@
     const heads = [...head.rows[0].cells];
     for (const [column, cell] of heads.entries()) {
       if (cell.classList.contains("unsorted")) continue;
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = cell.textContent;
+      const button = window.sparseattn.make("button", { type: "button" }, cell.textContent);
       cell.replaceChildren(button);
       button.addEventListener("click", () => {
         const down = cell.getAttribute("aria-sort") === "ascending";

@@ -1,14 +1,31 @@
 /* The small classifiers of the page "Your own sentence", forwards and backwards, as
    `sparseattn.models.classifier` defines them: embedding → encoder → scores → attention → logit.
-   A matrix is {data, rows, columns}, its numbers by rows; a text is a list of vectors, a vector a
-   Float64Array. Nothing here knows of the page. */
+   A matrix is {data, rows, columns}, its numbers by rows in one Float64Array; a text is a matrix
+   with a row a token. Nothing here knows of the page. */
 (function () {
   "use strict";
   const live = (window.sparseattnLive ??= {});
   const [UNKNOWN, BEGIN, END, MARKERS] = [1, 2, 3, 4];
   const EPSILON = 1e-5; // of torch's LayerNorm
 
-  /* -- vectors -- */
+  /* -- vectors and matrices -- */
+  const matrix = (rows, columns, data = numbers(rows * columns)) => ({ data, rows, columns });
+  const rows = ({ data, columns }, from, to) => matrix(to - from, columns, data.subarray(from * columns, to * columns));
+  const row = ({ data, columns }, t) => data.subarray(t * columns, (t + 1) * columns);
+
+  /* New numbers are zeros; but what is made `again` writes over those it made the last time. */
+  let [kept, taken] = [null, 0];
+  function numbers(count) {
+    if (!kept) return new Float64Array(count);
+    const place = taken++;
+    return kept[place]?.length === count ? kept[place] : (kept[place] = new Float64Array(count));
+  }
+
+  function again(room, making) {
+    [kept, taken] = [room, 0];
+    try { return making(); } finally { kept = null; }
+  }
+
   function dot(x, y) {
     let sum = 0;
     for (let i = 0; i < x.length; i++) sum += x[i] * y[i];
@@ -20,78 +37,71 @@
     return into;
   }
 
-  const vector = (values, entry) => Float64Array.from(values, entry);
-  function relu(x) {
-    for (let i = 0; i < x.length; i++) if (x[i] < 0) x[i] = 0;
-    return x;
-  }
-
-  /* times x·y of each x. */
-  function products(X, y, times) {
-    const found = new Float64Array(X.length);
-    for (let t = 0; t < X.length; t++) found[t] = times * dot(X[t], y);
-    return found;
-  }
-
-  /* The sum of vectors by their weights. */
-  function mean(weights, X) {
-    const sum = new Float64Array(X[0].length);
-    for (let t = 0; t < X.length; t++) if (weights[t]) add(sum, X[t], weights[t]);
-    return sum;
-  }
-
-  const plus = (x, y) => add(x.slice(), y);
-  const zeros = (like) => like.map((x) => new Float64Array(x.length));
-
-  /* W x + b; four rows at once, which is about twice as fast. */
-  function affine({ data, rows, columns }, x, b) {
-    const y = b ? b.slice() : new Float64Array(rows);
-    let row = 0;
-    let at = 0;
-    for (; row + 3 < rows; row += 4, at += 3 * columns) {
-      let first = y[row];
-      let second = y[row + 1];
-      let third = y[row + 2];
-      let fourth = y[row + 3];
-      for (let i = 0; i < columns; i++, at++) {
-        const value = x[i];
-        first += data[at] * value;
-        second += data[at + columns] * value;
-        third += data[at + 2 * columns] * value;
-        fourth += data[at + 3 * columns] * value;
+  /* X Yᵀ + b: each row of X times each of Y. Two rows by four at once, which is three times as fast
+     as one by one; where fewer are left, the last is done again. Every sum runs in the same order,
+     so equal rows have equal products, to the bit. */
+  function product(X, Y, b) {
+    const x = X.data, y = Y.data, n = X.rows, m = Y.rows, size = X.columns;
+    const Z = matrix(n, m), z = Z.data;
+    for (let i0 = 0; i0 < n; i0 += 2) {
+      const i1 = Math.min(i0 + 1, n - 1);
+      for (let j0 = 0; j0 < m; j0 += 4) {
+        const j1 = Math.min(j0 + 1, m - 1), j2 = Math.min(j0 + 2, m - 1), j3 = Math.min(j0 + 3, m - 1);
+        let p0 = 0, p1 = 0, p2 = 0, p3 = 0;
+        if (b) { p0 = b[j0]; p1 = b[j1]; p2 = b[j2]; p3 = b[j3]; }
+        let q0 = p0, q1 = p1, q2 = p2, q3 = p3;
+        for (let k = 0, xs = i0 * size, xt = i1 * size, ys = j0 * size, yt = j1 * size, yu = j2 * size, yv = j3 * size; k < size; k++) {
+          const p = x[xs + k], q = x[xt + k], y0 = y[ys + k], y1 = y[yt + k], y2 = y[yu + k], y3 = y[yv + k];
+          p0 += p * y0; p1 += p * y1; p2 += p * y2; p3 += p * y3;
+          q0 += q * y0; q1 += q * y1; q2 += q * y2; q3 += q * y3;
+        }
+        const zs = i0 * m, zt = i1 * m;
+        z[zs + j0] = p0; z[zs + j1] = p1; z[zs + j2] = p2; z[zs + j3] = p3;
+        z[zt + j0] = q0; z[zt + j1] = q1; z[zt + j2] = q2; z[zt + j3] = q3;
       }
-      y[row] = first;
-      y[row + 1] = second;
-      y[row + 2] = third;
-      y[row + 3] = fourth;
     }
-    for (; row < rows; row++) for (let i = 0; i < columns; i++, at++) y[row] += data[at] * x[i];
-    return y;
+    return Z;
   }
 
-  /* Wᵀ y, the way back. */
-  function transposed({ data, rows, columns }, y) {
-    const x = new Float64Array(columns);
-    for (let row = 0; row < rows; row++) if (y[row]) add(x, data.subarray(row * columns, (row + 1) * columns), y[row]);
-    return x;
+  function transposed(X) {
+    const T = matrix(X.columns, X.rows);
+    for (let i = 0; i < X.rows; i++) for (let j = 0; j < X.columns; j++) T.data[j * X.rows + i] = X.data[i * X.columns + j];
+    return T;
+  }
+
+  const plus = (into, X) => (add(into.data, X.data), into);
+
+  /* A text with, and one without, a row more. */
+  function extended({ data, rows, columns }, x) {
+    const longer = matrix(rows + 1, columns);
+    longer.data.set(data);
+    longer.data.set(x, data.length);
+    return longer;
+  }
+
+  function less(X, t) {
+    const shorter = matrix(X.rows - 1, X.columns);
+    shorter.data.set(rows(X, 0, t).data);
+    shorter.data.set(rows(X, t + 1, X.rows).data, t * X.columns);
+    return shorter;
   }
 
   /* -- projections: lam is null for softmax, 0 for sparsemax -- */
-  function project(scores, lam) {
-    const weights = scores.slice();
+  function softmax(x) { // in place
     let most = -Infinity;
-    for (let i = 0; i < weights.length; i++) {
-      if (lam !== null) weights[i] /= 1 - lam;
-      if (weights[i] > most) most = weights[i];
-    }
-    let sum = lam === null ? 0 : -1;
-    if (lam === null) {
-      for (let i = 0; i < weights.length; i++) sum += weights[i] = Math.exp(weights[i] - most);
-      for (let i = 0; i < weights.length; i++) weights[i] /= sum;
-      return weights;
-    }
-    let threshold = 0;
-    for (let i = 0; i < weights.length; i++) weights[i] -= most;
+    let sum = 0;
+    for (let i = 0; i < x.length; i++) if (x[i] > most) most = x[i];
+    for (let i = 0; i < x.length; i++) sum += x[i] = Math.exp(x[i] - most);
+    for (let i = 0; i < x.length; i++) x[i] /= sum;
+    return x;
+  }
+
+  function project(scores, lam) {
+    if (lam === null) return softmax(scores.slice());
+    const scaled = scores.map((score) => score / (1 - lam));
+    const most = scaled.reduce((a, b) => Math.max(a, b));
+    const weights = scaled.map((score) => score - most);
+    let [sum, threshold] = [-1, 0];
     weights.slice().sort().reverse().forEach((a, k) => { // numbers, in a Float64Array
       sum += a;
       if ((k + 1) * a > sum) threshold = sum / (k + 1);
@@ -110,8 +120,9 @@
     return weights.map((a, i) => (a > 0 ? (slopes[i] - mean) / (1 - lam) : 0));
   }
 
-  /* -- encoders: `encode` gives states h and what the way back needs; `without` the states of the
-     text when the token in one place is deleted; `back` turns slopes at states into such at X -- */
+  /* -- encoders: `encode` gives states and what the way back needs; `without` yields the states of
+     the text as each token in turn is deleted, good until the next, and now and then nothing, where
+     one may pause; `back` turns slopes at states into such at X -- */
   const sigmoid = (x) => 1 / (1 + Math.exp(-x));
   const tanh = (x) => 2 * sigmoid(2 * x) - 1; // faster than Math.tanh, and as good where nothing is divided by it
 
@@ -119,184 +130,204 @@
     constructor(weights) {
       this.ways = ["forwards", "backwards"].map((name) => {
         const part = (kind) => weights[`encoder.${name}.${kind}_l0`];
-        return { input: part("weight_ih"), state: part("weight_hh"), bias: plus(part("bias_ih"), part("bias_hh")) };
+        return { input: part("weight_ih"), state: part("weight_hh"), bias: add(part("bias_ih").slice(), part("bias_hh")) };
       });
       this.size = this.ways[0].state.columns;
     }
 
-    /* One direction, from the state before: of each step the gates i, f, g, o, the cell c, and h. */
-    run(way, inputs, before) {
-      const size = this.size;
-      before ??= { c: new Float64Array(size), h: new Float64Array(size) };
-      return inputs.map((input) => {
-        const gates = affine(way.state, before.h, input);
-        const c = new Float64Array(size);
-        const h = new Float64Array(size);
-        for (let k = 0; k < 4 * size; k++) gates[k] = k >= 2 * size && k < 3 * size ? tanh(gates[k]) : sigmoid(gates[k]);
-        for (let k = 0; k < size; k++) {
-          c[k] = gates[size + k] * before.c[k] + gates[k] * gates[2 * size + k];
-          h[k] = gates[3 * size + k] * tanh(c[k]);
+    /* A token, read in one direction by as many texts as there are rows of c and h before it: of
+       each the gates i, f, g, o, the cell c, and h. */
+    step(way, input, before) {
+      const { size } = this;
+      const gates = product(before.h, way.state, input);
+      const [c, h] = [matrix(gates.rows, size), matrix(gates.rows, size)];
+      for (let t = 0, at = 0; t < gates.rows; t++) {
+        const own = row(gates, t);
+        for (let k = 0; k < 4 * size; k++) own[k] = k >= 2 * size && k < 3 * size ? tanh(own[k]) : sigmoid(own[k]);
+        for (let k = 0; k < size; k++, at++) {
+          c.data[at] = own[size + k] * before.c.data[at] + own[k] * own[2 * size + k];
+          h.data[at] = own[3 * size + k] * tanh(c.data[at]);
         }
-        return (before = { gates, c, h, before });
-      });
-    }
-
-    join(forwards, backwards) {
-      const last = forwards.length - 1;
-      return forwards.map(({ h }, t) => {
-        const both = new Float64Array(2 * this.size);
-        both.set(h);
-        both.set(backwards[last - t].h, this.size);
-        return both;
-      });
+      }
+      return { gates, c, h, before };
     }
 
     encode(X) {
-      const [there, back] = this.ways;
-      const inputs = this.ways.map((way) => X.map((x) => affine(way.input, x, way.bias)));
-      inputs[1].reverse();
-      const steps = [this.run(there, inputs[0]), this.run(back, inputs[1])];
-      return { X, inputs, steps, states: this.join(...steps) };
-    }
-
-    /* Each direction is as before until it comes to the deleted token. */
-    without({ inputs, steps }, place) {
-      const left = this.ways.map((way, d) => {
-        const at = d ? inputs[d].length - 1 - place : place;
-        return [...steps[d].slice(0, at), ...this.run(way, inputs[d].slice(at + 1), steps[d][at - 1])];
+      const { size } = this;
+      const states = matrix(X.rows, 2 * size);
+      const inputs = this.ways.map((way) => product(X, way.input, way.bias));
+      const steps = this.ways.map((way, d) => {
+        let last = { c: matrix(1, size), h: matrix(1, size) };
+        return Array.from({ length: X.rows }, (_, k) => {
+          const place = d ? X.rows - 1 - k : k;
+          last = this.step(way, row(inputs[d], place), last);
+          states.data.set(last.h.data, (2 * place + d) * size);
+          return last;
+        });
       });
-      return this.join(...left);
+      return { inputs, steps, states };
     }
 
-    back({ X, steps }, slopes) {
-      const size = this.size;
-      const result = zeros(X);
-      this.ways.forEach((way, d) => {
+    /* Each direction is as before until it comes to the deleted token; from there on all texts that
+       lack an earlier token read the next at once, each from its own state. */
+    *without({ inputs, steps, states }) {
+      const { size } = this;
+      const last = states.rows - 1;
+      const texts = Array.from({ length: last - 1 }, (_, p) => less(states, p + 1));
+      for (const [d, way] of this.ways.entries()) {
+        let reading = { c: matrix(0, size), h: matrix(0, size) }; // a row a text
+        for (let k = 1; k <= last; k++) {
+          const place = d ? last - k : k;
+          if (k > 1) reading = this.step(way, row(inputs[d], place), reading);
+          const at = (2 * (d ? place : place - 1) + d) * size; // the text is a token shorter
+          for (let p = 0; p < k - 1; p++) texts[d ? last - 2 - p : p].data.set(row(reading.h, p), at);
+          const { c, h } = steps[d][k - 1];
+          reading = { c: extended(reading.c, c.data), h: extended(reading.h, h.data) };
+          yield null;
+        }
+      }
+      yield* texts;
+    }
+
+    back({ steps }, slopes) {
+      const { size } = this;
+      const [there, back] = this.ways.map((way, d) => {
+        const all = matrix(slopes.rows, 4 * size);
+        const state = transposed(way.state);
         let [dh, dc] = [new Float64Array(size), new Float64Array(size)];
-        for (let t = X.length - 1; t >= 0; t--) {
-          const { gates, c, before } = steps[d][t];
-          const place = d ? X.length - 1 - t : t;
-          add(dh, slopes[place].subarray(d * size, (d + 1) * size));
-          const dgates = new Float64Array(4 * size);
+        for (let t = slopes.rows - 1; t >= 0; t--) {
+          const { gates: { data: gates }, c: { data: c }, before } = steps[d][t];
+          const place = d ? slopes.rows - 1 - t : t;
+          const dgates = rows(all, place, place + 1);
+          add(dh, row(slopes, place).subarray(d * size, (d + 1) * size));
           for (let k = 0; k < size; k++) {
             const [i, f, g, o] = [gates[k], gates[size + k], gates[2 * size + k], gates[3 * size + k]];
             const out = tanh(c[k]);
             dc[k] += dh[k] * o * (1 - out * out);
-            dgates[k] = dc[k] * g * i * (1 - i);
-            dgates[size + k] = dc[k] * before.c[k] * f * (1 - f);
-            dgates[2 * size + k] = dc[k] * i * (1 - g * g);
-            dgates[3 * size + k] = dh[k] * out * o * (1 - o);
+            dgates.data[k] = dc[k] * g * i * (1 - i);
+            dgates.data[size + k] = dc[k] * before.c.data[k] * f * (1 - f);
+            dgates.data[2 * size + k] = dc[k] * i * (1 - g * g);
+            dgates.data[3 * size + k] = dh[k] * out * o * (1 - o);
             dc[k] *= f;
           }
-          add(result[place], transposed(way.input, dgates));
-          dh = transposed(way.state, dgates);
+          dh = product(dgates, state).data;
         }
+        return product(all, transposed(way.input));
       });
-      return result;
+      return plus(there, back);
     }
   }
 
   class Transformer {
     constructor(weights) {
       const linear = (name) => ({ W: weights[`${name}.weight`], b: weights[`${name}.bias`] });
-      const parts = ["qkv", "out", "norm1", "expand", "contract", "norm2"];
       this.input = linear("encoder.project");
       this.size = this.input.W.rows;
-      this.positions = [];
-      this.layers = [];
-      for (let k = 0; weights[`encoder.layers.${k}.qkv.weight`]; k++)
-        this.layers.push(Object.fromEntries(parts.map((part) => [part, linear(`encoder.layers.${k}.${part}`)])));
+      [this.layers, this.positions, this.room] = [[], [], []];
+      for (let k = 0; weights[`encoder.layers.${k}.qkv.weight`]; k++) {
+        const part = (name) => linear(`encoder.layers.${k}.${name}`);
+        const rest = Object.fromEntries(["norm1", "expand", "contract", "norm2"].map((name) => [name, part(name)]));
+        this.layers.push({ ...this.folded(part("qkv"), part("out")), ...rest });
+      }
     }
 
-    /* The sinusoids of Vaswani et al. (2017). */
-    position(t) {
-      return (this.positions[t] ??= Float64Array.from({ length: this.size }, (_, k) => {
-        const angle = t * Math.exp((k - (k % 2)) * (-Math.log(10000) / this.size));
-        return k % 2 ? Math.cos(angle) : Math.sin(angle);
-      }));
+    /* There is one head, so Q Kᵀ/√d = (X Wqᵀ Wk/√d) Xᵀ, and what is mixed may be O Wv X: of four
+       products two are left. A row's scores all grow alike by the bias of K, which softmax undoes;
+       those of V and O are added to the mean, for its weights sum to one. */
+    folded(qkv, out) {
+      const { size } = this;
+      const biases = matrix(3, size, qkv.b);
+      const [[Q, bQ], [K], [V, bV]] = [0, 1, 2].map((k) => [rows(qkv.W, k * size, (k + 1) * size), rows(biases, k, k + 1)]);
+      const scaled = (X) => matrix(X.rows, X.columns, X.data.map((x) => x / Math.sqrt(size)));
+      const query = { W: scaled(product(transposed(K), transposed(Q))), b: scaled(product(bQ, transposed(K))).data };
+      return { query, value: { W: product(out.W, transposed(V)), b: product(bV, out.W, out.b).data } };
+    }
+
+    /* The sinusoids of Vaswani et al. (2017), added. */
+    placed(X) {
+      const Y = matrix(X.rows, X.columns);
+      for (let t = 0, at = 0; t < X.rows; t++) {
+        const position = (this.positions[t] ??= Float64Array.from({ length: this.size }, (_, k) => {
+          const angle = t * Math.exp((k - (k % 2)) * (-Math.log(10000) / this.size));
+          return k % 2 ? Math.cos(angle) : Math.sin(angle);
+        }));
+        for (let k = 0; k < this.size; k++, at++) Y.data[at] = X.data[at] + position[k];
+      }
+      return Y;
     }
 
     encode(X) {
-      const inputs = X.map((x) => affine(this.input.W, x, this.input.b));
-      // Each token at its own place, and one earlier, where it is without a token before it.
-      const [here, moved] = [0, 1].map((by) => inputs.map((x, t) => {
-        const state = plus(x, this.position(Math.max(t - by, 0)));
-        return { state, qkv: this.projected(0, state) };
-      }));
-      return { X, here, moved, ...this.encoded(here) };
+      const inputs = product(X, this.input.W, this.input.b);
+      return { inputs, ...this.encoded(inputs) };
     }
 
-    projected(k, state) { return affine(this.layers[k].qkv.W, state, this.layers[k].qkv.b); }
-
-    encoded(tokens) {
-      let states = tokens.map(({ state }) => state);
-      const tapes = this.layers.map((layer, k) => {
-        const all = k ? states.map((state) => this.projected(k, state)) : tokens.map(({ qkv }) => qkv);
-        const tape = this.forward(layer, states, all);
-        states = tape.states;
-        return tape;
-      });
-      return { tapes, states };
+    encoded(inputs) {
+      const tapes = [];
+      for (const layer of this.layers) tapes.push(this.forward(layer, tapes.at(-1)?.second.Y ?? this.placed(inputs)));
+      return { tapes, states: tapes.at(-1).second.Y };
     }
 
-    without({ here, moved }, place) { return this.encoded([...here.slice(0, place), ...moved.slice(place + 1)]).states; }
-
-    /* LN(y + W₂ relu(W₁ y)), y = LN(x + O·softmax(QKᵀ/√d)V) */
-    forward({ out, norm1, expand, contract, norm2 }, states, all) {
-      const size = this.size;
-      const [Q, K, V] = [0, 1, 2].map((k) => all.map((x) => x.subarray(k * size, (k + 1) * size)));
-      const weights = Q.map((q) => project(products(K, q, 1 / Math.sqrt(size)), null));
-      const mixed = weights.map((row) => mean(row, V));
-      const first = mixed.map((x, t) => this.norm(norm1, add(affine(out.W, x, out.b), states[t])));
-      const wide = first.map(({ y }) => relu(affine(expand.W, y, expand.b)));
-      const second = wide.map((x, t) => this.norm(norm2, add(affine(contract.W, x, contract.b), first[t].y)));
-      return { Q, K, V, weights, first, wide, second, states: second.map(({ y }) => y) };
+    *without({ inputs }) {
+      for (let t = 1; t < inputs.rows - 1; t++) yield again(this.room, () => this.encoded(less(inputs, t)).states);
     }
 
-    norm({ W, b }, x) {
-      const size = x.length;
-      let mean = 0;
-      for (let k = 0; k < size; k++) mean += x[k] / size;
-      let variance = 0;
-      for (let k = 0; k < size; k++) variance += (x[k] - mean) ** 2 / size;
-      const scale = 1 / Math.sqrt(variance + EPSILON);
-      const unit = new Float64Array(size);
-      const y = new Float64Array(size);
-      for (let k = 0; k < size; k++) y[k] = (unit[k] = (x[k] - mean) * scale) * W[k] + b[k];
-      return { unit, scale, y };
+    /* LN(Y + W₂ relu(W₁ Y)), Y = LN(X + softmax(Q Xᵀ) Vᵀ), with Q and V of `folded` */
+    forward({ query, value, norm1, expand, contract, norm2 }, X) {
+      const Q = product(X, query.W, query.b);
+      const V = product(value.W, X); // a column a token
+      const weights = product(Q, X);
+      for (let t = 0; t < X.rows; t++) softmax(row(weights, t));
+      const first = this.norm(norm1, plus(product(weights, V, value.b), X));
+      const wide = product(first.Y, expand.W, expand.b);
+      for (let k = 0; k < wide.data.length; k++) if (wide.data[k] < 0) wide.data[k] = 0;
+      const second = this.norm(norm2, plus(product(wide, contract.W, contract.b), first.Y));
+      return { X, Q, V, weights, first, wide, second };
     }
 
-    normBack({ W }, { unit, scale }, slope) {
-      const inner = slope.map((a, k) => a * W[k]);
-      const mean = inner.reduce((sum, a) => sum + a, 0) / unit.length;
-      const along = dot(inner, unit) / unit.length;
-      return inner.map((a, k) => scale * (a - mean - unit[k] * along));
+    norm({ W, b }, X) {
+      const size = X.columns;
+      const [unit, Y] = [matrix(X.rows, size), matrix(X.rows, size)];
+      const scales = new Float64Array(X.rows);
+      for (let t = 0; t < X.rows; t++) {
+        const at = t * size;
+        let mean = 0;
+        let variance = 0;
+        for (let k = 0; k < size; k++) mean += X.data[at + k] / size;
+        for (let k = 0; k < size; k++) variance += (X.data[at + k] - mean) ** 2 / size;
+        scales[t] = 1 / Math.sqrt(variance + EPSILON);
+        for (let k = 0; k < size; k++) Y.data[at + k] = (unit.data[at + k] = (X.data[at + k] - mean) * scales[t]) * W[k] + b[k];
+      }
+      return { unit, scales, Y };
+    }
+
+    normBack({ W }, { unit, scales }, slopes) {
+      const result = matrix(unit.rows, unit.columns);
+      for (let t = 0; t < unit.rows; t++) {
+        const here = row(unit, t);
+        const inner = row(slopes, t).map((slope, k) => slope * W[k]);
+        const mean = inner.reduce((a, b) => a + b) / inner.length;
+        const along = dot(inner, here) / inner.length;
+        row(result, t).set(inner.map((slope, k) => scales[t] * (slope - mean - here[k] * along)));
+      }
+      return result;
     }
 
     back({ tapes }, slopes) {
       for (let k = tapes.length - 1; k >= 0; k--) slopes = this.layerBack(this.layers[k], tapes[k], slopes);
-      return slopes.map((slope) => transposed(this.input.W, slope));
+      return product(slopes, transposed(this.input.W));
     }
 
-    layerBack({ qkv, out, norm1, expand, contract, norm2 }, { Q, K, V, weights, first, wide, second }, slopes) {
-      const size = this.size;
-      const dx = slopes.map((slope, t) => {
-        const inner = this.normBack(norm2, second[t], slope);
-        const hidden = transposed(contract.W, inner).map((a, k) => (wide[t][k] > 0 ? a : 0));
-        return this.normBack(norm1, first[t], add(inner, transposed(expand.W, hidden)));
-      });
-      const all = dx.map(() => new Float64Array(3 * size));
-      dx.forEach((slope, t) => {
-        const mixed = transposed(out.W, slope);
-        const scores = projectBack(weights[t], vector(V, (v) => dot(mixed, v)), null);
-        V.forEach((_, u) => {
-          const score = scores[u] / Math.sqrt(size);
-          add(all[t].subarray(0, size), K[u], score);
-          add(all[u].subarray(size, 2 * size), Q[t], score);
-          add(all[u].subarray(2 * size), mixed, weights[t][u]);
-        });
-      });
-      return dx.map((slope, t) => add(slope, transposed(qkv.W, all[t])));
+    layerBack({ query, value, norm1, expand, contract, norm2 }, { X, Q, V, weights, first, wide, second }, slopes) {
+      const inner = this.normBack(norm2, second, slopes);
+      const hidden = product(inner, transposed(contract.W));
+      hidden.data.forEach((_, k) => { if (!wide.data[k]) hidden.data[k] = 0; });
+      const dX = this.normBack(norm1, first, plus(inner, product(hidden, transposed(expand.W))));
+      const scores = product(dX, transposed(V));
+      for (let t = 0; t < X.rows; t++) row(scores, t).set(projectBack(row(weights, t), row(scores, t), null));
+      const dV = product(transposed(weights), transposed(dX));
+      const dQ = product(scores, transposed(X));
+      const parts = [product(dV, transposed(value.W)), product(dQ, transposed(query.W)), product(transposed(scores), transposed(Q))];
+      return parts.reduce(plus, dX);
     }
   }
 
@@ -307,23 +338,30 @@
       this.lam = projection === "softmax" ? null : lam;
       this.embedding = weights["embedding.weight"];
       this.encoder = encoder === "bilstm" ? new BiLSTM(weights) : new Transformer(weights);
-      this.decoder = { w: weights["decoder.weight"].data, b: weights["decoder.bias"][0] };
+      this.decoder = { w: weights["decoder.weight"], b: weights["decoder.bias"][0] };
       this.inner = { W: weights["alignment.inner.weight"], b: weights["alignment.inner.bias"] };
-      this.outer = (weights["alignment.outer.weight"] || weights["alignment.weight.weight"]).data;
+      const dotted = weights["alignment.weight.weight"];
+      this.outer = dotted ? matrix(1, dotted.columns, dotted.data.map((w) => w / Math.sqrt(dotted.columns))) : weights["alignment.outer.weight"];
     }
 
-    /* v·tanh(W h + b), or without W the scaled dot w·h/√m */
-    score(h) { return this.inner.W ? dot(this.outer, affine(this.inner.W, h, this.inner.b).map(tanh)) : dot(this.outer, h) / Math.sqrt(h.length); }
-
-    scoreBack(h) {
-      if (!this.inner.W) return this.outer.map((w) => w / Math.sqrt(h.length));
-      return transposed(this.inner.W, affine(this.inner.W, h, this.inner.b).map((a, k) => this.outer[k] * (1 - tanh(a) ** 2)));
-    }
-
-    /* Scores, and what a state says of the class: w·h. Markers are never attended to. */
+    /* Scores v·tanh(W h + b), or the scaled dot w·h/√m; and what a state says of the class, w·h.
+       Markers are never attended to. */
     judged(states) {
-      const own = states.slice(1, -1);
-      return { scores: vector(own, (h) => this.score(h)), values: vector(own, (h) => dot(this.decoder.w, h)) };
+      const own = rows(states, 1, states.rows - 1);
+      const read = this.inner.W ? product(own, this.inner.W, this.inner.b) : own;
+      if (this.inner.W) for (let k = 0; k < read.data.length; k++) read.data[k] = tanh(read.data[k]);
+      return { read, scores: product(read, this.outer).data, values: product(own, this.decoder.w).data };
+    }
+
+    /* The slopes at the states, of those at scores and values. */
+    judgedBack({ read }, scores, values) {
+      const column = (slopes) => matrix(slopes.length, 1, slopes);
+      const slopes = product(column(scores), transposed(this.outer));
+      if (this.inner.W) slopes.data.forEach((slope, k) => (slopes.data[k] = slope * (1 - read.data[k] ** 2)));
+      const own = plus(product(column(values), transposed(this.decoder.w)), this.inner.W ? product(slopes, transposed(this.inner.W)) : slopes);
+      const states = matrix(own.rows + 2, own.columns);
+      states.data.set(own.data, own.columns);
+      return states;
     }
 
     logit({ scores, values }, lam) { return scores.length ? dot(project(scores, lam), values) + this.decoder.b : this.decoder.b; }
@@ -334,10 +372,12 @@
 
   class Reading {
     constructor(classifier, ids) {
-      const { data, columns } = classifier.embedding;
       this.classifier = classifier;
-      this.tape = classifier.encoder.encode([BEGIN, ...ids, END].map((id) => data.subarray(id * columns, (id + 1) * columns)));
+      this.X = matrix(ids.length + 2, classifier.embedding.columns);
+      [BEGIN, ...ids, END].forEach((id, t) => row(this.X, t).set(row(classifier.embedding, id)));
+      this.tape = classifier.encoder.encode(this.X);
       this.judged = classifier.judged(this.tape.states);
+      this.deleting = classifier.encoder.without(this.tape);
       this.deleted = [];
       this.length = ids.length;
       this.owed = new Map();
@@ -346,43 +386,43 @@
     /* Delete token after token, the costly part, for so many milliseconds; say whether all is done. */
     complete(milliseconds = Infinity) {
       const end = performance.now() + milliseconds;
-      const { classifier, tape, deleted } = this;
-      while (deleted.length < this.length && performance.now() < end)
-        deleted.push(classifier.judged(classifier.encoder.without(tape, deleted.length + 1)));
-      return deleted.length === this.length;
+      while (this.deleted.length < this.length && performance.now() < end) {
+        const { value: states } = this.deleting.next();
+        if (states) this.deleted.push(this.classifier.judged(states));
+      }
+      return this.deleted.length === this.length;
     }
 
     /* Attention, logit, and both importances under a projection of the same scores; leave-one-out
        is null until it is complete. */
     under(lam = this.classifier.lam) {
-      const { classifier, tape, judged } = this;
+      const { classifier, judged } = this;
       const attention = project(judged.scores, lam);
       const logit = classifier.logit(judged, lam);
-      const inner = projectBack(attention, judged.values, lam);
-      const slopes = zeros(tape.states);
-      attention.forEach((weight, i) => {
-        add(slopes[i + 1], classifier.decoder.w, weight);
-        if (inner[i]) add(slopes[i + 1], classifier.scoreBack(tape.states[i + 1]), inner[i]);
-      });
-      const dX = classifier.encoder.back(tape, slopes).slice(1, -1);
+      const slopes = classifier.judgedBack(judged, projectBack(attention, judged.values, lam), attention);
       return {
         logit, attention, scores: judged.scores, probability: sigmoid(logit),
-        loo: this.deleted.length < this.length ? null : vector(this.deleted, (without) => change(logit, classifier.logit(without, lam))),
-        product: vector(dX, (slope, i) => Math.abs(dot(slope, tape.X[i + 1]))),
+        loo: this.deleted.length < this.length ? null : Float64Array.from(this.deleted, (without) => change(logit, classifier.logit(without, lam))),
+        product: this.back(slopes, (slope, x) => Math.abs(dot(slope, x))),
       };
     }
 
     /* ‖∂‖h_p‖/∂X_i‖: what the state of token p owes each input. */
     influence(p) {
       if (!this.owed.has(p)) {
-        const slopes = zeros(this.tape.states);
-        const h = this.tape.states[p + 1];
+        const slopes = matrix(this.tape.states.rows, this.tape.states.columns);
+        const h = row(this.tape.states, p + 1);
         const length = Math.sqrt(dot(h, h));
-        if (length) add(slopes[p + 1], h, 1 / length);
-        const dX = this.classifier.encoder.back(this.tape, slopes).slice(1, -1);
-        this.owed.set(p, vector(dX, (slope) => Math.sqrt(dot(slope, slope))));
+        if (length) add(row(slopes, p + 1), h, 1 / length);
+        this.owed.set(p, this.back(slopes, (slope) => Math.sqrt(dot(slope, slope))));
       }
       return this.owed.get(p);
+    }
+
+    /* Of each token, a number made of the slopes at its embedding and of that. */
+    back(slopes, number) {
+      const dX = this.classifier.encoder.back(this.tape, slopes);
+      return Float64Array.from({ length: this.length }, (_, i) => number(row(dX, i + 1), row(this.X, i + 1)));
     }
   }
 
@@ -408,7 +448,7 @@
       const scales = take(Float32Array, rows);
       const values = Float64Array.from(take(Int8Array, rows * columns));
       for (let k = 0; k < values.length; k++) values[k] = Math.fround(values[k] * scales[Math.floor(k / columns)]);
-      return [name, { data: values, rows, columns }];
+      return [name, matrix(rows, columns, values)];
     }));
   }
 

@@ -1,12 +1,12 @@
 /* The page "Your own sentence": reads what is typed with the classifiers of live-classifier.js, in
-   this tab alone. Nothing typed leaves it: the only requests are for a classifier's own file. */
+   this tab alone. Nothing typed leaves it: the only requests are for a classifier's own file. Tokens
+   are shown as explorer.js shows them. */
 (function () {
   "use strict";
   const live = (window.sparseattnLive ??= {});
   const folder = new URL("../live/", document.currentScript.src);
   const LONGEST = 60; // words that are read
-  const FIRST = 6; // words in each list of bars
-  const SLICE = 30; // milliseconds of work at a time, so that typing never waits for longer
+  const SLICE = 60; // milliseconds of work at a time, so that typing never waits for longer
   const LAMS = [null, -10, -5, -3, -1, 0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9]; // null: softmax
   const KINDS = [
     { code: "attention", name: "Attention", symbol: "αᵢ", of: "attention" },
@@ -16,33 +16,14 @@
   ];
   const PARTS = ["text", "classifier", "beside", "projection", "token"]; // of the address
 
-  const number = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-  const spelled = (value) => (Number.isFinite(value) ? number.format(value).replace("-", "−").replace("−0.00", "0.00") : "–");
-  const percent = (share) => (share === 0 ? "0 %" : share < 0.001 ? "< 0.1 %" : (100 * share).toFixed(share < 0.0995 ? 1 : 0) + " %");
+  let explorer, spelled, percent, quoted; // of explorer.js, known only once all scripts are read
+
   const spelledLam = (lam) => (lam === null ? "softmax" : lam === 0 ? "sparsemax" : `sparsegen λ = ${lam}`.replace("-", "−"));
   const codeOf = (lam) => (lam === null ? "softmax" : lam === 0 ? "sparsemax" : `sparsegen${lam}`);
-  const quoted = (words) => words.map((word) => `“${word}”`).join(", ");
-  const short = (text) => (text.length > 40 ? text.slice(0, 40) + "…" : text);
+  const make = (...given) => window.sparseattn.make(...given);
+  const listed = (words) => words.map(quoted).join(", ");
 
-  function make(tag, attributes = {}, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-  }
-
-  function scripted(name) {
-    return new Promise((resolve, reject) => {
-      const script = make("script", { src: new URL(name, folder) });
-      script.onload = resolve;
-      script.onerror = () => {
-        script.remove();
-        reject(new Error(`The file ${name} could not be loaded. Is the page online, or the book's folder whole?`));
-      };
-      document.head.append(script);
-    });
-  }
-
+  const scripted = (name) => window.sparseattn.scripted(new URL(name, folder), `The file ${name} could not be loaded. Is the page online, or the book's folder whole?`);
   const loading = new Map(); // code → promise of a Classifier
 
   function classifierOf(entry) {
@@ -69,7 +50,7 @@
       this.strips = KINDS.map((kind) => this.strip(kind));
       this.bars = make("div", { class: "explorer-bars" });
       this.element = make("section", { class: "live-panel" }, this.title, this.verdict, this.about, ...this.strips.map(({ element }) => element),
-        make("details", { class: "live-first", open: "" }, make("summary", {}, `The first ${FIRST} words by each`), this.bars));
+        make("details", { class: "live-first", open: "" }, make("summary", {}, `The first ${explorer.FIRST} words by each`), this.bars));
     }
 
     strip(kind) {
@@ -110,7 +91,7 @@
         this.paintNumbers(strip);
       }
       this.mark(this.page.state.token);
-      this.paintBars();
+      this.bars.replaceChildren(...explorer.bars(KINDS.slice(0, 3), (code) => this.shares[code], words));
     }
 
     token(word, k, unknown, button) {
@@ -123,13 +104,9 @@
       return token;
     }
 
-    shade({ tokens, element }, shares) {
-      const most = shares ? Math.max(...shares) : 0;
-      element.classList.toggle("waiting", !shares);
-      [...tokens.children].forEach((token, k) => {
-        token.style.setProperty("--share", most ? (shares[k] / most).toFixed(3) : 0);
-        token.classList.toggle("none", Boolean(shares) && shares[k] === 0);
-      });
+    shade(strip, shares) {
+      strip.element.classList.toggle("waiting", !shares);
+      explorer.shade(strip.tokens, shares);
     }
 
     paintNumbers({ kind, numbers }) {
@@ -139,7 +116,7 @@
       const rows = kind.code === "attention"
         ? [["support", `${own.filter((share) => share > 0).length} of ${own.length}`], effective]
         : [["τ-b", own ? spelled(live.tau(seen.attention, seen[kind.code])) : "–"], ["at most", own ? spelled(live.ceiling(seen.attention, seen[kind.code])) : "–"], effective];
-      numbers.replaceChildren(...rows.map(([name, value]) => make("span", { "data-number": name }, make("small", {}, name), make("b", {}, value))));
+      numbers.replaceChildren(...explorer.numbered(rows));
     }
 
     /* Says what the slider did: the scores are the same, and were never trained for this. */
@@ -165,7 +142,7 @@
       this.shares.influence = influence;
       const strip = this.strips[3];
       this.shade(strip, influence);
-      strip.numbers.replaceChildren(make("span", {}, make("small", {}, `p = ${p + 1}, “${short(this.page.words[p])}”; it owes to its own word`), make("b", {}, influence ? percent(influence[p]) : "–")));
+      strip.numbers.replaceChildren(make("span", {}, make("small", {}, `p = ${p + 1}, ${quoted(this.page.words[p])}; it owes to its own word`), make("b", {}, influence ? percent(influence[p]) : "–")));
       for (const { tokens, value, kind } of this.strips) {
         [...tokens.children].forEach((token, k) => {
           token.classList.toggle("chosen", k === this.page.state.token);
@@ -181,25 +158,9 @@
       }
     }
 
-    paintBars() {
-      this.bars.replaceChildren(...KINDS.slice(0, 3).map(({ code, name, of }) => {
-        const shares = this.shares[code] || [];
-        const first = [...shares.keys()].filter((k) => shares[k] > 0).sort((a, b) => shares[b] - shares[a] || a - b).slice(0, FIRST);
-        const list = make("ol", { "aria-label": name });
-        for (const k of first) {
-          const bar = make("span", { class: "explorer-bar" });
-          bar.style.setProperty("--share", (shares[k] / shares[first[0]]).toFixed(3));
-          list.append(make("li", { "data-at": k }, make("span", { class: "explorer-bar-word" }, this.page.words[k]), make("span", { class: "explorer-bar-value" }, percent(shares[k])), bar));
-        }
-        if (!first.length) list.append(make("li", {}, "–"));
-        return make("div", { "data-of": of }, make("p", { class: "explorer-name" }, make("span", { class: "explorer-swatch" }), name), list);
-      }));
-    }
-
     said() {
-      const { attention } = this.shares;
-      const first = [...attention.keys()].sort((a, b) => attention[b] - attention[a]).slice(0, 3).filter((k) => attention[k] > 0);
-      return `${this.entry.name}: ${this.verdict.textContent} Attention rests most on ${quoted(first.map((k) => this.page.words[k]))}.`;
+      const first = explorer.ordered(this.shares.attention, 3);
+      return `${this.entry.name}: ${this.verdict.textContent} Attention rests most on ${listed(first.map((k) => this.page.words[k]))}.`;
     }
   }
 
@@ -290,23 +251,22 @@
     /* Take the state from the address, and say what in it is not ours. */
     start() {
       const asked = new URLSearchParams(location.hash.slice(1));
-      const faults = [...asked.keys()].filter((part) => !PARTS.includes(part)).map((part) => `there is no “${short(part)}”`);
+      const faults = explorer.strangers(location.hash.slice(1), PARTS);
       const lam = LAMS.find((one) => codeOf(one) === asked.get("projection"));
-      if (asked.has("projection") && lam === undefined) faults.push(`no projection “${short(asked.get("projection"))}”`);
+      if (asked.has("projection") && lam === undefined) faults.push(`no projection ${quoted(asked.get("projection"))}`);
       const codes = { classifier: this.data.classifiers[0].code, beside: null };
       for (const name of ["classifier", "beside"]) {
         if (!asked.has(name)) continue;
         if (this.entry(asked.get(name))) codes[name] = asked.get(name);
-        else faults.push(`no classifier “${short(asked.get(name))}”`);
+        else faults.push(`no classifier ${quoted(asked.get(name))}`);
       }
       const token = Number(asked.get("token") ?? 1) - 1;
       const whole = Number.isInteger(token) && token >= 0;
-      if (!whole) faults.push(`no token “${short(asked.get("token"))}”`);
+      if (!whole) faults.push(`no token ${quoted(asked.get("token"))}`);
       Object.assign(this.state, { text: asked.get("text") ?? this.data.examples[0], ...codes, lam, token: whole ? token : 0 });
-      if (location.hash.length > 1 && !PARTS.some((part) => asked.has(part))) faults.splice(0, faults.length, `“${short(location.hash.slice(1))}” names nothing here`);
       this.update();
       if (whole && this.words.length && token >= this.words.length) faults.push(`no token ${token + 1} among ${this.words.length}`);
-      this.address.textContent = faults.length ? `Of the address not all is understood: ${faults.join("; ")}. The rest is shown.` : "";
+      this.address.textContent = explorer.faulty(faults);
     }
 
     /* -- reading -- */
@@ -372,9 +332,9 @@
       this.turnSpent = null;
       this.root.dataset.milliseconds = this.spent.toFixed(1);
       this.root.dataset.ready = "yes";
+      clearTimeout(this.speaking);
       if (none) return;
       this.pace.textContent = `Computed in this tab in ${Math.max(1, Math.round(this.spent))} ms. Nothing you type leaves it.`;
-      clearTimeout(this.speaking);
       this.speaking = setTimeout(() => (this.spoken.textContent = this.panels.filter(({ element }) => !element.hidden).map((panel) => panel.said()).join(" ")), 700);
     }
 
@@ -386,7 +346,7 @@
       const unknown = [...new Set(this.words.filter((_, k) => this.ids[k] === live.UNKNOWN))];
       if (!unknown.length) return this.cut;
       if (this.ids.every((id) => id === live.UNKNOWN)) return `${this.cut}No word of this is known to the classifiers, so all are the same word to them: what they say means nothing.`;
-      const named = quoted(unknown.slice(0, 5).map(short)) + (unknown.length > 5 ? ` and ${unknown.length - 5} more` : "");
+      const named = listed(unknown.slice(0, 5)) + (unknown.length > 5 ? ` and ${unknown.length - 5} more` : "");
       return `${this.cut}Unknown, and so all the same word to the classifiers: ${named}.`;
     }
 
@@ -397,19 +357,17 @@
     }
 
     steer(event) {
-      if (!event.target.matches("button[data-at]") || event.ctrlKey || event.metaKey || event.altKey) return;
-      const back = getComputedStyle(event.target.parentElement).direction === "rtl" ? 1 : -1;
-      const place = this.state.token;
-      const to = { ArrowLeft: place + back, ArrowRight: place - back, Home: 0, End: this.words.length - 1 }[event.key];
+      if (!event.target.matches("button")) return;
+      const to = explorer.steered(event, this.state.token, this.words.length);
       if (to === undefined) return;
-      event.preventDefault();
-      if (to < 0 || to >= this.words.length) return;
       this.change({ token: to });
       event.target.parentElement.children[to].focus();
     }
   }
 
   function start() {
+    explorer = window.sparseattnTokens;
+    ({ spelled, percent, quoted } = explorer);
     for (const root of document.querySelectorAll(".live")) new Page(root);
   }
 

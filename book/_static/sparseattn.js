@@ -6,17 +6,28 @@
   const figures = new Map(); // element -> {spec, view, state, width}
   let loading = null;
 
-  function loadVega() {
-    if (window.vegaEmbed) return Promise.resolve();
-    loading ??= new Promise((resolve, reject) => {
-      const script = document.createElement("script");
-      script.src = new URL("../vega.js", here);
+  /* An element with attributes and what stands in it. */
+  function make(tag, attributes = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  }
+
+  /* A script, read; the fault is said where it is not there. */
+  function scripted(src, fault) {
+    return new Promise((resolve, reject) => {
+      const script = make("script", { src });
       script.onload = resolve;
-      script.onerror = () => reject(new Error("vega.js is missing from the book"));
+      script.onerror = () => {
+        script.remove();
+        reject(new Error(fault));
+      };
       document.head.append(script);
     });
-    return loading;
   }
+
+  const loadVega = () => (window.vegaEmbed ? null : (loading ??= scripted(new URL("../vega.js", here), "vega.js is missing from the book")));
 
   const mode = () => (document.documentElement.dataset.theme === "dark" ? "dark" : "light");
 
@@ -115,20 +126,11 @@
     const legend = entry.spec.usermeta && entry.spec.usermeta.legend;
     if (!legend) return;
     const box = figure.querySelector(".chart-legend");
-    const title = document.createElement("span");
-    title.className = "chart-legend-title";
-    title.textContent = legend.title;
     box.setAttribute("aria-label", "Filter by " + legend.title);
-    box.append(title);
+    box.append(make("span", { class: "chart-legend-title" }, legend.title));
     for (const item of legend.items) {
-      const button = document.createElement("button");
-      const swatch = document.createElement("span");
-      button.type = "button";
-      button.setAttribute("aria-pressed", "false");
-      button.dataset.value = item.value;
-      swatch.className = "chart-swatch";
-      swatch.dataset.colour = item.colour;
-      button.append(swatch, item.value);
+      const swatch = make("span", { class: "chart-swatch", "data-colour": item.colour });
+      const button = make("button", { type: "button", "aria-pressed": "false", "data-value": item.value }, swatch, item.value);
       button.addEventListener("click", async () => {
         const pressed = button.getAttribute("aria-pressed") !== "true";
         button.setAttribute("aria-pressed", String(pressed));
@@ -143,14 +145,9 @@
 
   /* Made here, for they need a script, and search would take them for words of the page. */
   function buildDownloads(figure) {
-    const box = document.createElement("span");
-    box.className = "chart-downloads";
-    box.append("Download ");
+    const box = make("span", { class: "chart-downloads" }, "Download ");
     for (const [kind, words] of Object.entries({ csv: "data (CSV)", svg: "picture (SVG)", png: "picture (PNG)" })) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.dataset.get = kind;
-      button.textContent = words;
+      const button = make("button", { type: "button", "data-get": kind }, words);
       button.addEventListener("click", () => download(figure, kind));
       box.append(button);
     }
@@ -158,13 +155,12 @@
   }
 
   function save(name, content, type) {
-    const link = document.createElement("a");
     const url = content.startsWith("data:") ? content : URL.createObjectURL(new Blob([content], { type }));
-    link.href = url;
-    link.download = name;
-    link.click();
+    make("a", { href: url, download: name }).click();
     if (url !== content) setTimeout(() => URL.revokeObjectURL(url), 1000);
   }
+
+  window.sparseattn = { make, scripted, save }; // for the other scripts, which may be read before this
 
   function asCsv(spec) {
     const rows = Object.values(spec.datasets || {}).flat();
@@ -184,9 +180,7 @@
     const codes = article.querySelectorAll(".cell > details.hide");
     const title = article.querySelector("h1");
     if (!codes.length || !title) return;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "code-shown";
+    const button = make("button", { type: "button", class: "code-shown" });
     const show = (shown) => {
       article.classList.toggle("gathered", !shown);
       for (const code of codes) code.open = shown;
@@ -211,8 +205,7 @@
 
   /* The picture is drawn anew: light, 720 wide, with its legend, in the reader's state. */
   async function picture(entry, key) {
-    const target = document.createElement("div");
-    target.className = "chart-offstage";
+    const target = make("div", { class: "chart-offstage" });
     document.body.append(target);
     const spec = fitted(entry.spec, 720, "light");
     for (const param of spec.params || []) delete param.bind;
