@@ -78,10 +78,10 @@ def stored(keys: Sequence[str]) -> list[Result]:
     return [one for one in found if one is not None]
 
 
-def times(frame: pd.DataFrame, by: str = "task") -> pd.DataFrame:
-    """Return the computing time behind runs: by group and ``stage``, ``hours`` and ``runs``."""
-    long = frame.melt([by, "key"], list(frames.SPENT), var_name="stage", value_name="spent")
-    summed = long.groupby([by, "stage"], sort=False).agg(
+def times(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the computing time behind runs: by ``task``, ``stage``, ``hours`` and ``runs``."""
+    long = frame.melt(["task", "key"], list(frames.SPENT), var_name="stage", value_name="spent")
+    summed = long.groupby(["task", "stage"], sort=False).agg(
         hours=("spent", lambda seconds: seconds.sum() / 3600), runs=("key", "size")
     )
     return summed.reset_index().assign(stage=lambda rows: rows["stage"].map(frames.SPENT))
