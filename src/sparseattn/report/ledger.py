@@ -13,7 +13,7 @@ import pandas as pd
 
 from sparseattn import paths
 from sparseattn.charts.figure import inert
-from sparseattn.charts.tables import Table
+from sparseattn.charts.tables import Table, framed, menu
 from sparseattn.experiments.runs import Result
 from sparseattn.experiments.store import Store
 from sparseattn.report.links import ANY, CHOICES, PAGE, to_run, written
@@ -183,7 +183,9 @@ def ledger_table(frame: pd.DataFrame, caption: str) -> Table:
         f'<th scope="col"{" class=number" if title in numeric else ""}>{title}</th>'
         for title in heads
     )
+    head += '<th scope="col" class="unsorted">Details</th>'
     body = "".join(_row(row) for row in rows)
+    kind = "dataframe cards ledger-runs"
     # A line a row (no value has a line break), so that just the rows shown can be saved.
     lines = frame.assign(task=frame["task"].map(visible)).to_csv(index=False).splitlines()
     return Table(
@@ -194,11 +196,8 @@ def ledger_table(frame: pd.DataFrame, caption: str) -> Table:
         '<span class="ledger-buttons"><button type="reset">Show all</button>'
         '<button type="button" data-get="csv">Download these (CSV)</button></span></form>'
         f'<p class="ledger-count" role="status">{len(rows)} runs.</p>'
-        f'<div class="table-scroll ledger-scroll" tabindex="0" role="region" '
-        f'aria-label="{escape(caption)}"><table class="dataframe cards ledger-runs">'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}"
-        f'<th scope="col" class="unsorted">Details</th></tr></thead><tbody>{body}</tbody></table>'
-        f"</div>{inert('ledger-csv', lines)}</div>",
+        f"{framed(caption, kind, head, body, 'table-scroll ledger-scroll')}"
+        f"{inert('ledger-csv', lines)}</div>",
         caption,
     )
 
@@ -217,15 +216,7 @@ def _choices(rows: list[dict[str, Any]]) -> str:
             ordered = sorted(values, key=lambda value: -1e9 if value == ANY else float(value))
         elif name == "page":
             ordered = sorted(values)
-        options = "".join(
-            f'<option value="{escape(value)}">{escape(_words(name, value))}</option>'
-            for value in ordered
-        )
-        title = escape(_TITLES[name])
-        menus.append(
-            f'<label>{title} <select name="{name}"><option value="">all</option>{options}'
-            "</select></label>"
-        )
+        menus.append(menu(name, _TITLES[name], {value: _words(name, value) for value in ordered}))
     return "".join(menus)
 
 
