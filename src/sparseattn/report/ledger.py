@@ -171,9 +171,12 @@ _SPLIT = "|"
 
 
 def ledger_table(frame: pd.DataFrame, caption: str) -> Table:
-    """Return runs, as of `report.ledger.with_pages`, as a table to filter, sort and download.
+    """Return runs, as of `with_pages`, as a table to filter, sort and download.
 
     Each row has its run's key for an id; its last cell opens to everything known of the run.
+    ``book/_static/ledger.js`` turns the filters on. Everything it needs is in the markup: a row's
+    ``data-…`` say which choices it is part of (values separated by ``|``), a cell's ``data-sort``
+    what to sort it by, and the comma-separated values of each row wait in a script element.
     """
     here = frame["rests_on"].isin(frame["key"])
     rows = frame.assign(base_is_here=here).to_dict("records")
