@@ -1,4 +1,4 @@
-"""Points with intervals, boxes and bars by group, or one against another; the paper's are hollow."""
+"""Points with intervals, boxes, bars by group, or one against another; the paper's are hollow."""
 
 from typing import Literal
 
