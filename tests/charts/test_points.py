@@ -73,7 +73,7 @@ KINDS = {
     ),
     "ours alone": lambda: charts.paper_versus_here(OURS, low=None, high=None),
     "distribution": lambda: charts.distribution(documents(), value="tau", title="τ-b"),
-    "over_lambda": lambda: charts.over_lambda(LAMBDAS, LAMBDAS.drop(columns=["low", "high"])),
+    "over_lambda": lambda: charts.over_lambda(LAMBDAS),
     "projections": lambda: charts.projections(SOLVED),
 }
 

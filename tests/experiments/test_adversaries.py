@@ -11,7 +11,7 @@ import tiny
 from sparseattn import __main__ as command
 from sparseattn import files
 from sparseattn.errors import UserError
-from sparseattn.experiments import adversaries, specs
+from sparseattn.experiments import making, specs
 from sparseattn.experiments import store as storage
 from sparseattn.experiments.specs import AdversarySpec, adversaries_of, bases
 from sparseattn.experiments.store import Store
@@ -155,7 +155,7 @@ def test_same_spec_same_bits_and_whatever_the_processes(made, tmp_path):
 
 
 def test_found_without_computing(store, monkeypatch):
-    monkeypatch.setattr(adversaries, "diverge", None)
+    monkeypatch.setattr(making, "diverge", None)
     assert len(ensure(everything(), store, jobs=1, progress=False)) == 4
 
 

@@ -51,7 +51,8 @@ def tidy(frame: pd.DataFrame, fields: Sequence[str], panel: Panel) -> pd.DataFra
 
 def measured(frame: pd.DataFrame, *names: str | None) -> list[str]:
     """Return the columns drawn beside a value: those named, such as its interval's; ``seeds``."""
-    return [name for name in names if name is not None] + ["seeds"] * ("seeds" in frame)
+    drawn = [name for name in names if name is not None]
+    return [*drawn, "seeds"] if "seeds" in frame else drawn
 
 
 def panel_column(panel: Panel) -> str | None:

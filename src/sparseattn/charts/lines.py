@@ -12,7 +12,6 @@ from sparseattn.charts.encodings import (
     beside,
     colour_by,
     finish,
-    hollow,
     measured,
     ours,
     plot_height,
@@ -32,20 +31,19 @@ _PANEL = 230  # pixels of the axis of one of two panels side by side
 def learning_curves(
     frame: pd.DataFrame,
     *,
-    value: str = "dev_auc",
     colour: str = "encoder",
     panel: Panel = None,
-    title: str = "ROC-AUC, held-out documents",
 ) -> AnyChart:
-    """Draw a `value` over column ``epoch``, one thin line a seed (column ``seed``, if several)."""
+    """Draw ``dev_auc`` over ``epoch``, one thin line a ``seed`` where there are several."""
     detail = [column for column in ("seed",) if column in frame]
-    rows = tidy(frame, ["epoch", value, colour, *detail], panel)
+    title = "ROC-AUC, held-out documents"
+    rows = tidy(frame, ["epoch", "dev_auc", colour, *detail], panel)
     base = alt.Chart(rows).encode(
         x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d")),
-        y=alt.Y(f"{value}:Q", title=title, scale=scale_over(rows, [value])),
+        y=alt.Y("dev_auc:Q", title=title, scale=scale_over(rows, ["dev_auc"])),
         color=colour_by(colour, rows),
         detail=[f"{column}:N" for column in detail] or alt.Undefined,
-        tooltip=[tip("epoch", "d"), tip(value, title=title), tip(colour), *map(tip, detail)],
+        tooltip=[tip("epoch", "d"), tip("dev_auc", title=title), tip(colour), *map(tip, detail)],
     )
     # Two layers: a line's own points make Vega-Lite warn in small multiples.
     line = base.mark_line(strokeWidth=1.5, opacity=0.85)
@@ -55,7 +53,6 @@ def learning_curves(
 
 def over_lambda(
     frame: pd.DataFrame,
-    paper: pd.DataFrame | None = None,
     *,
     value: str = "mean",
     low: str | None = "low",
@@ -66,7 +63,7 @@ def over_lambda(
     null: str | None = None,
     domain: tuple[float, float] | None = None,
 ) -> AnyChart:
-    """Draw a quantity over sparsegen's λ with interval bands, and the paper's hollow points.
+    """Draw a quantity over sparsegen's λ with interval bands.
 
     λ lies on the logarithm of its temperature 1 − λ (sparsegen(a; λ) is sparsemax(a / (1 − λ))),
     sparser to the right; the labels are λ. Columns and options are those of
@@ -75,7 +72,7 @@ def over_lambda(
     if frame.empty:
         raise EmptyChartError("None of these classifiers has a λ: there is nothing to draw.")
     more = measured(frame, low, high, null)
-    rows = beside(frame, paper, ["lam", colour, value, *more], panel)
+    rows = beside(frame, None, ["lam", colour, value, *more], panel)
     rows["temperature"] = (1 - rows["lam"].astype(float)).round(6)
     rows["lam"] = rows["lam"].str.replace("-", "−")
     scale = scale_over(rows, [value, *(one for one in more if one != "seeds")], domain=domain)
@@ -115,15 +112,9 @@ def over_lambda(
         layers.append(band)
     layers.append(here.mark_line(clip=True).encode(y=y))
     layers += [points.encode(y=y) for points in ours(base, rows, clip=domain is not None)]
-    if paper is not None:
-        thin = base.transform_filter("datum.source == 'paper'")
-        layers.append(
-            thin.mark_line(strokeWidth=1, strokeDash=[3, 3], opacity=0.7, clip=True).encode(y=y)
-        )
-        layers.append(hollow(base).encode(y=y))
     chart = alt.layer(*layers).properties(height=plot_height(rows, panel))
     drawn: Literal["dots"] | None = "dots" if null else None
-    return finish(chart, colour, rows, panel, paper=paper is not None, null=drawn)
+    return finish(chart, colour, rows, panel, null=drawn)
 
 
 def _labelled(temperatures: pd.Series, panel: Panel) -> list[float]:
@@ -144,11 +135,10 @@ def over_size(
     *,
     size: str,
     title: str,
-    colour: str = "by",
     panel: Panel = None,
 ) -> AnyChart:
-    """Draw ``seconds`` against a size, both on logarithmic axes: a power law is a straight line."""
-    rows = tidy(frame, [size, "seconds", colour], panel)
+    """Draw ``seconds`` against a size ``by`` way, on logarithmic axes: a power law is straight."""
+    rows = tidy(frame, [size, "seconds", "by"], panel)
     base = alt.Chart(rows).encode(
         x=alt.X(
             f"{size}:Q",
@@ -162,8 +152,8 @@ def over_size(
             scale=scale_over(rows, ["seconds"], type="log"),
             axis=alt.Axis(labelExpr=_SECONDS, values=[10.0**power for power in range(-5, 4)]),
         ),
-        color=colour_by(colour, rows),
-        tooltip=[tip(colour), tip(size, ",d"), tip("seconds", ".3~s")],
+        color=colour_by("by", rows),
+        tooltip=[tip("by"), tip(size, ",d"), tip("seconds", ".3~s")],
     )
     chart = alt.layer(base.mark_line(), base.mark_point(filled=True, opacity=1))
-    return finish(chart.properties(height=220), colour, rows, panel)
+    return finish(chart.properties(height=220), "by", rows, panel)

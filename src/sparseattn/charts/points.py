@@ -1,4 +1,4 @@
-"""Points with intervals, boxes and bars by group, the paper's numbers hollow beside ours."""
+"""Points with intervals, boxes, bars by group, or one against another; the paper's are hollow."""
 
 from typing import Literal
 
@@ -164,12 +164,12 @@ def distribution(
     return finish(chart, colour, rows, panel, paper=paper is not None)
 
 
-def times_faster(frame: pd.DataFrame, *, group: str, colour: str, panel: Panel = None) -> AnyChart:
+def times_faster(frame: pd.DataFrame, *, group: str, colour: str) -> AnyChart:
     """Draw ``ratio``, how many times faster ours is, on a logarithmic axis.
 
     A tick stands at each ``goal``, NaN where there is none.
     """
-    rows = tidy(frame, [group, colour, "ratio", "goal"], panel)
+    rows = tidy(frame, [group, colour, "ratio", "goal"], None)
     fields = ["ratio", "goal", "even"]
     scale = scale_over(rows.assign(even=1.0), fields, type="log", nice=False, padding=10)
     title = "Times faster than the peer (│ the goal)"
@@ -184,7 +184,7 @@ def times_faster(frame: pd.DataFrame, *, group: str, colour: str, panel: Panel =
         x=alt.X("goal:Q", title=title, scale=scale, axis=axis), color=alt.value(GREY)
     )
     chart = alt.layer(goal.transform_filter("isValid(datum.goal)"), point)
-    return finish(chart.properties(height=height_of(rows, group, colour)), colour, rows, panel)
+    return finish(chart.properties(height=height_of(rows, group, colour)), colour, rows, None)
 
 
 def against(

@@ -154,7 +154,7 @@ def table(
     kind += " dense" if len(drawn) >= _MANY else ""
     if filters:
         kind += " cards ledger-runs"
-    markup = _framed(caption, kind, head, body)
+    markup = framed(caption, kind, head, body)
     if filters:
         markup = _filtered(frame, filters, markup)
     if fold is not None:
@@ -197,7 +197,7 @@ def claims_table(verdicts: Mapping[str, pd.DataFrame], pages: Sequence[str]) -> 
     caption = "The paper's claims, and what became of them here."
     head = "".join(f'<th scope="col">{escape(one)}</th>' for one in ("#", "Claim", *verdicts))
     return Table(
-        _framed(caption, "dataframe cards claims", head, "".join(rows)),
+        framed(caption, "dataframe cards claims", head, "".join(rows)),
         caption,
         {
             f"claim {row['number']}, {source}": str(row["verdict"])
@@ -235,10 +235,10 @@ def departures_table(departures: pd.DataFrame) -> Table:
     )
 
 
-def _framed(caption: str, kind: str, head: str, body: str) -> str:
-    # Focusable, so that a keyboard can scroll it.
+def framed(caption: str, kind: str, head: str, body: str, scroll: str = "table-scroll") -> str:
+    """Return a table of some classes that scrolls in itself, focusable for a keyboard to do so."""
     return (
-        f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<div class="{scroll}" tabindex="0" role="region" aria-label="{escape(caption)}">'
         f'<table class="{kind}"><caption>{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
@@ -247,20 +247,25 @@ def _framed(caption: str, kind: str, head: str, body: str) -> str:
 def _filtered(frame: pd.DataFrame, filters: Sequence[str], markup: str) -> str:
     menus = ""
     for name in filters:
-        options = "".join(
-            f'<option value="{escape(one)}">{escape(one)}</option>'
-            for one in dict.fromkeys(_text(value, "") for value in frame[name])
-        )
-        title = escape(TITLES.get(name, name))
-        menus += (
-            f'<label>{title} <select name="{name}"><option value="">all</option>{options}'
-            "</select></label>"
-        )
+        texts = [_text(value, "") for value in frame[name]]
+        menus += menu(name, TITLES.get(name, name), dict(zip(texts, texts, strict=True)))
     return (
         '<div class="ledger"><form class="ledger-choice" role="search" aria-label="Choose rows" '
         f'hidden>{menus}<span class="ledger-buttons"><button type="reset">Show all</button></span>'
         f'</form><p class="ledger-count" role="status" data-of="numbers">{len(frame)} numbers.</p>'
         f"{markup.replace('table-scroll', 'table-scroll ledger-scroll', 1)}</div>"
+    )
+
+
+def menu(name: str, title: str, choices: Mapping[str, str]) -> str:
+    """Return what a reader chooses rows by: all, or one of the values, shown in words."""
+    options = "".join(
+        f'<option value="{escape(value)}">{escape(words)}</option>'
+        for value, words in choices.items()
+    )
+    return (
+        f'<label>{escape(title)} <select name="{name}"><option value="">all</option>{options}'
+        "</select></label>"
     )
 
 

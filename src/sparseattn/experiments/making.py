@@ -1,4 +1,4 @@
-"""A spec and its task → everything a run holds: trained weights, traces, and their origin."""
+"""A spec and its task → all that a run, or an adversary, holds: weights, traces, their origin."""
 
 import ctypes
 import json

@@ -85,6 +85,17 @@ class Kept:
         """
         return self._read(TRACES, safetensors_numpy.load)
 
+    def measurements(self) -> pd.DataFrame:
+        """Return one row a document, one column a quantity; NaN where it was not asked.
+
+        Of a run see `measures.per_document.measure`, of others `_measured`.
+        """
+        return self._measured.copy()
+
+    @cached_property
+    def _measured(self) -> pd.DataFrame:
+        raise NotImplementedError
+
     def _read(self, name: str, parse: Callable[[bytes], Content]) -> Content:
         def content(path: Path) -> Content:
             try:
@@ -116,10 +127,6 @@ class Run(Kept):
 
     spec: Spec
 
-    def measurements(self) -> pd.DataFrame:
-        """Return one row a document, one column a quantity; see `measures.per_document.measure`."""
-        return self._measured.copy()
-
     @cached_property
     def _measured(self) -> pd.DataFrame:
         return measure(self.traces, self.traces["lengths"])
@@ -149,8 +156,9 @@ class Adversary(Kept):
 
     spec: AdversarySpec
 
-    def measurements(self) -> pd.DataFrame:
-        """Return one row for each document of the whole test split: float64, index ``document``.
+    @cached_property
+    def _measured(self) -> pd.DataFrame:
+        """One row for each document of the whole test split: float64, index ``document``.
 
         Counted as in the base's measurements, so that those observed come first. ``length``,
         ``label``; ``logit``, ``base_logit``; ``correct``; those of `models.adversary.hold_against`.
@@ -159,10 +167,6 @@ class Adversary(Kept):
         ``tau_inputs_gradient`` and ``base_tau_inputs_gradient`` of attention with the importance in
         each.
         """
-        return self._measured.copy()
-
-    @cached_property
-    def _measured(self) -> pd.DataFrame:
         columns = self._read(DOCUMENTS, safetensors_numpy.load)  # in no order
         frame = pd.DataFrame({name: columns[name] for name in QUANTITIES})
         frame = frame.astype(np.float64).rename_axis("document")
@@ -178,10 +182,6 @@ class Examination(Kept):
     """
 
     spec: ExaminationSpec
-
-    def measurements(self) -> pd.DataFrame:
-        """Return one row a document, one column a quantity; NaN where it was not asked."""
-        return self._measured.copy()
 
     @cached_property
     def _measured(self) -> pd.DataFrame:

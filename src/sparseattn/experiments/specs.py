@@ -1,4 +1,4 @@
-"""What fully determines a run or an adversary, and the hash that names it."""
+"""What fully determines a run, or what rests on one, and the hash that names it; grids of these."""
 
 import hashlib
 import json

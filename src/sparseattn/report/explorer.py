@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import pandas as pd
 
 from sparseattn.charts.figure import inert
+from sparseattn.charts.tables import framed
 from sparseattn.experiments.runs import Run
 from sparseattn.measures.statistics import summarise
 from sparseattn.report import live
@@ -282,8 +283,4 @@ def _table(task: dict[str, Any]) -> str:
     caption = f"{task['name']}: {classifier['name']}, {stop['name']}" + (
         "; ● truly decides" if evidence else ""
     )
-    return (
-        f'<div class="table-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
-        f'<table class="dataframe"><caption>{escape(caption)}</caption><thead><tr>'
-        f'<th scope="col">token</th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    return framed(caption, "dataframe", f'<th scope="col">token</th>{head}', body)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from sparseattn import paths
 from sparseattn.charts.figure import inert
-from sparseattn.charts.tables import Table
+from sparseattn.charts.tables import Table, framed, menu
 from sparseattn.experiments.runs import Result
 from sparseattn.experiments.store import Store
 from sparseattn.report.links import ANY, CHOICES, PAGE, to_run, written
@@ -79,10 +79,10 @@ def stored(keys: Sequence[str]) -> list[Result]:
     return [one for one in found if one is not None]
 
 
-def times(frame: pd.DataFrame, by: str = "task") -> pd.DataFrame:
-    """Return the computing time behind runs: by group and ``stage``, ``hours`` and ``runs``."""
-    long = frame.melt([by, "key"], list(frames.SPENT), var_name="stage", value_name="spent")
-    summed = long.groupby([by, "stage"], sort=False).agg(
+def times(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the computing time behind runs: by ``task``, ``stage``, ``hours`` and ``runs``."""
+    long = frame.melt(["task", "key"], list(frames.SPENT), var_name="stage", value_name="spent")
+    summed = long.groupby(["task", "stage"], sort=False).agg(
         hours=("spent", lambda seconds: seconds.sum() / 3600), runs=("key", "size")
     )
     return summed.reset_index().assign(stage=lambda rows: rows["stage"].map(frames.SPENT))
@@ -172,9 +172,12 @@ _SPLIT = "|"
 
 
 def ledger_table(frame: pd.DataFrame, caption: str) -> Table:
-    """Return runs, as of `report.ledger.with_pages`, as a table to filter, sort and download.
+    """Return runs, as of `with_pages`, as a table to filter, sort and download.
 
     Each row has its run's key for an id; its last cell opens to everything known of the run.
+    ``book/_static/ledger.js`` turns the filters on. Everything it needs is in the markup: a row's
+    ``data-…`` say which choices it is part of (values separated by ``|``), a cell's ``data-sort``
+    what to sort it by, and the comma-separated values of each row wait in a script element.
     """
     here = frame["rests_on"].isin(frame["key"])
     rows = frame.assign(base_is_here=here).to_dict("records")
@@ -184,7 +187,9 @@ def ledger_table(frame: pd.DataFrame, caption: str) -> Table:
         f'<th scope="col"{" class=number" if title in numeric else ""}>{title}</th>'
         for title in heads
     )
+    head += '<th scope="col" class="unsorted">Details</th>'
     body = "".join(_row(row) for row in rows)
+    kind = "dataframe cards ledger-runs"
     # A line a row (no value has a line break), so that just the rows shown can be saved.
     lines = frame.assign(task=frame["task"].map(visible)).to_csv(index=False).splitlines()
     return Table(
@@ -195,11 +200,8 @@ def ledger_table(frame: pd.DataFrame, caption: str) -> Table:
         '<span class="ledger-buttons"><button type="reset">Show all</button>'
         '<button type="button" data-get="csv">Download these (CSV)</button></span></form>'
         f'<p class="ledger-count" role="status">{len(rows)} runs.</p>'
-        f'<div class="table-scroll ledger-scroll" tabindex="0" role="region" '
-        f'aria-label="{escape(caption)}"><table class="dataframe cards ledger-runs">'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}"
-        f'<th scope="col" class="unsorted">Details</th></tr></thead><tbody>{body}</tbody></table>'
-        f"</div>{inert('ledger-csv', lines)}</div>",
+        f"{framed(caption, kind, head, body, 'table-scroll ledger-scroll')}"
+        f"{inert('ledger-csv', lines)}</div>",
         caption,
     )
 
@@ -218,15 +220,7 @@ def _choices(rows: list[dict[str, Any]]) -> str:
             ordered = sorted(values, key=lambda value: -1e9 if value == ANY else float(value))
         elif name == "page":
             ordered = sorted(values)
-        options = "".join(
-            f'<option value="{escape(value)}">{escape(_words(name, value))}</option>'
-            for value in ordered
-        )
-        title = escape(_TITLES[name])
-        menus.append(
-            f'<label>{title} <select name="{name}"><option value="">all</option>{options}'
-            "</select></label>"
-        )
+        menus.append(menu(name, _TITLES[name], {value: _words(name, value) for value in ordered}))
     return "".join(menus)
 
 

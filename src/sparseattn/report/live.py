@@ -401,30 +401,19 @@ class Reader(Run):
             return observe(self.held, self.texts)
 
 
-def explored(wanted: Sequence[Spec] | None = None, folder: Path | None = None) -> dict[str, Any]:
+def explored() -> dict[str, Any]:
     """Return the reviews under all classifiers of the live page, as a task of the explorer.
 
     A UserError when the classifiers are not there.
     """
-    shown = page(folder)
-    texts = documents(known_words(folder))
+    index, texts = page().index, documents(known_words())
     words = [split(text)[0] for _, _, text in REVIEWS]
     readers = [
-        Reader(
-            spec,
-            entry["key"],
-            Path(),
-            {"task": shown.index["task"]},
-            load(spec, folder),
-            texts,
-        )
-        for spec, entry in zip(
-            specs() if wanted is None else wanted, shown.index["classifiers"], strict=True
-        )
+        Reader(spec, entry["key"], Path(), {"task": index["task"]}, load(spec), texts)
+        for spec, entry in zip(specs(), index["classifiers"], strict=True)
     ]
-    chosen = [
-        (number, f"{kind}, written for this book") for number, (kind, *_) in enumerate(REVIEWS)
-    ]
+    why = [f"{kind}, written for this book" for kind, *_ in REVIEWS]
+    chosen = list(enumerate(why))
     task = seen(readers, texts, words, chosen, NAME, CLASSES["sst"])
     task["truth"] = "decide, as we read it"
     for place, document in enumerate(task["documents"]):

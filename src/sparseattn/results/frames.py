@@ -63,7 +63,7 @@ def measurements(results: Iterable[Result]) -> pd.DataFrame:
 
     The columns of `cell`; ``document``, which counts the observed documents from 0 and means the
     same document in every result of a task; and those of `measures.per_document.measure`, or of
-    `experiments.runs.Adversary.measurements` with ``base_correct`` and ``accuracy_change``, what
+    `experiments.runs.Adversary` with ``base_correct`` and ``accuracy_change``, what
     the adversary gets right beyond its base. Of nothing, no rows, but all of these columns.
     """
     parts = [one.measurements().reset_index().assign(**cell(one)) for one in results]

@@ -99,16 +99,14 @@ def in_full(cells: pd.DataFrame, number: int) -> str:
     )
 
 
-def by_yardstick(
-    frame: pd.DataFrame, numbers: Sequence[int], adversaries: pd.DataFrame | None = None
-) -> pd.DataFrame:
+def by_yardstick(frame: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:
     """Judge some claims by each measure of importance there is: as `claims.verdicts`, ``by``."""
     decisive = claims.deciding(frame)
     chosen = [claim for claim in claims.CLAIMS if claim.number in numbers]
     names = dict.fromkeys(name for claim in chosen for name in claim.yardsticks)
     rows = []
     for name in names:
-        found = claims.verdicts(claims.cells(decisive, adversaries, name, numbers)).assign(by=name)
+        found = claims.verdicts(claims.cells(decisive, None, name, numbers)).assign(by=name)
         known = [claim.number for claim in chosen if name in claim.yardsticks]
         rows.append(found[found["number"].isin(known)])
     return pd.concat(rows).sort_values("number", kind="stable", ignore_index=True)

@@ -5,7 +5,7 @@ the claim. What is too small to matter is stated beforehand; so "no effect" can 
 what is left when nothing is certain.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -140,11 +140,11 @@ def judge(cells: pd.DataFrame, smallest: float) -> dict[str, Any]:
     return {"verdict": found, "counts": counted(numbers), **vars(mean), **numbers}
 
 
-def counted(counts: Mapping[str, int], names: Sequence[str] = ("for", "against")) -> str:
+def counted(counts: Mapping[str, int]) -> str:
     """Return counts by `STANCES` in words: ``6 for, 1 against, 5 unclear of 12``; empty of none."""
     if not (total := sum(counts[name] for name in STANCES)):
         return ""
-    told = [f"{counts['for']} {names[0]}", f"{counts['against']} {names[1]}"]
+    told = [f"{counts[name]} {name}" for name in ("for", "against")]
     told += [f"{counts[name]} {name}" for name in ("negligible", "unclear") if counts[name]]
     if counts["one seed"]:
         told.append(f"{counts['one seed']} with one seed")

@@ -151,8 +151,10 @@ def derived(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.assign(
         **{name: frame[name].where(frame["accuracy"] >= LEARNED) for name in truths}
     )
-    shares = 1 - frame["effect_beyond_tenth"], 1 - frame["beyond_tenth_share"]
-    return frame.assign(effect_in_tenth=shares[0], tenth_share=shares[1])
+    return frame.assign(
+        effect_in_tenth=1 - frame["effect_beyond_tenth"],
+        tenth_share=1 - frame["beyond_tenth_share"],
+    )
 
 
 def unplanted(frame: pd.DataFrame) -> pd.DataFrame:

@@ -219,9 +219,7 @@ def as_json(replicated: pd.DataFrame) -> str:
     return str(replicated.to_json(orient="records", indent=1, force_ascii=False))
 
 
-def median_interval(
-    values: Float[np.ndarray, "seeds documents projections"], level: float = 0.95
-) -> Interval:
+def median_interval(values: Float[np.ndarray, "seeds documents projections"]) -> Interval:
     """Median over (S, D, P) seeds, documents and projections, NaN where there is none.
 
     Its interval is for new documents and new seeds.
@@ -244,7 +242,7 @@ def median_interval(
     count = (~np.isnan(below)).sum(axis=2)
     share = np.full(count.shape, np.nan)
     np.divide(np.nansum(below, axis=2), count, out=share, where=count > 0)
-    found = estimate(share, level)
+    found = estimate(share)
     half = float(found["high"] - found["low"]) / 2
     if np.isnan(half):
         return Interval(median, np.nan, np.nan, len(known))
@@ -252,9 +250,7 @@ def median_interval(
     return Interval(median, float(low), float(high), len(known))
 
 
-def accuracy_interval(
-    accuracy: Float[np.ndarray, " seeds"], documents: int, level: float = 0.95
-) -> Interval:
+def accuracy_interval(accuracy: Float[np.ndarray, " seeds"], documents: int) -> Interval:
     """Mean accuracy over seeds (S,), with its interval for new documents and new seeds.
 
     All on the same N `documents`.
@@ -274,7 +270,7 @@ def accuracy_interval(
     freedom = variance**2 / (
         over_documents**2 / (documents - 1) + over_seeds**2 / max(seeds - 1, 1)
     )
-    half = float(t.ppf(0.5 + level / 2, freedom)) * np.sqrt(variance)
+    half = float(t.ppf(0.975, freedom)) * np.sqrt(variance)
     return Interval(mean, mean - half, mean + half, seeds)
 
 
