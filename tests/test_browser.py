@@ -220,7 +220,7 @@ def test_numbers_of_the_paper_are_chosen_by_a_link(visit: Visit) -> None:
     visit.open(_page("07-paper") + "#item=Table+1")
     visit.page.wait_for_selector(".ledger-choice:not([hidden])")
     shown = visit.page.locator(".ledger-runs tbody tr:visible")
-    assert {row.get_attribute("data-item") for row in shown.all()} == {"Table 1"}
+    assert set(shown.evaluate_all("all => all.map(e => e.dataset.item)")) == {"Table 1"}
 
 
 def test_legend_filters_by_keyboard(visit: Visit) -> None:
@@ -321,7 +321,7 @@ def test_without_a_script_a_picture_stays(browser: object, site: str) -> None:
 
 def _shown(visit: Visit) -> list[str]:
     rows = visit.page.locator(".ledger-runs tbody tr[id]:visible")
-    return [str(row.get_attribute("id")) for row in rows.all()]
+    return [str(name) for name in rows.evaluate_all("all => all.map(e => e.id)")]
 
 
 def _column(visit: Visit, heading: str) -> list[str]:
@@ -344,12 +344,12 @@ def test_ledger_filters_by_keyboard_and_the_address_follows(visit: Visit) -> Non
     count = visit.page.locator(".ledger-count").inner_text()
     assert count == f"{len(some)} of {len(every)} runs."
     rows = visit.page.locator(".ledger-runs tbody tr[id]:visible")
-    assert {row.get_attribute("data-encoder") for row in rows.all()} == {chosen}
+    assert set(rows.evaluate_all("all => all.map(e => e.dataset.encoder)")) == {chosen}
     assert visit.page.evaluate("location.hash") == f"#encoder={chosen}"
     visit.page.locator(".ledger input[name=words]").fill(some[0])
     # A run, and the adversaries that name it as their base.
     assert some[0] in _shown(visit)
-    assert all(some[0] in (row.text_content() or "") for row in rows.all())
+    assert all(some[0] in text for text in rows.all_text_contents())
     assert len(_shown(visit)) < len(some)
     visit.page.locator(".ledger [type=reset]").press("Enter")
     visit.page.wait_for_function("!location.hash")

@@ -59,9 +59,6 @@ def variants() -> dict[str, dict[str, dict[str, Any]]]:
         OURS: {encoder: {} for encoder in each},
         "random vectors": {encoder: {"vectors": "random"} for encoder in each},
         "the task's own vectors": {encoder: {"vectors": "task"} for encoder in each},
-        "GloVe vectors, 50 numbers": {
-            encoder: {"vectors": "glove", "embedding_size": 50} for encoder in each
-        },
         PAPERS_RATES: {
             encoder: {"learning_rate": float(stated[encoder]), "epochs": LONG} for encoder in each
         },

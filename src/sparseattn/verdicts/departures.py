@@ -70,7 +70,7 @@ def _of_training() -> tuple[Departure, ...]:
             "then a truncated singular value decomposition); as many entries, trained further.",
             "Pretrained vectors are a large download from elsewhere; these need only the "
             "report's own data, and serve better than random ones.",
-            variants=("random vectors", "the task's own vectors", "GloVe vectors, 50 numbers"),
+            variants=("random vectors", "the task's own vectors"),
         ),
         Departure(
             "training", "Learning rate", f"{rates}.", f"{ours}.",
