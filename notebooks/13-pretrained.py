@@ -91,7 +91,7 @@ question.figure(above, told, "05-truth", chance=True, fold="Against chance, test
 #
 # A deletion moves all later words, and each of the six layers reads every word: nothing of one
 # deletion serves another, as it does in a BiLSTM or in the first of two layers. Leaving out each
-# word therefore costs as many passes as a plain loop in batches, and no faster way is known to us.
+# word therefore costs as many passes as a plain loop in batches, and no faster way is known here.
 
 # %% tags=["hide-input"]
 charts.table(

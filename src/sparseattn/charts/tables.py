@@ -106,7 +106,7 @@ def table(
         Columns by whose values a reader may choose rows (``book/_static/ledger.js``), shown or not.
     """
     if frame.empty and missing is not None:
-        return Markdown(missing)
+        return Markdown(missing or "<span></span>")  # nothing would show as its Python name
     if isinstance(columns, str):
         headings = HEADINGS | dict(titles or {})
         columns = {name: headings.get(name, name) for name in columns.split() or frame.columns}
