@@ -37,7 +37,7 @@ def test_every_difference_is_said_and_an_opposite_one_as_such():
 def test_nothing_published_is_said():
     found = pretrained.compared(pd.DataFrame(), rows())
     assert list(found) == ["test", "small", "small_effect", "pretrained", "pretrained_effect"]
-    assert "Nothing is published" in pretrained.holds(found)
+    assert "Not known yet" in pretrained.holds(found)
 
 
 def test_pretrained_classifiers_stand_apart():
