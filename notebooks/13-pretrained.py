@@ -31,7 +31,7 @@ p = parameters.check(globals(), "13-pretrained")
 from IPython.display import Markdown
 
 from sparseattn import charts
-from sparseattn.verdicts import pretrained, question
+from sparseattn.verdicts import answers, pretrained, question
 
 large, small = pretrained.asked(p.tasks)
 runs, others = pretrained.trained(p.tasks)
@@ -76,6 +76,14 @@ charts.table(
 
 # %% tags=["remove-input"]
 question.figure(above, told, "05-truth", chance=True, fold="Against chance, test by test")
+
+# %% [markdown]
+# ## The paper's claims over it
+#
+# The same figure as on the pages of the claims, for pretrained classifiers alone.
+
+# %% tags=["remove-input"]
+answers.figure(pretrained.claimed(runs))
 
 # %% [markdown]
 # ## How it was done

@@ -58,3 +58,10 @@ def test_scores_are_means_over_seeds(pretrained_too):
     first = table.iloc[0]
     alike = [one.manifest["accuracy"] for one in found if one.label == found[0].label]
     assert first["accuracy"] == pytest.approx(sum(alike) / len(alike))
+
+
+def test_claims_are_judged_on_pretrained_runs_alone():
+    large, _ = pretrained.trained(["sst"])
+    found = pretrained.claimed(large)
+    assert set(found["encoder"]) <= set(PRETRAINED)
+    assert set(found["seeds"]) == ({len({run.spec.seed for run in large})} if large else set())

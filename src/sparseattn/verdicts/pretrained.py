@@ -6,9 +6,9 @@ import pandas as pd
 
 from sparseattn.data.tasks import SHORTENED
 from sparseattn.experiments.runs import Result
-from sparseattn.results import published
-from sparseattn.results.frames import ledger
-from sparseattn.verdicts import question
+from sparseattn.results import published, side_by_side
+from sparseattn.results.frames import ledger, measurements
+from sparseattn.verdicts import claims, question
 from sparseattn.wording import classifier_names, label, listed
 
 Examinations = Sequence[published.PublishedExamination]
@@ -40,6 +40,16 @@ def _with_shortened(tasks: Sequence[str]) -> list[str]:
 def _same(tasks: Sequence[str], results: Sequence[Result]) -> list[str]:
     found = {one.manifest["task"]["name"].partition("+")[0] for one in results}
     return [name for name in tasks if name in found]
+
+
+def claimed(runs: Runs) -> pd.DataFrame:
+    """Return the effects of the paper's claims on runs, see `claims.cells`."""
+    every: dict[str, Runs] = {}
+    for run in runs:
+        name = label(run.manifest["task"]["name"])
+        every[name] = [*every.get(name, []), run]
+    parts = {name: measurements(some) for name, some in every.items()}
+    return claims.cells(side_by_side.joined(parts, measurements([])))
 
 
 def scores(results: Sequence[Result]) -> pd.DataFrame:
