@@ -108,7 +108,7 @@ def mean_over(cells: pd.DataFrame, smallest: float) -> Mean:
     values = known["value"].to_numpy(dtype=float)
     errors = known["se"].to_numpy(dtype=float).clip(_KNOWN * smallest)
     with np.errstate(divide="ignore"):  # of its I², which is not used, where all effects are equal
-        found = combine_effects(values, errors**2, method_re="iterated", use_t=True)
+        found = combine_effects(values, errors**2)  # unless told otherwise, by Paule and Mandel
     value, degrees = float(found.mean_effect_re), len(values) - 1
     error = float(np.sqrt(max(found.var_hksj_re, found.var_eff_w_re)))
     spread = float(np.sqrt(max(found.tau2, 0)))
@@ -179,9 +179,7 @@ def judge(cells: pd.DataFrame, smallest: float) -> dict[str, Any]:
     """
     numbers: dict[str, int] = {name: int((cells["stance"] == name).sum()) for name in STANCES}
     mean = mean_over(cells, smallest)
-    judged = len(cells) > numbers["one seed"]
-    ends = mean.value, mean.low, mean.high
-    found = word(numbers, stance(*ends, smallest) if judged else "unclear")
+    found = word(numbers, stance(mean.value, mean.low, mean.high, smallest))
     return {"verdict": found, "counts": counted(numbers), **vars(mean), **numbers}
 
 
