@@ -15,6 +15,7 @@ over; of long modules of `attribution` all but a random sample, drawn by a fixed
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -133,7 +134,10 @@ def _start(module: Module) -> None:
     for name in ("src", "tests", "pyproject.toml"):
         if not (folder / name).is_symlink():
             (folder / name).symlink_to(ROOT / name)
-    for meta in folder.rglob("*.py.meta"):
+    meta = _meta(module)
+    if not meta.exists():  # nothing, or a start that was interrupted
+        shutil.rmtree(folder / "mutants", ignore_errors=True)
+    else:
         known = json.loads(meta.read_text("utf-8"))
         results = known["exit_code_by_key"]
         known["exit_code_by_key"] = {
@@ -190,9 +194,13 @@ def mutate(module: Module) -> None:
     Path("survivors.json").write_text(json.dumps(survivors, indent=1, ensure_ascii=False), "utf-8")
 
 
+def _meta(module: Module) -> Path:
+    """Where mutmut keeps what became of each mutant."""
+    return FOLDER / module.name / "mutants" / f"{module.file}.meta"
+
+
 def _found(module: Module) -> dict[str, str]:
-    meta = FOLDER / module.name / "mutants" / f"{module.file}.meta"
-    if not meta.exists():
+    if not (meta := _meta(module)).exists():
         return {}
     known = json.loads(meta.read_text("utf-8"))["exit_code_by_key"]
     return {name: _status(code) for name, code in known.items()}
