@@ -103,9 +103,9 @@ def mean_over(cells: pd.DataFrame, smallest: float) -> Mean:
     if known.empty:
         return Mean(*[np.nan] * 6)
     if len(known) == 1:
-        (one,) = known.to_dict("records")
+        one = known.iloc[0]
         return Mean(one["value"], one["low"], one["high"], np.nan, np.nan, np.nan)
-    values = known["value"].to_numpy(dtype=float)
+    values = known["value"].to_numpy()
     errors = known["se"].to_numpy(dtype=float).clip(_KNOWN * smallest)
     with np.errstate(divide="ignore"):  # of its I², which is not used, where all effects are equal
         found = combine_effects(values, errors**2)  # unless told otherwise, by Paule and Mandel
@@ -160,7 +160,7 @@ def word(counts: Mapping[str, int], mean: Stance) -> Word:
         return of_mean[mean]
     if pro and contra:
         return "mixed"
-    return "negligible" if not pro + contra and 2 * none > judged else "too few data"
+    return "negligible" if not (pro or contra) and 2 * none > judged else "too few data"
 
 
 def judge(cells: pd.DataFrame, smallest: float) -> dict[str, Any]:
