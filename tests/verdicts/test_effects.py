@@ -9,6 +9,7 @@ import pytest
 
 from sparseattn.experiments.runs import Run
 from sparseattn.measures.nulls import null_dispersion
+from sparseattn.measures.statistics import correlate
 from sparseattn.results import paper, side_by_side
 from sparseattn.verdicts import answers, effects
 
@@ -175,6 +176,16 @@ def test_the_papers_gaps_are_those_of_its_table():
         assert row["value"] == pytest.approx(there)
 
 
+def test_the_papers_change_is_sparsemax_less_softmax_in_its_table():
+    table = paper.table1().set_index([*paper.CELL[:3], "projection"])["value"]
+    change = effects.papers_change()
+    assert len(change) == len(table) / 2
+    assert set(change["quantity"]) == {"influence_dispersion"}
+    for row in change.to_dict("records"):
+        cell = tuple(row[name] for name in paper.CELL[:3])
+        assert row["value"] == table[(*cell, "sparsemax")] - table[(*cell, "softmax")]
+
+
 def test_co_indexed_input(frame):
     own = effects.co_indexed(frame, effects.WHERE)
     place = effects.place_of_the_word(own, pd.DataFrame()).set_index("origin")
@@ -202,10 +213,19 @@ def test_whole_jacobians_stand_beside_lengths():
     assert both.groupby("norm")["mean"].mean().to_dict() == pytest.approx(
         {"length of the state": 0.4, "whole Jacobian": 0.8}
     )
+    assert [*both["shown"].unique()] == [
+        "Dispersion", "Share of the co-indexed input", "How often it comes first",
+        "Share within two places",
+    ]  # fmt: skip
     assert set(both["who"]) == {"Planted\N{NO-BREAK SPACE}(live), BiLSTM"}
     own = pd.DataFrame({"origin": "Planted (live)", "classifier": "BiLSTM, additive",
                         "quantity": ["influence_top1"], "mean": 0.5, "null": 0.1})  # fmt: skip
     assert effects.place_of_the_word(own, sampled)["jacobian"].tolist() == pytest.approx([0.8])
+    both = pd.concat([own.assign(origin="SST", mean=0.25), own])  # of SST no Jacobian was taken
+    place = effects.place_of_the_word(both, sampled)
+    assert place["origin"].tolist() == ["SST", "Planted (live)"]
+    assert place["mean_influence_top1"].tolist() == [0.25, 0.5]
+    assert place["jacobian"].tolist() == pytest.approx([np.nan, 0.8], nan_ok=True)
 
 
 def test_change_under_sparsemax_is_paired_and_told(frame):
@@ -220,6 +240,9 @@ def test_change_under_sparsemax_is_paired_and_told(frame):
     assert f"in {(theirs < 0).sum()} of {len(theirs)} pairs." in told
     assert "in the chart it is so in 2 of 2." in told
     assert "2 exclude zero: 2 on the side of less dispersion, 0 on the side of more." in told
+    pair = frame[frame["projection"].isin(effects.PAIR)]
+    alone = effects.under_sparsemax(pair, effects.WHERE, ["influence_dispersion"])
+    pd.testing.assert_frame_equal(alone, change)
     softmax = frame[frame["projection"] == "softmax"]
     assert effects.under_sparsemax(softmax, effects.WHERE, ["length"]).empty
     assert answers.contextualised(pd.DataFrame()) == ""
@@ -261,9 +284,21 @@ def test_documents_and_realised_sparsity_keep_every_cell(frame):
     assert len(points) == 2 * 2 * 4
     assert points["origin"].tolist() == ["SST"] * 8 + ["Planted (live)"] * 8
     assert set(points["share"]) == {0.5}
+    many = effects.against_realised(frame, ["share_loo", "share_gradient", "tenth"], "share")
+    assert many["quantity"].tolist() == [
+        name for name in ("share_loo", "share_gradient", "tenth") for _ in range(4)
+    ] * 2  # fmt: skip
+    assert many["sparsity"].tolist() == [*frame["sparsity"].unique()] * 6
 
 
 def test_dispersion_falls_with_realised_sparsity(frame):
     found = effects.correlations(frame)
     assert set(found["axis"]) == {"with λ", "with realised sparsity"}
     assert (found["mean"] < -0.7).all()
+    for axis, x in (("with λ", "lam"), ("with realised sparsity", "realised")):
+        for method in ("pearson", "rank"):
+            part = found[found["axis"].eq(axis) & found["method"].eq(method)]
+            known = frame[frame[x].notna()]
+            expected = correlate(known, effects.WHERE, x, ["dispersion_inputs_gradient"], method)
+            assert part["mean"].tolist() == expected["correlation"].tolist()
+    assert len(effects.correlations(frame[frame["seed"] == 0])) == len(found)  # without intervals
