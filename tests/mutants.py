@@ -114,8 +114,9 @@ def main(words: list[str]) -> int:
             count.append(-1)  # not tried, or not to its end
             continue
         count += [status in CAUGHT for status in found.values()]
-        changes = json.loads((FOLDER / module.name / "survivors.json").read_text("utf-8"))
-        unlisted += [change for change in changes if change not in listed]
+        if module in chosen:
+            changes = json.loads((FOLDER / module.name / "survivors.json").read_text("utf-8"))
+            unlisted += [change for change in changes if change not in listed]
         caught = sum(status in CAUGHT for status in found.values())
         late = sum(status == "timeout" for status in found.values())
         print(f"{module.name:<40} {len(found):5} tried, {caught:5} killed ({late} by time)")
