@@ -67,7 +67,32 @@ class TestEstimate:
         assert got["sd_documents"] == pytest.approx(np.sqrt((2 + 8) / 2))
         assert (got["seeds"], got["documents"], got["undefined"]) == (2, 2, 0)
         half = stats.t.ppf(0.975, 1) * np.sqrt(2) / np.sqrt(2)
-        assert got["seeds_low"] == pytest.approx(3 - half)
+        assert (got["seeds_low"], got["seeds_high"]) == pytest.approx((3 - half, 3 + half))
+        # By seeds MS 4, by documents 9, the rest 1: (9 + 4 − 1) / 4 is the mean's variance.
+        assert got["se"] == pytest.approx(3**0.5)
+        freedom = 12**2 / (4**2 / 1 + 9**2 / 1)
+        assert got["high"] == pytest.approx(3 + stats.t.ppf(0.975, freedom) * 3**0.5)
+
+    def test_the_spread_within_seeds_is_pooled(self):
+        values = np.random.default_rng(4).random((3, 7))
+        within = np.mean([one.var(ddof=1) for one in values]) ** 0.5
+        assert estimate(values)["sd_documents"] == pytest.approx(within)
+
+    def test_of_one_document_or_none_what_is_not_known_is_nan(self):
+        one = estimate(np.array([[1.0], [2.0]]))
+        assert (one["mean"], one["documents"]) == (1.5, 1)
+        assert np.isnan([one["sd_documents"], one["low"], one["high"]]).all()
+        none = estimate(np.zeros((0, 3, 2)))
+        assert none["undefined"].dtype == np.float64
+        assert np.isnan([none["undefined"], none["mean"]]).all()
+
+    def test_a_quantity_without_a_value_takes_nothing_from_another(self):
+        values = np.random.default_rng(5).random((2, 4))
+        both = estimate(np.stack([values, np.full_like(values, np.nan)], axis=-1))
+        assert both["documents"].tolist() == [4, 0]
+        assert both["seeds"].tolist() == [2, 0]
+        for name, expected in estimate(values).items():
+            assert both[name][0] == pytest.approx(expected)
 
     def test_mean_squares_are_those_of_the_two_way_table(self):
         rng = np.random.default_rng(0)
@@ -112,7 +137,7 @@ class TestEstimate:
         got = estimate(broken)
         expected = estimate(np.delete(values[[0, 2]], 4, axis=1))
         assert (got["seeds"], got["documents"]) == (2, 9)
-        for name in ("mean", "low", "high", "sd_seeds", "sd_documents"):
+        for name in set(expected) - {"undefined"}:
             assert got[name] == pytest.approx(expected[name])
         assert got["undefined"] == pytest.approx(11 / 30)
 
