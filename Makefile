@@ -13,7 +13,7 @@ UNLOCKED := torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cubla
   nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse nvidia-cusparselt-cu13 \
   nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
-.PHONY: book test pretrained trust links bench notebooks lock clean
+.PHONY: book test pretrained trust mutants links bench notebooks lock clean
 
 # Through the environment: a path may hold what make and the shell would take for theirs.
 export PARAMETERS
@@ -37,6 +37,12 @@ pretrained: $(VENV)/ready
 # what it tried to book/trust, for the page on reproducibility.
 trust: $(VENV)/ready
 	SPARSEATTN_TRUST=1 $(BIN)/pytest tests/trust tests/test_live_page.py
+
+# Plants mistakes in the code and asks whether the tests notice; hours, may be interrupted and goes
+# on. MODULES="kendall paths" tries these alone. The tool is used rarely, so it is not in the lock.
+mutants: $(VENV)/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check mutmut==3.8.1
+	nice $(BIN)/python tests/mutants.py $(MODULES)
 
 # Asks every address outside the book whether it is still there; needs the network.
 links: book

@@ -195,6 +195,7 @@ def trained(context):
     return classifier, task
 
 
+@pytest.mark.slow
 def test_where_context_decides_effects_flow_through_it():
     """Of the decisive words; that the same words decide by themselves is the comparison."""
     share = {}

@@ -50,6 +50,13 @@ def test_what_never_flips_flips_at_one():
     np.testing.assert_array_equal(flip_share(logit([0.8]), never), [0.75])
 
 
+def test_a_logit_of_zero_is_no_decision_for_the_class_and_each_document_is_by_itself():
+    without = np.array([[0.4, 0.3, 0.2, 0.1, 0.0], [0.4, 0.3, 0.2, 0.0, -0.1]])
+    both = np.stack([without, np.where(without == 0.0, np.nan, without), -without - 0.5])
+    found = flip_share(np.array([0.5, 0.5, 0.0]), both)
+    np.testing.assert_allclose(found, [(0.5 + 0.4) / 2, np.nan, 1.0])
+
+
 def test_high_comprehensiveness_and_low_sufficiency_are_best():
     columns = faithfulness(curves([0.3] * 5, [0.7] * 5, [[0.1, 0.5], [0.1, 0.6]]))
     assert columns["comprehensiveness_e"] == pytest.approx(1)

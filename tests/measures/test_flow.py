@@ -59,6 +59,15 @@ def test_ties_at_the_last_place_are_broken_in_expectation():
     assert flow(parts, np.array([[0.7, 0.1, 0.1, 0.1]]), np.array([4]))["effect_beyond_tenth"] == 0
 
 
+def test_a_tenth_is_rounded_up():
+    lengths = np.arange(1, 41)
+    effects = {name: np.ones((40, 40)) for name in NAMES}
+    found = flow(effects, np.tile(np.arange(40.0, 0, -1), (40, 1)), lengths)
+    expected = 1 - np.ceil(lengths / 10) / lengths
+    np.testing.assert_array_equal(found["beyond_tenth_share"], expected)
+    np.testing.assert_allclose(found["effect_beyond_tenth"], expected, atol=1e-12)
+
+
 def test_undefined_without_effect_or_token():
     parts = {name: np.zeros((2, 3)) for name in NAMES}
     attention = np.array([[1.0, 0, 0], [0, 0, 0]])

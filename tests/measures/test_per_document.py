@@ -8,7 +8,7 @@ from scipy.stats import entropy as scipy_entropy
 from sklearn.metrics import roc_auc_score
 
 from sparseattn.measures import kendall
-from sparseattn.measures.kendall import kendall_tau
+from sparseattn.measures.kendall import kendall_tau, tau_ceiling
 from sparseattn.measures.per_document import (
     IMPORTANCES,
     INFLUENCES,
@@ -255,6 +255,24 @@ class TestMeasure:
                 traces["inputs_gradient"], loo, self.lengths
             ),
             "influence_dispersion": mean_over_tokens(traces["influence_dispersion"], self.lengths),
+        }
+        marked, gradient = traces["evidence"], traces["hidden_gradient"]
+        tenth = np.ceil(self.lengths / 10).astype(int)
+        ceiling = tau_ceiling(attention, self.lengths, gradient)
+        with np.errstate(invalid="ignore"):
+            share = (marked & (np.arange(12) < self.lengths[:, None])).sum(axis=1) / self.lengths
+        expected |= {
+            "label": traces["labels"],
+            "logit": traces["logit"],
+            "support_share": attended_share(attention, self.lengths),
+            "attention_effective": effective_tokens(attention, self.lengths),
+            "tau_ceiling": tau_ceiling(attention, self.lengths),
+            "evidence_share": share,
+            "attention_evidence_mass": mass_on(marked, attention, self.lengths),
+            "effective_hidden_gradient": effective_tokens(gradient, self.lengths),
+            "tau_relative_hidden_gradient": kendall_tau(attention, gradient, self.lengths)
+            / ceiling,
+            "precision_hidden_gradient": precision_at_k(attention, gradient, self.lengths, tenth),
         }
         for name, values in expected.items():
             np.testing.assert_array_equal(frame[name], values, err_msg=name)

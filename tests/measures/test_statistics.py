@@ -45,8 +45,17 @@ class TestMeanInterval:
     def test_the_undefined(self):
         got = mean_interval(np.array([1.0, np.nan, 3.0]))
         assert (got.value, got.points) == (2, 2)
-        assert np.isnan(mean_interval(np.array([1.0])).low)
-        assert np.isnan(mean_interval(np.array([np.nan])).value)
+        assert mean_interval(np.array([np.nan])) == pytest.approx((np.nan,) * 3 + (0,), nan_ok=True)
+
+    def test_one_value_has_no_interval_and_two_have(self):
+        one = mean_interval(np.array([1.5], np.float32))
+        assert one == pytest.approx((1.5, np.nan, np.nan, 1), nan_ok=True)
+        half = stats.t.ppf(0.975, 1)  # of s/√2 = 1
+        assert mean_interval(np.array([1.0, 3.0])) == pytest.approx((2, 2 - half, 2 + half, 2))
+
+    def test_sums_are_of_64_bits(self):
+        values = np.random.default_rng(0).random(3_000).astype(np.float32)
+        assert mean_interval(values).value == values.astype(np.float64).mean()
 
 
 class TestEstimate:
@@ -58,7 +67,32 @@ class TestEstimate:
         assert got["sd_documents"] == pytest.approx(np.sqrt((2 + 8) / 2))
         assert (got["seeds"], got["documents"], got["undefined"]) == (2, 2, 0)
         half = stats.t.ppf(0.975, 1) * np.sqrt(2) / np.sqrt(2)
-        assert got["seeds_low"] == pytest.approx(3 - half)
+        assert (got["seeds_low"], got["seeds_high"]) == pytest.approx((3 - half, 3 + half))
+        # By seeds MS 4, by documents 9, the rest 1: (9 + 4 − 1) / 4 is the mean's variance.
+        assert got["se"] == pytest.approx(3**0.5)
+        freedom = 12**2 / (4**2 / 1 + 9**2 / 1)
+        assert got["high"] == pytest.approx(3 + stats.t.ppf(0.975, freedom) * 3**0.5)
+
+    def test_the_spread_within_seeds_is_pooled(self):
+        values = np.random.default_rng(4).random((3, 7))
+        within = np.mean([one.var(ddof=1) for one in values]) ** 0.5
+        assert estimate(values)["sd_documents"] == pytest.approx(within)
+
+    def test_of_one_document_or_none_what_is_not_known_is_nan(self):
+        one = estimate(np.array([[1.0], [2.0]]))
+        assert (one["mean"], one["documents"]) == (1.5, 1)
+        assert np.isnan([one["sd_documents"], one["low"], one["high"]]).all()
+        none = estimate(np.zeros((0, 3, 2)))
+        assert none["undefined"].dtype == np.float64
+        assert np.isnan([none["undefined"], none["mean"]]).all()
+
+    def test_a_quantity_without_a_value_takes_nothing_from_another(self):
+        values = np.random.default_rng(5).random((2, 4))
+        both = estimate(np.stack([values, np.full_like(values, np.nan)], axis=-1))
+        assert both["documents"].tolist() == [4, 0]
+        assert both["seeds"].tolist() == [2, 0]
+        for name, expected in estimate(values).items():
+            assert both[name][0] == pytest.approx(expected)
 
     def test_mean_squares_are_those_of_the_two_way_table(self):
         rng = np.random.default_rng(0)
@@ -103,7 +137,7 @@ class TestEstimate:
         got = estimate(broken)
         expected = estimate(np.delete(values[[0, 2]], 4, axis=1))
         assert (got["seeds"], got["documents"]) == (2, 9)
-        for name in ("mean", "low", "high", "sd_seeds", "sd_documents"):
+        for name in set(expected) - {"undefined"}:
             assert got[name] == pytest.approx(expected[name])
         assert got["undefined"] == pytest.approx(11 / 30)
 
@@ -198,6 +232,26 @@ class TestSummarise:
         empty = summarise(frame.iloc[:0], BY, ["tau"])
         assert list(empty.columns) == list(summarise(frame, BY, ["tau"]).columns)
 
+    def test_at_the_level_asked_for(self, frame):
+        one = frame.query("lam == 0")
+        table = one.pivot_table("tau", "seed", "document").to_numpy()
+        found = summarise(one, BY, ["tau"], level=0.5).iloc[0]
+        assert found["high"] == pytest.approx(estimate(table, 0.5)["high"])
+
+    def test_cells_stand_in_the_frames_order_and_missing_values_are_a_cell(self, frame):
+        turned = frame.iloc[::-1].assign(projection=frame["projection"].astype("category"))
+        turned["projection"] = turned["projection"].cat.add_categories("entmax")
+        found = summarise(turned, BY, ["tau"])
+        assert list(found.index) == [0, 1, 2]
+        assert found["lam"].to_list() == pytest.approx([0.5, 0.0, np.nan], nan_ok=True)
+        assert summarise(frame.iloc[:0], [], ["tau"]).empty
+
+    def test_an_index_without_a_name_is_no_quantity(self, frame):
+        indexed = frame.set_index(["seed", "document"]).set_index(
+            pd.RangeIndex(len(frame)), append=True
+        )
+        assert set(summarise(indexed, BY)["quantity"]) == {"tau", "dispersion"}
+
     def test_refuses_what_it_cannot_tell_apart(self, frame):
         with pytest.raises(ValueError, match="lacks the column"):
             summarise(frame, ["projection"])
@@ -215,6 +269,16 @@ class TestDifferences:
         got = differences(frame.dropna(), "lam", (0.5, 0.0), ["projection"], ["tau"])
         row = got.iloc[0]
         assert (row["mean"], row["low"], row["high"]) == pytest.approx((0.25, 0.25, 0.25))
+
+    def test_of_all_quantities_unless_told_and_at_the_level_asked_for(self, frame):
+        known = frame.dropna()
+        told = differences(known, "lam", (0.5, 0.0), ["projection"], ["tau", "dispersion"], 0.5)
+        found = differences(known, "lam", (0.5, 0.0), ["projection"], level=0.5)
+        pd.testing.assert_frame_equal(found, told)
+        wide = differences(known, "lam", (0.5, 0.0), ["projection"])
+        assert (wide["high"] > told["high"]).all()
+        with pytest.raises(ValueError, match="No column 'taus'"):
+            differences(known, "lam", (0.5, 0.0), ["projection"], ["taus"])
 
     def test_agrees_with_scipy_for_one_seed(self, frame):
         one = frame[frame["seed"] == 0].dropna()
@@ -273,6 +337,7 @@ class TestTrend:
         assert found.low == pytest.approx(max(-1, expected.low * scale))
         assert found.high == pytest.approx(min(1, expected.high * scale))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("world", ["independent", "level", "walk", "own slope"])
     @pytest.mark.parametrize("lams", [LAMS, LAMS[[4, 5, 7]]])
     def test_without_a_trend_it_excludes_zero_as_often_as_it_says(self, world, lams):
@@ -294,10 +359,62 @@ class TestTrend:
 
     def test_undefined(self):
         seed = np.repeat([0, 1], 5)
-        assert np.isnan(trend(np.ones(10), np.arange(10.0), seed).value)
-        assert np.isnan(trend(np.arange(10.0), np.ones(10), seed).value)
+        none = trend(np.ones(10), np.arange(10.0), seed)  # a seed of one setting has no say
+        assert none == pytest.approx((np.nan,) * 3 + (0, 0), nan_ok=True)
+        # Of three times .1 the mean is not .1: what is left of a constant is no correlation.
+        constant = trend(np.arange(6.0), np.full(6, 0.1), np.repeat([0, 1], 3))
+        assert constant == pytest.approx((np.nan,) * 3 + (6, 2), nan_ok=True)
+        level = trend(np.arange(10.0), 0.0 + seed, seed)  # constant within seeds
+        assert level == pytest.approx((np.nan,) * 3 + (10, 2), nan_ok=True)
         missing = trend(np.r_[np.nan, np.arange(9.0)], np.arange(10.0), seed)
         assert missing.points == 9
+
+    def test_by_hand_over_two_seeds_and_cut_at_the_ends(self):
+        seed, x = np.repeat([0, 1], 3), np.tile([1.0, 2.0, 3.0], 2)
+        found = trend(x, np.array([0, 1, 2, 0, 1, 2.0]), seed)
+        assert found == pytest.approx((1, 1, 1, 6, 2))
+        # Slopes 1 and ½ on equal grids: Σ y² = 2 + ½ within seeds, Σ S = 4, so b = √1.6 · slope.
+        found = trend(x, np.array([0, 1, 2, 0, 0.5, 1]), seed)
+        assert found.value == pytest.approx(0.75 * 1.6**0.5)
+        assert (found.low, found.high) == (-1, 1)  # ± 12.7 · ¼ · √1.6
+        found = trend(x, np.array([0, 0.5, 1, 0, 0.5, 1]), seed)  # a range and a sum of 1
+        assert found == pytest.approx((1, 1, 1, 6, 2))
+        narrow = trend(x, np.array([0, 1, 2, 0, 0.9, 1.8]), seed, level=0.5)
+        scale = (4 / (2 + 2 * 0.81)) ** 0.5
+        assert narrow.low == pytest.approx((0.95 - 0.05) * scale)  # t at a half, 1 degree, is 1
+        one = trend(x[:3], np.array([0, 1, 2.0]), seed[:3])
+        assert one == pytest.approx((1, np.nan, np.nan, 3, 1), nan_ok=True)
+
+    def test_sums_of_a_trend_are_of_64_bits(self):
+        rng = np.random.default_rng(3)
+        x, y = rng.random((2, 500)).astype(np.float32)
+        seed = np.repeat([0, 1], 250)
+        for method in ("rank", "pearson"):
+            whole = trend(x.astype(np.float64), y.astype(np.float64), seed, method)
+            assert trend(x, y, seed, method) == whole
+
+    def test_correlate_is_the_trend_of_each_cell_in_the_frames_order(self, frame):
+        frame = pd.concat([frame.assign(lam=frame["lam"].fillna(1), projection="a"), frame])
+        frame = frame.iloc[::-1].assign(other=np.nan)
+        frame["projection"] = frame["projection"].astype("category").cat.add_categories("entmax")
+        found = correlate(frame, ["projection", "other"], "lam", level=0.5, method="pearson")
+        assert list(found.columns) == [
+            "projection", "other", "quantity", "correlation", "low", "high", "points", "seeds"
+        ]  # fmt: skip
+        names = [*zip(found["projection"], found["quantity"], strict=True)]
+        assert names == [*itertools.product(["sparsegen", "a"], ["tau", "dispersion"])]
+        for (projection, quantity), row in zip(names, found.to_dict("records"), strict=True):
+            part = frame[frame["projection"].eq(projection) & frame["lam"].notna()]
+            runs = part.groupby(["lam", "seed"])[quantity].mean().reset_index()
+            columns = (runs[name].to_numpy(float) for name in ("lam", quantity, "seed"))
+            expected = trend(*columns, method="pearson", level=0.5)
+            assert [row[name] for name in found.columns[3:]] == pytest.approx(list(expected))
+        empty = correlate(frame[:0], ["projection"], "lam", ["tau"])
+        assert list(empty.columns) == [name for name in found.columns if name != "other"]
+        with pytest.raises(ValueError, match="No column 'taus'"):
+            correlate(frame, ["projection"], "lam", ["taus"])
+        wide = correlate(frame, ["projection"], "lam", ["tau"])["high"]
+        assert (wide > found.query("quantity == 'tau'")["high"].to_numpy()).any()
 
     def test_correlate_takes_a_run_as_a_point(self, frame):
         got = correlate(frame, ["projection"], "lam", ["tau"])
@@ -321,3 +438,23 @@ class TestVerdicts:
     )
     def test_compare(self, low, high, expected):
         assert compare(low, high, 0.5, tolerance=0.05) == expected
+
+    @pytest.mark.parametrize(
+        ("low", "high", "expected"),
+        [
+            (0.25, 0.75, "same"),  # the ends of what does not matter belong to it
+            (0.25, 0.76, "undecided"),
+            (0.24, 0.75, "undecided"),
+            (0.75, 1.0, "undecided"),
+            (0.76, 1.0, "different"),
+            (0.0, 0.25, "undecided"),
+            (0.0, 0.24, "different"),
+        ],
+    )
+    def test_compare_at_the_ends_and_mirrored(self, low, high, expected):
+        assert compare(low, high, 0.5, tolerance=0.25) == expected
+        assert compare(-high, -low, -0.5, tolerance=0.25) == expected
+
+    def test_compare_allows_five_hundredths_unless_told(self):
+        told = [compare(low, low + 0.01, 0.5) for low in (0.46, 0.545, 0.56)]
+        assert told == ["same", "undecided", "different"]

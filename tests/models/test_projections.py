@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from sparseattn.errors import UserError
-from sparseattn.models.projections import Projection, both_ways, project, scaled
+from sparseattn.models.projections import Projection, both_ways, project, scaled, solved
 
 KINDS = (
     {"projection": "softmax"},
@@ -236,6 +236,51 @@ def test_mistakes_are_answered(given, message):
 def test_alpha_of_another_name():
     with pytest.raises(UserError, match="'learned'; got 'learnt'"):
         Projection("entmax", alpha="learnt")
+
+
+@kinds
+def test_a_module_is_its_projection_with_its_parameters(kind):
+    module, scores = Projection(**kind), torch.randn(2, 4, generator=torch.manual_seed(0))
+    assert module.alpha == kind.get("alpha")
+    torch.testing.assert_close(
+        module(scores, everywhere(scores)), project(scores, everywhere(scores), **kind)
+    )
+
+
+def test_shown_weights_are_those_of_each_projection():
+    scores = [0.1, 0.7, -0.3]
+    vector = torch.tensor(scores, dtype=torch.float64)
+    found = solved(scores, [-1.0, 0.5], [1.2])
+    assert list(found.index) == list(range(12))
+    expected = [
+        ("softmax", 0.0, project(vector, everywhere(vector), "softmax")),
+        ("sparsegen", -1.0, project(vector, everywhere(vector), "sparsegen", lam=-1.0)),
+        ("sparsegen", 0.5, project(vector, everywhere(vector), "sparsegen", lam=0.5)),
+        ("entmax", 1.2, project(vector, everywhere(vector), "entmax", alpha=1.2)),
+    ]
+    parts = found.groupby(["projection", "parameter"], sort=False)
+    for (name, part), (projection, parameter, weights) in zip(parts, expected, strict=True):
+        assert name == (projection, parameter)
+        assert part[["index", "score"]].to_numpy().tolist() == [[0, 0.1], [1, 0.7], [2, -0.3]]
+        np.testing.assert_allclose(part["weight"], weights, rtol=0, atol=1e-12)
+        assert set(part["nonzero"]) == {int((weights > 0).sum())}
+        np.testing.assert_allclose(part["largest"], weights.max(), rtol=0, atol=1e-12)
+    for many in (2, 20):
+        assert len(solved([float(place) for place in range(many)])) == many
+    for many in (1, 21):
+        with pytest.raises(UserError, match=f"2 to 20 scores; got {many}"):
+            solved([0.0] * many)
+
+
+def test_scaled_scores_by_hand():
+    """Of two scores one apart, sparsemax keeps both only where less than 1 lies between them."""
+    factors = [1.5, 0.5, *(1.0 + place / 100 for place in range(20))]
+    found = scaled([1.0, 0.0], [0.5, 0.0], factors)
+    assert found["lam"].tolist() == [0.0] * 22 + [0.5] * 22
+    assert found["scale"].tolist() == [f"scores × {factor:g}" for factor in factors] * 2
+    wide = [2 if factor < 1 - lam else 1 for lam in (0.0, 0.5) for factor in factors]
+    assert found["nonzero"].tolist() == wide
+    assert found["score"].tolist() == factors * 2
 
 
 def test_shown_weights_are_solved_both_ways():

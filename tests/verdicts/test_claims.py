@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 
 from sparseattn import paths
+from sparseattn.measures.statistics import estimate
 from sparseattn.models.adversary import PRESSURE
 from sparseattn.results import paper
 from sparseattn.verdicts import answers, claims, headline
 from sparseattn.verdicts.claims import CLAIMS
+from sparseattn.verdicts.judging import judge
 
 DOCUMENTS = 40
 CLASSIFIERS = list(itertools.product(["bilstm", "transformer"], ["additive", "dot"]))
@@ -114,6 +116,80 @@ def test_the_papers_own_effects_are_those_of_its_tables():
     ]
     assert found[5] == pytest.approx(np.mean(falls))
     assert all(np.isnan(found[number]) for number in (1, 2, 3))
+
+
+def effects(**values):
+    """Effects of one classifier, indexed as claims have them; seeds 0 and 1 of each document."""
+    keys = {"origin": "SST", "task": "sst", "encoder": "bilstm", "alignment": "dot"}
+    rows = [
+        {**keys, "seed": seed, "document": document, **{name: one[seed][document]
+                                                        for name, one in values.items()}}
+        for seed in (0, 1) for document in (0, 1, 2)
+    ]  # fmt: skip
+    return pd.DataFrame(rows).set_index(claims.KEYS)["effect"]
+
+
+def test_a_cell_is_its_mean_its_interval_and_what_that_says():
+    given = [[2.0, 3.0, 4.0], [3.0, 3.0, 3.0]]
+    found = claims.by_cell(effects(effect=given), 0.5, "points")
+    expected = estimate(np.array(given))
+    assert list(found.columns) == claims.EFFECT
+    (row,) = found.to_dict("records")
+    for name in ("low", "high", "se", "documents", "seeds"):
+        assert row[name] == pytest.approx(expected[name].item())
+    assert row["value"] == 3.0
+    assert (row["unit"], row["smallest"], row["stance"]) == ("points", 0.5, "for")
+    assert row["classifier"] == "BiLSTM, scaled dot"
+    assert [row[name] for name in claims.CELL] == ["SST", "sst", "bilstm", "dot"]
+    assert claims.by_cell(effects(effect=given), 5.0, "points")["stance"].item() == "negligible"
+    once = effects(effect=given).loc[:, :, :, :, 0:0]
+    assert claims.by_cell(once, 0.5, "points")["stance"].item() == "one seed"
+
+
+def test_what_is_undefined_on_every_document_is_no_cell():
+    nowhere = effects(effect=[[np.nan] * 3] * 2)
+    nothing = claims.by_cell(nowhere, 0.5, "points")
+    assert nothing.empty
+    assert list(nothing.columns) == claims.EFFECT
+    somewhere = effects(effect=[[1.0, 2.0, np.nan]] * 2)
+    other = nowhere.rename({"dot": "additive"}, level="alignment")
+    found = claims.by_cell(pd.concat([other, somewhere]), 0.5, "points")
+    assert list(found["alignment"]) == ["dot"]
+    assert list(found.index) == [0]
+    assert found["documents"].item() == 2
+
+
+def test_a_verdict_is_its_claim_the_judgement_and_the_papers_own():
+    """Each claim on its own effects, and nothing of the others'."""
+    cells = pd.concat(
+        claims.by_cell(effects(effect=[[number, number, number + 0.5]] * 2), claim.smallest,
+                       claim.unit).assign(number=claim.number)
+        for number, claim in enumerate(CLAIMS[:6], 1)
+    )  # fmt: skip
+    rows = claims.verdicts(cells).to_dict("records")
+    for claim, row in zip(CLAIMS, rows, strict=True):
+        stated = [claim.number, claim.statement, claim.short, claim.page, claim.unit]
+        assert [row[name] for name in ("number", "claim", "short", "page", "unit")] == stated
+        alone = judge(cells[cells["number"] == claim.number], claim.smallest)
+        assert {name: row[name] for name in alone} == pytest.approx(alone, nan_ok=True)
+        assert (row["smallest"], row["paper"]) == (claim.smallest, claim.theirs())
+        assert row["reported"] == pytest.approx(claim.reported(), nan_ok=True)
+        assert row["sentence"].startswith(
+            f"Cells: {alone['counts']}." if alone["counts"] else "Not"
+        )
+
+
+class TestDeciding:
+    rows = pd.DataFrame(
+        {"task": ["sst", "imdb", "mine.csv"], "origin": ["SST", "IMDb (live)", "mine.csv (live)"]}
+    )
+
+    def test_own_texts_before_published_ones_before_all(self):
+        assert list(claims.deciding(self.rows)["task"]) == ["mine.csv"]
+        assert list(claims.deciding(self.rows[:2])["task"]) == ["sst"]
+        assert list(claims.deciding(self.rows[1:2])["task"]) == ["imdb"]
+        assert list(claims.deciding(self.rows[:2][["task"]])["task"]) == ["sst", "imdb"]
+        assert claims.deciding(self.rows[:0]).empty
 
 
 def test_classifiers_that_differ_are_mixed():
@@ -277,6 +353,7 @@ def frame(everything):
 class TestOneWord:
     """No two places of the book say different things of one claim."""
 
+    @pytest.mark.slow
     def test_pages_and_front_agree(self, frame):
         against = adversaries(-0.1, 0.0).assign(task="sst", origin="SST")
         front = claims.verdicts(claims.deciding(claims.cells(frame, against)))

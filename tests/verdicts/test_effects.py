@@ -1,10 +1,16 @@
 """Effects are those planted in measurements, and sentences say them."""
 
+from types import SimpleNamespace
+from unittest.mock import Mock
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from sparseattn.results import paper
+from sparseattn.experiments.runs import Run
+from sparseattn.measures.nulls import null_dispersion
+from sparseattn.measures.statistics import correlate
+from sparseattn.results import paper, side_by_side
 from sparseattn.verdicts import answers, effects
 
 LAMS = (-10.0, 0.0, 0.5)
@@ -64,6 +70,71 @@ def test_derived_are_shares_of_the_length_and_chance(frame):
     np.testing.assert_allclose(frame[["gap_gradient", "gap_loo"]], 0.5)
 
 
+def test_derived_by_hand(frame):
+    """Of one token, of two, and of eleven; rows under any names."""
+    lengths = np.array([1.0, 2.0, 11.0, 21.0])
+    few = frame.drop(columns=frame.columns[frame.columns.get_loc("noise") :])[:4].assign(
+        attention_effective=lengths * 2 / 3,
+        length=lengths,
+        influence_self_rank=[1.0, 2.0, 6.0, 21.0],
+    )
+    few.index = pd.Index(["a", "b", "c", "d"])
+    found = effects.derived(few)
+    assert list(found.index) == list("abcd")
+    assert found["relative_rank"].tolist() == [0, 1, 0.5, 1]
+    assert found["tenth"].tolist() == [1, 1 / 2, 2 / 11, 3 / 21]
+    assert set(found["half"]) == {0.5}
+    noise = null_dispersion(lengths)
+    np.testing.assert_array_equal(found["noise"], noise)
+    shares = np.exp(noise * np.log(lengths)) / lengths
+    np.testing.assert_allclose(found["share_noise"], [1.0, *shares[1:]])  # one token is all
+    assert set(found["realised"]) == {0.333333333}  # a third, alike in every run
+    again = effects.derived(few.assign(length=lengths.astype(int)))
+    pd.testing.assert_frame_equal(again.drop(columns="length"), found.drop(columns="length"))
+
+
+def test_the_papers_figures_stand_beside_origins_that_have_some(frame):
+    figures = paper.table6()
+    found = effects.reported(figures, frame, shape="theirs")
+    known = effects.spelled(side_by_side.reported(figures, frame))
+    pd.testing.assert_frame_equal(found.drop(columns="shape"), known)
+    assert set(found["shape"]) == {"theirs"}
+    assert set(found["origin"]) == {"SST"}
+    assert effects.reported(figures, frame[frame["task"] == "planted"]) is None
+
+
+def test_whole_jacobians_are_of_published_tasks_and_of_runs_without_lambda(monkeypatch):
+    asked = []
+
+    def rows(task):
+        return pd.DataFrame({"task": [task], "encoder": "bilstm", "alignment": "dot",
+                             "projection": "softmax", "lam": np.nan, "alpha": None, "seed": 0,
+                             "document": 0, "seen_share": 0.25, "state_size": 8.0})  # fmt: skip
+
+    monkeypatch.setattr(effects.published, "comparisons", lambda tasks: tuple(tasks))
+    monkeypatch.setattr(effects.jacobians, "in_one", lambda tasks: rows(*tasks))
+
+    def sample(runs, documents):
+        asked.append(([run.spec.lam for run in runs], documents))
+        return rows("planted")
+
+    monkeypatch.setattr(effects.jacobians, "sample", sample)
+    runs = [Mock(Run) for _ in range(4)]
+    for run, lam in zip(runs, (None, 0.0, 0.5, 1), strict=True):
+        run.spec = SimpleNamespace(lam=lam)
+    found = effects.whole_jacobians(runs, ["sst", "imdb"], 3)
+    assert found["origin"].tolist() == ["SST", "IMDb", "Planted (live)"]
+    assert found["times_chance"].tolist() == [2.0] * 3
+    effects.whole_jacobians(runs[2:], [], 5)
+    assert asked == [([None, 0.0], 3), ([0.5, 1], 5)]
+
+
+def test_means_are_plain_and_in_the_frames_order():
+    given = pd.DataFrame({"of": ["b", "a", "b"], "x": [1.0, 5.0, 2.0], "y": [0.0, 1.0, 4.0]})
+    found = effects.means(given, ["of"], ["x", "y"])
+    assert found.to_dict("list") == {"of": ["b", "a"], "x": [1.5, 5.0], "y": [2.0, 1.0]}
+
+
 def test_levels_average_over_what_is_not_named_and_stand_beside_chance(frame):
     rows = effects.levels(frame, effects.WHERE, effects.DISPERSION)
     means = rows.set_index(["origin", "measure"])["mean"]
@@ -105,6 +176,16 @@ def test_the_papers_gaps_are_those_of_its_table():
         assert row["value"] == pytest.approx(there)
 
 
+def test_the_papers_change_is_sparsemax_less_softmax_in_its_table():
+    table = paper.table1().set_index([*paper.CELL[:3], "projection"])["value"]
+    change = effects.papers_change()
+    assert len(change) == len(table) / 2
+    assert set(change["quantity"]) == {"influence_dispersion"}
+    for row in change.to_dict("records"):
+        cell = tuple(row[name] for name in paper.CELL[:3])
+        assert row["value"] == table[(*cell, "sparsemax")] - table[(*cell, "softmax")]
+
+
 def test_co_indexed_input(frame):
     own = effects.co_indexed(frame, effects.WHERE)
     place = effects.place_of_the_word(own, pd.DataFrame()).set_index("origin")
@@ -132,10 +213,19 @@ def test_whole_jacobians_stand_beside_lengths():
     assert both.groupby("norm")["mean"].mean().to_dict() == pytest.approx(
         {"length of the state": 0.4, "whole Jacobian": 0.8}
     )
+    assert [*both["shown"].unique()] == [
+        "Dispersion", "Share of the co-indexed input", "How often it comes first",
+        "Share within two places",
+    ]  # fmt: skip
     assert set(both["who"]) == {"Planted\N{NO-BREAK SPACE}(live), BiLSTM"}
     own = pd.DataFrame({"origin": "Planted (live)", "classifier": "BiLSTM, additive",
                         "quantity": ["influence_top1"], "mean": 0.5, "null": 0.1})  # fmt: skip
     assert effects.place_of_the_word(own, sampled)["jacobian"].tolist() == pytest.approx([0.8])
+    both = pd.concat([own.assign(origin="SST", mean=0.25), own])  # of SST no Jacobian was taken
+    place = effects.place_of_the_word(both, sampled)
+    assert place["origin"].tolist() == ["SST", "Planted (live)"]
+    assert place["mean_influence_top1"].tolist() == [0.25, 0.5]
+    assert place["jacobian"].tolist() == pytest.approx([np.nan, 0.8], nan_ok=True)
 
 
 def test_change_under_sparsemax_is_paired_and_told(frame):
@@ -150,6 +240,9 @@ def test_change_under_sparsemax_is_paired_and_told(frame):
     assert f"in {(theirs < 0).sum()} of {len(theirs)} pairs." in told
     assert "in the chart it is so in 2 of 2." in told
     assert "2 exclude zero: 2 on the side of less dispersion, 0 on the side of more." in told
+    pair = frame[frame["projection"].isin(effects.PAIR)]
+    alone = effects.under_sparsemax(pair, effects.WHERE, ["influence_dispersion"])
+    pd.testing.assert_frame_equal(alone, change)
     softmax = frame[frame["projection"] == "softmax"]
     assert effects.under_sparsemax(softmax, effects.WHERE, ["length"]).empty
     assert answers.contextualised(pd.DataFrame()) == ""
@@ -165,6 +258,12 @@ def test_captions_say_how_far_means_reach_and_how_many_lines_rise(frame):
     lines = pd.DataFrame(
         {"of": [1, 1, 2, 2, 3], "lam": [0, -1, 0, -1, 0], "mean": [2, 1, 1, 2, 5.0]}
     )
+    level = pd.DataFrame({"of": [4, 4], "lam": [0, 1], "mean": 3.0})
+    for some in (lines, lines[::-1]):
+        told = effects.rises(pd.concat([some, level]), ["of"])
+        assert told == "From the lowest λ to the highest, 1 of 3 lines rise."
+    assert effects.reach(rows, "shown", ".1f") == "b 0.3 to 0.5; a −0.1."
+    assert effects.reach(rows.rename(columns={"mean": "x"}), "shown", value="x")[:3] == "b 0"
     assert effects.rises(lines, ["of"]) == "From the lowest λ to the highest, 1 of 2 lines rise."
 
 
@@ -176,14 +275,30 @@ def test_lines_over_lambda_fall_by_what_was_planted(frame):
 
 
 def test_documents_and_realised_sparsity_keep_every_cell(frame):
-    assert len(effects.documents(frame)) == 2 * len(frame)
+    found = effects.documents(frame)
+    assert list(found.index) == list(range(2 * len(frame)))
+    for column, part in found.groupby("quantity"):
+        assert part["dispersion"].tolist() == frame[column].tolist()
+        assert part["origin"].tolist() == frame["origin"].tolist()
     points = effects.against_realised(frame, ["share_gradient", "share_loo"], "share")
     assert len(points) == 2 * 2 * 4
     assert points["origin"].tolist() == ["SST"] * 8 + ["Planted (live)"] * 8
     assert set(points["share"]) == {0.5}
+    many = effects.against_realised(frame, ["share_loo", "share_gradient", "tenth"], "share")
+    assert many["quantity"].tolist() == [
+        name for name in ("share_loo", "share_gradient", "tenth") for _ in range(4)
+    ] * 2  # fmt: skip
+    assert many["sparsity"].tolist() == [*frame["sparsity"].unique()] * 6
 
 
 def test_dispersion_falls_with_realised_sparsity(frame):
     found = effects.correlations(frame)
     assert set(found["axis"]) == {"with λ", "with realised sparsity"}
     assert (found["mean"] < -0.7).all()
+    for axis, x in (("with λ", "lam"), ("with realised sparsity", "realised")):
+        for method in ("pearson", "rank"):
+            part = found[found["axis"].eq(axis) & found["method"].eq(method)]
+            known = frame[frame[x].notna()]
+            expected = correlate(known, effects.WHERE, x, ["dispersion_inputs_gradient"], method)
+            assert part["mean"].tolist() == expected["correlation"].tolist()
+    assert len(effects.correlations(frame[frame["seed"] == 0])) == len(found)  # without intervals

@@ -71,6 +71,7 @@ def test_most_of_one_seed_outvote_nobody():
     assert judging.judge(pd.concat([several, single[:4]]), SMALLEST)["verdict"] == "reversed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [0.0, 1.5])
 def test_a_world_without_effect_is_seldom_told_as_one(spread):
     """Of 3 seeds and 12 cells; effects between cells vary around nothing, or not at all."""
@@ -87,6 +88,7 @@ def test_a_world_without_effect_is_seldom_told_as_one(spread):
     assert wrong / times < 0.07  # nominally .05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cells", [4, 12])
 @pytest.mark.parametrize("spread", [0.0, 0.5, 2.0])
 def test_intervals_cover_what_they_should(cells, spread):
@@ -127,6 +129,26 @@ def test_agrees_with_paule_and_mandel_by_hand():
     assert found.high - found.value == pytest.approx(t.ppf(0.975, 3) * error, rel=1e-4)
     reach = t.ppf(0.975, 2) * (variance + error**2) ** 0.5
     assert found.predicted_high - found.value == pytest.approx(reach, rel=1e-4)
+    assert found.value - found.predicted_low == pytest.approx(reach, rel=1e-4)
+    assert judging.mean_over(cells.assign(stance="for").astype(object), 0.1) == found
+
+
+def test_equal_effects_have_no_spread_between_cells():
+    cells = pd.DataFrame({"value": [3.0] * 3, "low": 2.0, "high": 4.0, "se": 0.5})
+    found = judging.mean_over(cells.assign(stance="for"), SMALLEST)
+    assert (found.value, found.spread) == (pytest.approx(3), 0)
+    half = t.ppf(0.975, 2) * 0.5 / 3**0.5  # no narrower than the errors say
+    assert (found.low, found.high) == (pytest.approx(3 - half), pytest.approx(3 + half))
+    reach = t.ppf(0.975, 1) * 0.5 / 3**0.5
+    assert found.predicted_low == pytest.approx(3 - reach)
+
+
+def test_a_single_cell_keeps_its_own_interval():
+    cells = pd.DataFrame({"value": [3.0, 9.0], "low": [2.5, np.nan], "high": [3.75, np.nan],
+                          "se": [0.25, np.nan], "stance": ["for", "one seed"]})  # fmt: skip
+    found = judging.mean_over(cells, SMALLEST)
+    assert (found.value, found.low, found.high) == (3.0, 2.5, 3.75)
+    assert np.isnan([found.predicted_low, found.predicted_high, found.spread]).all()
 
 
 def test_the_example_on_the_page_of_measures():
@@ -148,10 +170,17 @@ def test_the_example_on_the_page_of_measures():
         ((0.9, 0.1, 1.7), "unclear"),  # surely above zero, perhaps too small
         ((2.0, -0.1, 4.1), "unclear"),
         ((np.nan, np.nan, np.nan), "unclear"),
+        ((0.0, -1.0, 1.0), "negligible"),  # the smallest that matters, and no more
+        ((0.0, -1.0, 1.01), "unclear"),
+        ((1.0, 0.5, 1.5), "for"),  # the smallest that matters, itself
+        ((2.0, 0.0, 4.0), "unclear"),  # as far as zero
     ],
 )
 def test_stance(effect, expected):
-    assert judging.stance(*effect, 1.0) == expected
+    value, low, high = effect
+    turned = {"for": "against", "against": "for"}.get(expected, expected)
+    assert judging.stance(*effect, 1.0) == judging.stance(*effect, 1.0, seeds=2) == expected
+    assert judging.stance(-value, -high, -low, 1.0) == turned
     assert judging.stance(*effect, 1.0, seeds=1) == "one seed"
 
 
@@ -168,8 +197,41 @@ def test_it_treats_both_sides_alike():
         assert said.endswith(f" of {sum(counts)}") or not sum(counts)
 
 
+def as_stated(pro, contra, none, unclear, single, mean):
+    """The rule of `judging.word`, line by line, in shares."""
+    judged = pro + contra + none + unclear
+    if judged + single == 0:
+        return "not measured here"
+    if single > (judged + single) / 2:
+        return "too few data"
+    if min(pro, contra) / judged >= 1 / 4:
+        return "mixed"
+    if contra == 0 and pro / judged > 1 / 2:
+        return "holds"
+    if pro == 0 and contra / judged > 1 / 2:
+        return "reversed"
+    if mean == "negligible":
+        return mean
+    if mean != "unclear":
+        return {"for": "holds on average", "against": "reversed on average"}[mean]
+    if pro > 0 and contra > 0:
+        return "mixed"
+    return "negligible" if none / judged > 1 / 2 and pro == contra == 0 else "too few data"
+
+
+def test_the_rule_is_the_one_that_is_stated():
+    for counts in itertools.product(range(6), range(6), range(4), range(4), range(4)):
+        given = dict(zip(STANCES, counts, strict=True))
+        for mean in STANCES[:4]:
+            assert judging.word(given, mean) == as_stated(*counts, mean), (given, mean)
+
+
 def test_one_cell_known_exactly_does_not_rule():
     cells = pd.DataFrame({"value": [0.0, 4.0], "low": 0.0, "high": 4.0, "se": [0.0, 1.0]})
     found = judging.mean_over(cells.assign(stance="for"), SMALLEST)
     assert 0 < found.value < 4
     assert np.isnan([found.low, found.predicted_low]).all()  # two say nothing of a third
+    least = cells.assign(stance="for", se=[0.05, 1.0])  # a hundredth of the smallest that matters
+    assert judging.mean_over(cells.assign(stance="for"), 5.0).value == pytest.approx(
+        judging.mean_over(least, 5.0).value
+    )

@@ -1,22 +1,29 @@
 """The question on simulated worlds: the word must be what was put in."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from sparseattn.charts import forest
 from sparseattn.verdicts import question
+from sparseattn.verdicts.judging import judge
 
 TASKS, ENCODERS = ("sst", "imdb"), ("bilstm", "transformer")
 
 
-def world(gain=0.0, above=0.2, tasks=TASKS, seeds=3, documents=40, noise=0.02, encoders=ENCODERS,
-          accuracy=1.0):  # fmt: skip
+def world(gain=0.0, above=0.2, tasks=TASKS, seeds=3, accuracy=1.0):
     """Return examinations in which attention is `above` chance, and sparsemax `gain` better."""
+    return _world(gain, above, tasks, seeds, accuracy).copy()
+
+
+@cache
+def _world(gain, above, tasks, seeds, accuracy, documents=40, noise=0.02):
     rng = np.random.default_rng(0)
     rows = []
     for task in tasks:
-        for encoder in encoders:
+        for encoder in ENCODERS:
             for seed in range(seeds):
                 common = rng.normal(0, noise, documents)
                 for projection in ("softmax", "sparsemax"):
@@ -100,6 +107,66 @@ def test_the_answer_names_each_test_once_and_sizes(gain, told):
         assert first.count(test[1:]) == 1
 
 
+ANSWERS = {
+    "Yes": [["holds"], ["holds on average", "holds"]],
+    "No": [
+        ["reversed"], ["reversed on average"], ["negligible"], ["negligible", "too few data"],
+        ["mixed", "reversed"],
+    ],
+    "Not certain": [["too few data"], ["mixed"], ["mixed", "too few data"]],
+    "In some respects only": [["holds", "negligible"], ["holds on average", "too few data"]],
+    "In some respects, not in others": [["holds", "reversed"], ["mixed", "holds",
+                                                                "reversed on average"]],
+}  # fmt: skip
+
+
+def judged(words, value=7.4):
+    return pd.DataFrame(
+        {"test": [f"Test {place}" for place, _ in enumerate(words)], "verdict": words,
+         "value": value, "unit": "points of AUC"}
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "told"), [(each, told) for told, every in ANSWERS.items() for each in every]
+)
+def test_the_answer_is_what_the_words_say_in_any_order(verdicts, told):
+    said = (
+        "**Is sparse attention the better explanation? {}.** Sparsemax against softmax, over {}: "
+    )
+    for words in (verdicts, verdicts[::-1]):
+        answer = question.answer(judged(words), judged(["holds"]))
+        assert answer.startswith(said.format(told, f"{len(words)} tests"))
+
+
+def test_the_answer_as_it_reads():
+    better = judged(["holds", "too few data"]).assign(value=[7.4, np.nan])
+    assert question.answer(better, judged(["reversed"], -0.4)) == (
+        "**Is sparse attention the better explanation? In some respects only.** Sparsemax against "
+        "softmax, over 2 tests: *better* in 1 (test 0: +7 points); *not certain* in 1 (test 1)."
+        "\n\n**Is it one at all?** Sparsemax attention against chance: *worse than chance* in 1 "
+        "(test 0: +0 points)."
+    )
+    assert question.answer(better[:0], better) == (
+        "**No answer here**: this needs softmax and a sparse projection."
+    )
+
+
+def test_each_test_is_judged_by_itself_with_what_the_page_shows_of_it():
+    effects = question.cells(world(0.2))
+    found = question.verdicts(effects)
+    assert list(found["test"]) == [one.name for one in question.TESTS if one.name in
+                                   set(effects["test"])]  # fmt: skip
+    for row in found.to_dict("records"):
+        test = next(one for one in question.TESTS if one.name == row["test"])
+        assert [row[name] for name in ("unit", "anchor", "statement")] == [
+            test.unit, test.anchor, test.statement
+        ]  # fmt: skip
+        alone = judge(effects[effects["test"] == row["test"]], question.SMALLEST)
+        assert {name: row[name] for name in alone} == pytest.approx(alone, nan_ok=True)
+        assert row["smallest"] == question.SMALLEST
+
+
 def test_without_a_projection_to_compare_there_is_no_answer():
     frame = world()
     effects = question.cells(frame[frame["projection"] == "softmax"])
@@ -120,6 +187,48 @@ def test_a_measure_passes_only_where_it_was_tested_and_surely_above_the_bar():
     for part in (frame[frame["task"].isin(question.SINGLE)], frame[frame["encoder"] == "bilstm"]):
         assert set(question.passing(part)["passes"]) == {"passes so far", "fails"}
         assert "not every encoder learned both" in question.passed(question.passing(part))
+
+
+def aucs(**means):
+    """Examinations of two seeds and documents with these AUC, a cell for each task and encoder.
+
+    Beside them a task where nothing decides, and an encoder without attention, both of AUC 0.
+    """
+    rows = [
+        {"task": task, "origin": task, "encoder": encoder, "sparsity": "softmax", "seed": seed,
+         "document": document,
+         **{f"evidence_auc_{name}": auc + (0.01 * (-1) ** seed if auc == 0.8 else 0)
+            for name, auc in (means if encoder != "none" and task != "imdb"
+                              else dict.fromkeys(means, 0.0)).items()}}
+        for task in (*question.SINGLE, *question.BESIDE, "imdb")
+        for encoder in (*ENCODERS, "none") for seed in (0, 1) for document in (0, 1)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_passing_by_hand(monkeypatch):
+    found = question.passing(aucs(attention=0.75, inputs_loo=0.875, random=0.25))
+    where = "Planted, BiLSTM, softmax"
+    assert found.to_dict("records") == [
+        {"name": "inputs_loo", "shown": "Leave-one-out", "lowest": 0.875, "low": 0.875,
+         "where": where, "cells": 8, "sure": 8, "passes": "passes"},
+        {"name": "attention", "shown": "Attention", "lowest": 0.75, "low": 0.75,
+         "where": where, "cells": 8, "sure": 0, "passes": "fails"},  # at the bar is not above it
+        {"name": "random", "shown": "Random", "lowest": 0.25, "low": 0.25,
+         "where": where, "cells": 8, "sure": 0, "passes": "fails"},
+    ]  # fmt: skip
+    assert list(found.index) == [0, 1, 2]
+    one = question.passing(aucs(inputs_loo=0.8))
+    assert one["low"].item() < 0.8
+    monkeypatch.setattr(question, "BAR", one["low"].item())
+    at_the_bar = question.passing(aucs(inputs_loo=0.8))
+    assert at_the_bar[["passes", "sure"]].to_numpy().tolist() == [["not certain", 0]]
+    monkeypatch.setattr(question, "BAR", one["low"].item() - 1e-9)
+    assert question.passing(aucs(inputs_loo=0.8))["passes"].item() == "passes"
+    lower = aucs(inputs_loo=0.05).assign(evidence_auc_inputs_loo=lambda rows: 0.05 * rows["seed"])
+    assert question.passing(lower)["low"].item() == 0  # not below the scale
+    for nothing in (pd.DataFrame(), aucs(inputs_loo=0.9).query("task == 'imdb'")):
+        assert question.passing(nothing).empty
 
 
 def test_where_no_measure_passes_the_nearest_is_named_and_where_it_is_lowest():

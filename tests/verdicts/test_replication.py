@@ -247,6 +247,32 @@ class TestIntervals:
         assert (distance > 0.001).sum() >= 3
 
 
+@pytest.mark.parametrize(
+    ("quantity", "theirs", "off", "expected"),
+    [
+        ("tau_inputs_loo", 0.5, 0.04, "same"),  # .05 does not matter
+        ("tau_inputs_loo", 0.5, 0.06, "different"),
+        ("jsd", 0.5, 0.04, "same"),
+        ("accuracy", 0.5, 0.02, "same"),  # .025
+        ("accuracy", 0.5, 0.03, "different"),
+        ("accuracy_change", 0.5, 0.02, "same"),
+        ("accuracy_change", 0.5, 0.03, "different"),
+        ("test_documents", 1000.0, 49.0, "same"),  # a twentieth of theirs
+        ("test_documents", 1000.0, 51.0, "different"),
+    ],
+)
+def test_what_would_not_matter_depends_on_the_quantity(quantity, theirs, off, expected):
+    row = {"quantity": quantity, "paper": theirs, "runs": 3}
+    for value in (theirs + off, theirs - off):
+        ends = {"here": value, "low": value - 1e-9, "high": value + 1e-9}
+        assert replication._verdict({**row, **ends}) == expected
+        unsure = {**row, **ends, "low": np.nan, "high": np.nan}
+        assert replication._verdict(unsure) == "undecided"
+    both = {"here": theirs, "low": theirs - off, "high": theirs + off}
+    assert replication._verdict({**row, **both}) == ("same" if expected == "same" else "undecided")
+    assert replication._verdict({**row, "here": np.nan}) == "not measured here"
+
+
 class TestContradictions:
     def test_the_papers_counts(self):
         table = contradictions(nothing()).set_index("number")["paper"]

@@ -312,9 +312,9 @@ def trend(
     count = int(codes.max(initial=-1)) + 1
     if method == "rank":
         x = rankdata(x)
-    runs = np.bincount(codes, minlength=count)
+    runs = np.bincount(codes)
     within_x, within_y = (v - (np.bincount(codes, v) / runs)[codes] for v in (x, y))
-    of_seed = np.bincount(codes, within_x**2, minlength=count)
+    of_seed = np.bincount(codes, within_x**2)
     total = (within_y**2).sum()
     if not count or np.ptp(y) == 0 or total == 0:
         return Trend(np.nan, np.nan, np.nan, len(x), count)

@@ -105,12 +105,11 @@ def by_cell(effects: pd.Series, smallest: float, unit: str) -> pd.DataFrame:
     """
     if not effects.notna().any():
         return pd.DataFrame(columns=EFFECT)
-    rows = summarise(effects.rename("effect").reset_index(), CELL, ["effect"])
+    rows = summarise(effects.rename("effect").reset_index(), CELL)
     rows = rows.rename(columns={"mean": "value"}).dropna(subset=["value"])
     rows = rows.assign(classifier=classifier_names(rows), smallest=smallest, unit=unit)
     said = [rows[name] for name in ("value", "low", "high", "smallest", "seeds")]
-    told = [stance(*one) for one in zip(*said, strict=True)]
-    return rows.assign(stance=told)[EFFECT].reset_index(drop=True)
+    return rows.assign(stance=list(map(stance, *said)))[EFFECT].reset_index(drop=True)
 
 
 def verdicts(effects: pd.DataFrame) -> pd.DataFrame:

@@ -249,9 +249,9 @@ def against_realised(frame: pd.DataFrame, quantities: Sequence[str], value: str)
 
     A cell is an origin, classifier and sparsity; the quantity's mean is in the column `value`.
     """
-    keys = [*WHERE, "sparsity"]
-    rows = means(frame, keys, ["share_attention", "share_noise", *quantities])
-    rows = rows.melt([*keys, "share_attention", "share_noise"], list(quantities), "quantity", value)
+    keys, shares = [*WHERE, "sparsity"], ["share_attention", "share_noise"]
+    rows = means(frame, keys, [*shares, *quantities])
+    rows = rows.melt([*keys, *shares], var_name="quantity", value_name=value)
     order = {origin: place for place, origin in enumerate(rows["origin"].unique())}
     return spelled(rows.sort_values("origin", key=lambda names: names.map(order), kind="stable"))
 

@@ -76,12 +76,12 @@ def mean_over(cells: pd.DataFrame, smallest: float) -> Mean:
     if known.empty:
         return Mean(*[np.nan] * 6)
     if len(known) == 1:
-        (one,) = known.to_dict("records")
+        one = known.iloc[0]
         return Mean(one["value"], one["low"], one["high"], np.nan, np.nan, np.nan)
-    values = known["value"].to_numpy(dtype=float)
+    values = known["value"].to_numpy()
     errors = known["se"].to_numpy(dtype=float).clip(_KNOWN * smallest)
     with np.errstate(divide="ignore"):  # of its I², which is not used, where all effects are equal
-        found = combine_effects(values, errors**2, method_re="iterated", use_t=True)
+        found = combine_effects(values, errors**2)  # unless told otherwise, by Paule and Mandel
     value, degrees = float(found.mean_effect_re), len(values) - 1
     error = float(np.sqrt(max(found.var_hksj_re, found.var_eff_w_re)))
     spread = float(np.sqrt(max(found.tau2, 0)))
@@ -123,7 +123,7 @@ def word(counts: Mapping[str, int], mean: Stance) -> Word:
         return of_mean[mean]
     if pro and contra:
         return "mixed"
-    return "negligible" if not pro + contra and 2 * none > judged else "too few data"
+    return "negligible" if not (pro or contra) and 2 * none > judged else "too few data"
 
 
 def judge(cells: pd.DataFrame, smallest: float) -> dict[str, Any]:
@@ -134,9 +134,7 @@ def judge(cells: pd.DataFrame, smallest: float) -> dict[str, Any]:
     """
     numbers: dict[str, int] = {name: int((cells["stance"] == name).sum()) for name in STANCES}
     mean = mean_over(cells, smallest)
-    judged = len(cells) > numbers["one seed"]
-    ends = mean.value, mean.low, mean.high
-    found = word(numbers, stance(*ends, smallest) if judged else "unclear")
+    found = word(numbers, stance(mean.value, mean.low, mean.high, smallest))
     return {"verdict": found, "counts": counted(numbers), **vars(mean), **numbers}
 
 

@@ -263,12 +263,9 @@ def answer(better: pd.DataFrame, above: pd.DataFrame) -> str:
     """
     if better.empty:
         return "**No answer here**: this needs softmax and a sparse projection."
-    words = set(better["verdict"])
     gains = better["verdict"].isin(["holds", "holds on average"])
     losses = better["verdict"].isin(["reversed", "reversed on average"])
-    if words <= {"too few data"}:
-        told = "Not certain"
-    elif not gains.any():
+    if not gains.any():
         told = "No" if losses.any() or (better["verdict"] == "negligible").any() else "Not certain"
     elif gains.all():
         told = "Yes"
@@ -377,11 +374,11 @@ def passing(frame: pd.DataFrame) -> pd.DataFrame:
     by = ["task", "encoder", "sparsity"]
     found = []
     for name in EXPLAINERS:
-        part = levels(known, "evidence_auc_{}", by, [name]) if len(known) else pd.DataFrame()
+        part = levels(known, "evidence_auc_{}", by, [name])
         if part.empty:
             continue
         worst = part.loc[part["mean"].idxmin()]
-        tested = {(kinds[one["task"]], one["encoder"]) for one in part.to_dict("records")}
+        tested = {(kinds[task], one) for task, one in part[["task", "encoder"]].to_numpy()}
         verdict = "passes" if len(tested) == 2 * len(ENCODERS) else "passes so far"
         if worst["mean"] <= BAR:
             verdict = "fails"
