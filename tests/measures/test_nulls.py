@@ -32,7 +32,6 @@ class TestNullDispersion:
         assert (np.diff(values[1]) > 0).all()
         assert values[1, 2] < 1
 
-
     @pytest.mark.parametrize("dimensions", [1, GRADIENTS])
     def test_it_is_an_expansion_in_one_over_n_from_two_on(self, dimensions):
         n = np.array([5, 10, 2, 3, 400])
