@@ -15,6 +15,7 @@ from sparseattn.measures.divergence import (
     CEILING,
     disjoint_part,
     divergence_ceiling,
+    even_ceiling,
     jensen_shannon,
 )
 from sparseattn.models.projections import project
@@ -61,6 +62,28 @@ class TestDivergence:
         at_most = (math.log(1 / 0.625) + 0.25 * math.log(0.4) + 0.75 * math.log(2)) / 2
         found = divergence_ceiling(even, torch.ones(4, dtype=torch.bool))
         assert found.item() == pytest.approx(at_most)
+
+    def test_the_ceiling_of_even_attention_is_the_one_of_any(self):
+        lengths = np.array([1, 2, 5, 40])
+        found = even_ceiling(lengths.astype(np.float32))
+        for n, ceiling in zip(lengths, found, strict=True):
+            even = torch.full((n,), 1 / n, dtype=torch.float64)
+            expected = divergence_ceiling(even, torch.ones(n, dtype=torch.bool))
+            assert ceiling == pytest.approx(expected.item(), abs=1e-12)
+        assert found[0] == pytest.approx(0)
+        assert even_ceiling(np.array([1e9])) == pytest.approx(CEILING)
+
+    def test_each_row_is_by_itself(self):
+        generator = torch.Generator().manual_seed(1)
+        p, q = torch.rand(2, 3, 5, dtype=torch.float64, generator=generator).softmax(dim=-1)
+        inside, some = torch.ones(3, 5, dtype=torch.bool), torch.where(p > 0.2, p, 0.0)
+        for measure, more in (
+            (jensen_shannon, p), (disjoint_part, some), (divergence_ceiling, inside)
+        ):  # fmt: skip
+            whole = measure(q, more)
+            alone = torch.stack([measure(q[row], more[row]) for row in range(3)])
+            torch.testing.assert_close(whole, alone)
+            assert len(whole.unique()) == 3
 
     def test_what_is_not_inside_is_no_place_to_go(self):
         q = torch.tensor([[0.0, 0.5, 0.5, 0.0]])

@@ -32,6 +32,14 @@ class TestNullDispersion:
         assert (np.diff(values[1]) > 0).all()
         assert values[1, 2] < 1
 
+    @pytest.mark.parametrize("dimensions", [1, GRADIENTS])
+    def test_it_is_an_expansion_in_one_over_n_from_two_on(self, dimensions):
+        n = np.array([5, 10, 2, 3, 400])
+        entropy = null_dispersion(n, dimensions) * np.log(n)
+        terms = np.stack([np.ones(5), 1 / n], axis=1)
+        fitted = np.linalg.solve(terms[:2], (entropy - np.log(n))[:2])
+        np.testing.assert_allclose(entropy, np.log(n) + terms @ fitted)
+
 
 class TestNullInfluence:
     @pytest.mark.parametrize("n", [1, 2, 4, 5, 12])

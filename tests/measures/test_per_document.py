@@ -85,6 +85,12 @@ class TestNormalise:
 
 
 class TestDispersion:
+    def test_even_importance_is_as_dispersed_as_can_be_and_no_more(self):
+        lengths = np.arange(2, 300)
+        found = dispersion(np.ones((len(lengths), 300)), lengths)
+        assert found.max() == 1  # not 1.0000000000000002
+        assert_allclose(found, 1)
+
     def test_by_hand(self):
         assert dispersion(*row(1, 1, 1, 1))[0] == 1
         assert dispersion(*row(0, 3, 0, 0))[0] == 0

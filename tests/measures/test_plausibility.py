@@ -197,6 +197,9 @@ def test_ceiling_by_hand():
     assert found["mass"][0] == pytest.approx(np.mean([2 / 3, 1 / 3, 1 / 4]))
     alone = ceiling([people[:1]], lengths)
     assert alone.isna().all().all()
+    nothing = ceiling([], lengths[:0])
+    assert list(nothing.columns) == list(found.columns)
+    assert nothing.empty
 
 
 def test_against_people_is_the_mean_over_those_who_chose():

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from scipy.optimize import minimize
 
 from sparseattn.measures.simulability import most_important, simulated
 
@@ -54,3 +55,34 @@ def test_the_order_of_words_says_nothing():
     assert_array_equal(
         simulated(words, told, decisions, words, told), simulated(*back, decisions, *back)
     )
+
+
+def taught(seen, decisions, asked, strength):
+    """Decide by the logistic regression of least strength · loss + |w|² / 2, found by scipy."""
+    sides = np.where(decisions, 1.0, -1.0)
+
+    def objective(weights):
+        loss = np.logaddexp(0, -sides * (seen @ weights[1:] + weights[0])).sum()
+        return strength * loss + (weights[1:] ** 2).sum() / 2
+
+    found = minimize(objective, np.zeros(seen.shape[1] + 1)).x
+    return asked @ found[1:] + found[0] > 0
+
+
+def test_the_student_is_the_one_that_is_stated():
+    """Where words err, how much it heeds them matters."""
+    rng = np.random.default_rng(0)
+    words = [rng.integers(0, 12, 4) for _ in range(60)]
+    told = rng.random((60, 4)) < 0.6
+    seen = np.array(
+        [np.isin(np.arange(12), one[row]) for one, row in zip(words, told, strict=True)]
+    )
+    decisions = seen @ rng.normal(size=12) + rng.normal(size=60) > 0
+    found = simulated(words[:40], told[:40], decisions[:40], words, told)
+    assert_array_equal(found, taught(seen[:40], decisions[:40], seen, 10.0))
+    assert (found != taught(seen[:40], decisions[:40], seen, 1.0)).any()
+
+
+def test_without_a_word_the_commoner_decision_is_named():
+    empty, none = [np.zeros(0, dtype=np.int64)] * 3, np.zeros((3, 0), dtype=bool)
+    assert simulated(empty, none, np.array([True, False, True]), empty, none).all()

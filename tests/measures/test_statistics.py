@@ -130,7 +130,7 @@ class TestEstimate:
         assert got["low"] == got["high"] == got["mean"] == 0.5
 
     def test_a_seed_or_document_without_value_is_left_out(self):
-        values = np.random.default_rng(0).random((3, 10))
+        values = np.random.default_rng(0).random((3, 10)) + np.arange(3)[:, None]
         broken = values.copy()
         broken[1] = np.nan
         broken[0, 4] = np.nan
@@ -275,6 +275,8 @@ class TestDifferences:
         told = differences(known, "lam", (0.5, 0.0), ["projection"], ["tau", "dispersion"], 0.5)
         found = differences(known, "lam", (0.5, 0.0), ["projection"], level=0.5)
         pd.testing.assert_frame_equal(found, told)
+        one = differences(known, "lam", (0.5, 0.0), ["projection"], ["tau"])
+        assert one["quantity"].to_list() == ["tau"]
         wide = differences(known, "lam", (0.5, 0.0), ["projection"])
         assert (wide["high"] > told["high"]).all()
         with pytest.raises(ValueError, match="No column 'taus'"):
