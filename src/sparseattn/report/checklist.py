@@ -22,6 +22,7 @@ from sparseattn.errors import validate
 from sparseattn.experiments import machine
 from sparseattn.experiments.specs import Spec
 from sparseattn.models.classifier import parameter_counts
+from sparseattn.models.pretrained import PRETRAINED
 from sparseattn.results import published, variants
 from sparseattn.verdicts import replication
 from sparseattn.wording import label
@@ -83,13 +84,14 @@ def summary(ledger: pd.DataFrame) -> pd.DataFrame:
 
 
 def sizes(recorded: pd.DataFrame) -> pd.DataFrame:
-    """Return how many numbers each published classifier learns, and how long a run takes.
+    """Return how many numbers each published small classifier learns, and how long a run takes.
 
     One row a ``task`` and ``classifier``: ``words`` of the vocabulary, numbers learned in the
     ``embedding`` and in the ``rest``, number of ``runs``, and their mean ``seconds``, and of the
     processor ``cpu``.
     """
     keys = ["task", "classifier", "encoder", "alignment"]
+    recorded = recorded[~recorded["encoder"].isin(PRETRAINED)]
     models = recorded.groupby(keys, sort=False, as_index=False).agg(
         seconds=("seconds", "mean"), cpu=("cpu_seconds", "mean"), runs=("key", "size")
     )
