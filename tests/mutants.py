@@ -61,7 +61,9 @@ def _module(group: str, path: str, **more: Any) -> Module:
     return Module(group, f"{path}.py", (f"tests/{wing}/test_{room}.py",), **more)
 
 
-HALVES = ("tests/attribution/test_halves.py", "tests/attribution/test_importance.py")
+KERNELS = tuple(
+    f"tests/attribution/test_{name}.py" for name in ("kernels", "halves", "importance", "influence")
+)
 MODULES = (
     _module("projections", "models/projections"),
     *(
@@ -83,17 +85,14 @@ MODULES = (
             "verdicts/replication": ("_verdict",),
         }.items()
     ),
-    *(
-        _module("attribution", f"attribution/{name}")
-        for name in ("influence", "kernels")
-    ),
+    _module("attribution", "attribution/influence"),
     *(
         _module("attribution", f"attribution/{name}", sample=40)
         for name in ("importance", "paths", "removal", "explainers")
     ),
     *(
-        Module("attribution", f"attribution/{name}.py", HALVES, sample=40)
-        for name in ("lstm", "transformer")
+        Module("attribution", f"attribution/{name}.py", KERNELS, sample=40)
+        for name in ("kernels", "lstm", "transformer")
     ),
 )  # fmt: skip
 

@@ -341,3 +341,13 @@ def test_one_word_repeated_is_ranked_by_nothing(encoder, tokens):
     change, lengths = leave_one_out(classifier, ids), np.array([tokens])
     assert np.unique(change).size == 1
     assert np.isnan(kendall_tau(attention(classifier, ids), change, lengths)).all()
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_states_of_equal_words_are_left_out_each_by_itself(encoder):
+    """They differ by what stands around them; without an encoder they are equal, to the bit."""
+    classifier = make(encoder, dtype=torch.float32)
+    ids = torch.tensor([BEGIN, 5, 7, 7, 7, 6, END])
+    _, without = logits_without_each(classifier, [ids], "hidden")
+    np.testing.assert_allclose(without[0], without_each_hidden(classifier, ids), rtol=1e-5)
+    assert np.unique(without[0, 1:4]).size == (1 if encoder == "none" else 3)

@@ -209,6 +209,10 @@ def test_whole_jacobians_stand_beside_lengths():
     found = agree[["norm_variation", "norms_tau", "documents"]]
     np.testing.assert_allclose(found.to_numpy(), [[0.1, 0.5, 3]])
     assert effects.norms_agree(sampled[:0]).empty
+    two = pd.concat([sampled.assign(origin="SST", norms_tau=0.25), sampled])
+    agree = effects.norms_agree(two)
+    assert agree["origin"].tolist() == ["SST", "Planted (live)"]
+    np.testing.assert_allclose(agree["norms_tau"], [0.25, 0.5])
     both = effects.by_norm(sampled)
     assert both.groupby("norm")["mean"].mean().to_dict() == pytest.approx(
         {"length of the state": 0.4, "whole Jacobian": 0.8}
@@ -235,6 +239,10 @@ def test_change_under_sparsemax_is_paired_and_told(frame):
         "Of 2 changes, 2 lie below zero by their whole interval, 0 above."
     )
     assert effects.sides(change[:0]) == ""
+    ends = {"low": [-2.0, -1, 0, 0.5, -0.5], "high": [-0.5, 0, 2.0, 0.75, 0.5]}
+    assert effects.sides(pd.DataFrame(ends), "pairs") == (
+        "Of 5 pairs, 1 lie below zero by their whole interval, 1 above."
+    )
     told = answers.contextualised(change)
     theirs = effects.papers_change()["value"]
     assert f"in {(theirs < 0).sum()} of {len(theirs)} pairs." in told
