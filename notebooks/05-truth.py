@@ -315,7 +315,7 @@ charts.show(
 # ## What would change our mind
 #
 # The tests are of the first documents of each run by hash, 60 of each published one, and of small
-# classifiers; {doc}`13-pretrained` asks a pretrained encoder. What was planted is not always what
+# classifiers; {doc}`08-pretrained` asks a pretrained encoder. What was planted is not always what
 # is used: a classifier may take one class for the default, and then the words of that class do
 # nothing. Removing words makes texts that the classifier never saw; two other removals (an unknown
 # word, a word of another document) are published beside deletion. Shapley values are sampled, and

@@ -297,7 +297,7 @@ table(
 # The slow suite kills, starves and floods this software, hands it hostile texts and files, and
 # writes down how often something was lost: a wrong number shown, a finished result not found,
 # markup that ran. `make mutants` plants mistakes in the code; lost is one that no test notices.
-# Those left are listed with the reason in `tests/survivors.yml`: most change nothing that is shown.
+# Those left have not been gone through yet; many will change nothing that is shown.
 
 # %% tags=["hide-input"]
 table(

@@ -88,7 +88,7 @@ def test_page_enlarged_to_twice_its_size_does_not_scroll_sideways(
         "05-truth",
         "06-adversary",
         "07-paper",
-        "13-pretrained",
+        "08-pretrained",
     ],
 )
 def test_page_is_an_article_of_eight_screens(visit: Visit, part: str) -> None:

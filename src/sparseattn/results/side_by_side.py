@@ -35,7 +35,9 @@ def joined(parts: dict[str, pd.DataFrame], live: pd.DataFrame) -> pd.DataFrame:
     if len(live):
         named[f"{label(live['task'].iloc[0])} {LIVE}"] = live
     # Copied: of runs whose quantities differ, a frame is in pieces, and pandas warns on the page.
-    known = [paper.unique(one).assign(origin=name) for name, one in named.items() if len(one)]
+    known = [
+        paper.unique(one).copy().assign(origin=name) for name, one in named.items() if len(one)
+    ]
     return pd.concat(known, ignore_index=True).copy() if known else live.assign(origin="")
 
 

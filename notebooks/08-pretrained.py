@@ -25,7 +25,7 @@ tasks = ["sst", "newsgroups", "imdb"]
 # %% tags=["remove-input"]
 from sparseattn.report import parameters
 
-p = parameters.check(globals(), "13-pretrained")
+p = parameters.check(globals(), "08-pretrained")
 
 # %% tags=["remove-cell"]
 from IPython.display import Markdown
@@ -131,4 +131,4 @@ print(small_parts["alignment"] + small_parts["decoder"], "numbers")
 # %% tags=["remove-input"]
 from sparseattn.report.provenance import Provenance
 
-Provenance("13-pretrained", p, [*runs, *others, *large, *small])
+Provenance("08-pretrained", p, [*runs, *others, *large, *small])
