@@ -38,7 +38,7 @@ def joined(parts: dict[str, pd.DataFrame], live: pd.DataFrame) -> pd.DataFrame:
     known = [
         paper.unique(one).copy().assign(origin=name) for name, one in named.items() if len(one)
     ]
-    return pd.concat(known, ignore_index=True).copy() if known else live.assign(origin="")
+    return pd.concat(known, ignore_index=True).copy() if known else live.copy().assign(origin="")
 
 
 def without_lambda(rows: pd.DataFrame) -> pd.DataFrame:
