@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
+# How long an example takes depends on what else the machine does.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 install_import_hook("sparseattn", "beartype.beartype")
 
 from browser import (  # noqa: E402

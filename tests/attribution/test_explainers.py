@@ -29,7 +29,7 @@ from sparseattn.attribution.removal import logits_of_subsets
 from sparseattn.data.tasks import load_task
 from sparseattn.errors import UserError
 from sparseattn.experiments.specs import Spec
-from sparseattn.models.classifier import collate
+from sparseattn.models.batches import collate
 from sparseattn.models.training import fit
 from sparseattn.wording import label
 

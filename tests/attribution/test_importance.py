@@ -22,7 +22,7 @@ from sparseattn.attribution.transformer import LONG
 from sparseattn.data.words import BEGIN, END
 from sparseattn.errors import UserError
 from sparseattn.measures.kendall import kendall_tau
-from sparseattn.models.classifier import collate
+from sparseattn.models.batches import collate
 
 ENCODERS = ("none", "bilstm", "transformer")
 ALIGNMENTS = ("additive", "dot")
@@ -313,7 +313,7 @@ def test_unknown_names_are_answered():
         leave_one_out(classifier, ids, scale="logits")
 
 
-@examples(max_examples=30, deadline=None)
+@examples(max_examples=30)
 @given(
     st.lists(st.tuples(st.integers(4, 8), st.integers(1, 4)), min_size=1, max_size=12),
     st.sampled_from(ENCODERS),

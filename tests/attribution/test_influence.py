@@ -6,7 +6,8 @@ import torch
 
 from sparseattn.attribution.influence import influence, jacobian_influence
 from sparseattn.data.words import BEGIN, END, PAD
-from sparseattn.models.classifier import Classifier, ModelSettings, collate
+from sparseattn.models.batches import collate
+from sparseattn.models.classifier import Classifier, ModelSettings
 
 WORDS = 40
 # Embeddings wider than what they feed (4 · hidden, or hidden) take another way through.

@@ -13,7 +13,7 @@ from sparseattn.data.tasks import load_task
 from sparseattn.data.words import BEGIN, END, MARKERS, UNKNOWN
 from sparseattn.errors import UserError, validate
 from sparseattn.measures.flow import flow
-from sparseattn.models.classifier import collate
+from sparseattn.models.batches import collate
 from sparseattn.models.training import TrainingSettings, evaluate, fit
 
 ENCODERS = ("none", "bilstm", "transformer")

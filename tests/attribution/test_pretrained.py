@@ -11,7 +11,7 @@ from sparseattn.attribution.importance import gradient_importance, logits_withou
 from sparseattn.attribution.influence import influence, jacobian_influence
 from sparseattn.attribution.paths import PATHS, path_effects
 from sparseattn.attribution.removal import curves
-from sparseattn.models.classifier import collate
+from sparseattn.models.batches import collate
 
 pytestmark = needed
 

@@ -26,7 +26,8 @@ from sparseattn.attribution.removal import (
 from sparseattn.data.words import BEGIN, END, UNKNOWN
 from sparseattn.errors import UserError
 from sparseattn.measures.faithfulness import SHARES, cuts, drop, faithfulness
-from sparseattn.models.classifier import Classifier, ModelSettings, collate
+from sparseattn.models.batches import collate
+from sparseattn.models.classifier import Classifier, ModelSettings
 
 ENCODERS = ("none", "bilstm", "transformer")
 WORDS = 60
@@ -78,7 +79,7 @@ def test_a_subset_is_a_whole_pass(encoder, by, embedding_size):
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
-@examples(max_examples=25, deadline=None)
+@examples(max_examples=25)
 @given(
     st.lists(st.integers(4, 6), min_size=1, max_size=9),
     st.sampled_from(ENCODERS),

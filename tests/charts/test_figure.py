@@ -39,7 +39,7 @@ def outline(html: str) -> _Outline:
     return parser
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(text=st.text(min_size=1).filter(str.strip))
 def test_no_text_escapes(text: str) -> None:
     nasty = f"</script><b onload='x'>\"{text}"

@@ -235,10 +235,8 @@ class TestGlove:
 
     def test_another_file_is_refused(self, monkeypatch):
         monkeypatch.setattr(vectors, "GLOVE_SHA256", "0" * 64)
-        vectors._check_glove.cache_clear()
         with pytest.raises(UserError, match="is not what 'glove' names"):
             glove_files()
-        vectors._check_glove.cache_clear()
 
 
 def test_glove_that_is_not_installed_is_said(monkeypatch):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import jensenshannon
@@ -32,14 +31,12 @@ def pair(weights):
 
 
 class TestDivergence:
-    @examples(deadline=None)
     @given(WEIGHTS)
     def test_is_the_square_of_scipy_s_distance(self, weights):
         p, q = pair(weights)
         expected = jensenshannon(p.numpy(), q.numpy()) ** 2
         assert jensen_shannon(p, q).item() == pytest.approx(np.nan_to_num(expected), abs=1e-12)
 
-    @examples(deadline=None)
     @given(WEIGHTS)
     def test_laws(self, weights):
         p, q = pair(weights)

@@ -134,7 +134,7 @@ class TestCeiling:
     def test_no_tie_no_ceiling(self):
         assert tau_ceiling(*row(3, 1, 2))[0] == 1
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.lists(st.integers(0, 3), min_size=2, max_size=6))
     def test_is_reached_and_never_passed(self, x):
         orders = np.array(list(itertools.permutations(range(len(x)))), dtype=float)
@@ -146,7 +146,7 @@ class TestCeiling:
         else:
             assert kendall_tau(x, orders, lengths).max() == pytest.approx(ceiling[0], abs=1e-12)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(
         st.integers(2, 6).flatmap(
             lambda n: st.tuples(

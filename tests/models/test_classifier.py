@@ -9,7 +9,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from sparseattn.data.words import BEGIN, END, PAD
 from sparseattn.errors import UserError, validate
-from sparseattn.models.classifier import BiLSTM, Classifier, ModelSettings, Transformer, collate
+from sparseattn.models.batches import collate
+from sparseattn.models.classifier import BiLSTM, Classifier, ModelSettings, Transformer
 
 ENCODERS = ("none", "bilstm", "transformer")
 WORDS = 40

@@ -16,7 +16,8 @@ from sparseattn.experiments.specs import Spec
 from sparseattn.experiments.store import Store
 from sparseattn.files import WEIGHTS
 from sparseattn.models import pretrained
-from sparseattn.models.classifier import Classifier, collate
+from sparseattn.models.batches import collate
+from sparseattn.models.classifier import Classifier
 from sparseattn.models.products import linear
 from sparseattn.models.training import TrainingSettings, fit, predict
 

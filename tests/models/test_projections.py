@@ -84,7 +84,7 @@ def test_it_solves_its_objective(kind):
 
 
 @kinds
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_weights_are_a_distribution_over_the_mask(kind, data):
     scores = torch.tensor(data.draw(numbers), dtype=torch.float64)
@@ -118,7 +118,7 @@ def test_of_what_is_no_number_weights_are_none(kind, astray):
     torch.testing.assert_close(weights[1:], project(scores[1:], everywhere(scores[1:]), **kind))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(values=numbers, lam=floats(-20, 0.9))
 def test_sparsegen_is_sparsemax_at_a_temperature(values, lam):
     """The simplex projection, by bisection of its threshold: p = max(z − τ, 0), Σp = 1."""

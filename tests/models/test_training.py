@@ -10,7 +10,8 @@ from sklearn.metrics import roc_auc_score
 from sparseattn.data.tasks import Documents, Task, load_task
 from sparseattn.errors import UserError, validate
 from sparseattn.models import training
-from sparseattn.models.classifier import Classifier, collate
+from sparseattn.models.batches import collate
+from sparseattn.models.classifier import Classifier
 from sparseattn.models.pretrained import PRETRAINED
 from sparseattn.models.training import (
     LEARNING_RATES,

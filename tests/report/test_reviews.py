@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sparseattn.data.words import UNKNOWN
-from sparseattn.models.classifier import collate
+from sparseattn.models.batches import collate
 from sparseattn.report import live
 from sparseattn.report.explorer import opening
 from sparseattn.report.parameters import validated

@@ -10,7 +10,8 @@ from scipy.stats import kendalltau
 from sparseattn.data.words import BEGIN, END
 from sparseattn.errors import UserError
 from sparseattn.experiments.store import Store
-from sparseattn.models.classifier import Classifier, ModelSettings, collate
+from sparseattn.models.batches import collate
+from sparseattn.models.classifier import Classifier, ModelSettings
 from sparseattn.results import jacobians, published, publishing
 
 

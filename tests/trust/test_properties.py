@@ -36,7 +36,6 @@ def law(few: int, many: int) -> settings:
     """Try as many examples. A test's folder is shared by its examples: each writes its own file."""
     return settings(
         max_examples=times(few, many),
-        deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
 

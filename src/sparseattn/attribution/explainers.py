@@ -23,18 +23,17 @@ from sparseattn.attribution.importance import (
     logits_without_each,
     output_change,
 )
-from sparseattn.attribution.kernels import memory_bound, passing_bytes
+from sparseattn.attribution.kernels import at_once, memory_bound
 from sparseattn.attribution.pretrained import minilm_rollout
 from sparseattn.attribution.removal import logits_of_subsets
 from sparseattn.errors import UserError
+from sparseattn.models.batches import Batch, collate
 from sparseattn.models.classifier import (
-    Batch,
     Classifier,
     NoEncoder,
     Output,
     SelfAttentionLayer,
     Transformer,
-    collate,
 )
 from sparseattn.models.pretrained import MiniLM
 
@@ -65,11 +64,11 @@ def integrated_gradients(
     result = _table(ids)
     for row, document in _each(ids):
         time, bound = len(document), memory_bound(memory, classifier.device)
-        at_once = max(1, bound // passing_bytes(classifier, time))
+        many = at_once(classifier, time, bound)
         embedded = classifier.embedding(document.to(classifier.device)).detach()
         mean = torch.zeros_like(embedded)
-        for start in range(0, steps, at_once):
-            share, weight = (part[start : start + at_once] for part in (shares, weights))
+        for start in range(0, steps, many):
+            share, weight = (part[start : start + many] for part in (shares, weights))
             points = embedded.repeat(len(share), 1, 1)
             points[:, 1:-1] *= share
             batch = collate([document] * len(share), classifier.device)
@@ -162,13 +161,13 @@ def _ridge(
 def attention_norm(classifier: Classifier, ids: Ids) -> PerToken:
     """Return α_i ‖h_i‖: attention by the norm of what it weighs (Kobayashi et al., 2020)."""
     return _from_output(
-        classifier, ids, lambda out: out.attention * torch.linalg.vector_norm(out.hidden, dim=-1)
+        classifier, ids, lambda out, _: out.attention * torch.linalg.vector_norm(out.hidden, dim=-1)
     )
 
 
 def alignment_scores(classifier: Classifier, ids: Ids) -> PerToken:
     """Return the scores a_i that the projection turns into attention, signed."""
-    return _from_output(classifier, ids, lambda out: out.scores)
+    return _from_output(classifier, ids, lambda out, _: out.scores)
 
 
 def rollout(classifier: Classifier, ids: Ids) -> PerToken:
@@ -180,22 +179,16 @@ def rollout(classifier: Classifier, ids: Ids) -> PerToken:
     """
     encoder = classifier.encoder
     if isinstance(encoder, MiniLM):
-        result = _table(ids)
-        with torch.no_grad():
-            for row, document in _each(ids):
-                batch = collate([document], classifier.device)
-                rolled = minilm_rollout(encoder, classifier(batch), batch)
-                result[row, : len(document) - 2] = rolled[0, 1:-1].cpu().numpy()
-        return result
+        return _from_output(classifier, ids, partial(minilm_rollout, encoder))
     if isinstance(encoder, Transformer):
         return _from_output(classifier, ids, partial(_rolled_out, encoder))
     defined = isinstance(encoder, NoEncoder)
     return _from_output(
-        classifier, ids, lambda out: out.attention if defined else out.attention * torch.nan
+        classifier, ids, lambda out, _: out.attention if defined else out.attention * torch.nan
     )
 
 
-def _rolled_out(encoder: Transformer, out: Output) -> Float[Tensor, "batch time"]:
+def _rolled_out(encoder: Transformer, out: Output, _: Batch) -> Float[Tensor, "batch time"]:
     """Go back through the layers; the output is of documents without padding."""
     real = torch.ones_like(out.attention, dtype=torch.bool)
     states = encoder.embed(out.embedded)
@@ -274,13 +267,15 @@ def _draws(document: Int[Tensor, " time"], purpose: int) -> np.random.Generator:
 
 
 def _from_output(
-    classifier: Classifier, ids: Ids, measure: Callable[[Output], Float[Tensor, "batch time"]]
+    classifier: Classifier,
+    ids: Ids,
+    measure: Callable[[Output, Batch], Float[Tensor, "batch time"]],
 ) -> PerToken:
     """Return what can be read from one pass through each document."""
     result = _table(ids)
     with torch.no_grad():
         for row, document in _each(ids):
-            batch = Batch(document[None], document.new_tensor([len(document)]))
-            batch = Batch(*(part.to(classifier.device) for part in batch))
-            result[row, : len(document) - 2] = measure(classifier(batch))[0, 1:-1].cpu().numpy()
+            batch = collate([document], classifier.device)
+            values = measure(classifier(batch), batch)
+            result[row, : len(document) - 2] = values[0, 1:-1].cpu().numpy()
     return result

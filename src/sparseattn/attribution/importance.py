@@ -25,7 +25,8 @@ from sparseattn.attribution.kernels import (
 from sparseattn.attribution.lstm import bilstm_logits
 from sparseattn.attribution.pretrained import logits_deleted
 from sparseattn.attribution.transformer import transformer_logits
-from sparseattn.models.classifier import BiLSTM, Classifier, NoEncoder, collate
+from sparseattn.models.batches import collate
+from sparseattn.models.classifier import BiLSTM, Classifier, NoEncoder
 from sparseattn.models.pretrained import MiniLM
 
 IMPORTANCE_VERSION = 2  # 2: equal texts have equal logits; the same on any processor with AVX2

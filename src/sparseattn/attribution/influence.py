@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseattn.attribution.kernels import directions, halves, memory_bound, passing_bytes
+from sparseattn.attribution.kernels import at_once, directions, halves, memory_bound
 from sparseattn.attribution.lstm import bilstm_norms
 from sparseattn.attribution.pretrained import minilm_norms
 from sparseattn.attribution.transformer import transformer_norms
@@ -61,7 +61,7 @@ def _each(classifier: Classifier, ids: Ids, memory: int | None, whole: bool) -> 
             elif isinstance(encoder, Transformer):
                 norms = transformer_norms(encoder, embedded, whole, bound)
             elif isinstance(encoder, MiniLM):
-                step = max(1, bound // passing_bytes(classifier, len(document)))
+                step = at_once(classifier, len(document), bound)
                 norms = minilm_norms(encoder, embedded, document, whole, step)
             elif whole:  # h_p is X_p
                 norms = torch.eye(len(embedded) - 2).to(embedded) * math.sqrt(embedded.shape[-1])

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sparseattn.errors import UserError, nearest
-from sparseattn.models.classifier import Classifier
+from sparseattn.models.batches import Batch
+from sparseattn.models.classifier import Classifier, Output
 from sparseattn.models.pretrained import MiniLM
 
 Piece = TypeVar("Piece")
@@ -62,6 +63,20 @@ def passing_bytes(classifier: Classifier, time: int) -> int:
         return 10 * time * (width + 64 * time)
     # A Transformer holds two layers' (time, time) weights as well, some of them several times.
     return time * (width + 64 * time)
+
+
+def at_once(classifier: Classifier, time: int, memory: int) -> int:
+    """Return how many texts of so many tokens, markers included, may pass together."""
+    return max(1, memory // passing_bytes(classifier, time))
+
+
+def passes(
+    classifier: Classifier, texts: Int[Tensor, "texts time"], memory: int
+) -> Iterator[Output]:
+    """Run texts of one length, markers included, through the whole network, many at a time."""
+    for some in torch.split(texts, at_once(classifier, texts.shape[1], memory)):
+        lengths = torch.full((len(some),), some.shape[1], device=some.device)
+        yield classifier(Batch(some, lengths))
 
 
 def directions(hidden: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ Every layer reads every piece, and a deletion moves all later ones: nothing of o
 another, so each is a pass of its own, many at a time.
 """
 
-from collections.abc import Iterator
 from itertools import chain
 from typing import cast
 
@@ -12,8 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sparseattn.attribution.kernels import directions, passing_bytes
-from sparseattn.models.classifier import Batch, Classifier, Output
+from sparseattn.attribution.kernels import directions, passes
+from sparseattn.models.batches import Batch, collate
+from sparseattn.models.classifier import Classifier, Output
 from sparseattn.models.pretrained import MiniLM, MiniLMLayer
 
 
@@ -27,8 +27,8 @@ def logits_deleted(
     count = len(ids) - 2
     kept = torch.arange(len(ids), device=ids.device) != torch.arange(1, count + 1)[:, None]
     texts = ids.expand(count, -1)[kept].view(count, -1)
-    passes = chain(_passes(classifier, ids[None], memory), _passes(classifier, texts, memory))
-    return torch.cat([some.logit for some in passes])
+    both = chain(passes(classifier, ids[None], memory), passes(classifier, texts, memory))
+    return torch.cat([some.logit for some in both])
 
 
 def seen_replaced(
@@ -38,18 +38,10 @@ def seen_replaced(
     texts = ids.repeat(len(ids) - 1, 1)
     texts[1:, 1:-1].diagonal().copy_(replaced)
     scores, values = [], []
-    for out in _passes(classifier, texts, memory):
+    for out in passes(classifier, texts, memory):
         scores.append(out.scores[:, 1:-1])
         values.append(out.hidden[:, 1:-1] @ classifier.decoder.weight[0])
     return torch.cat(scores), torch.cat(values)
-
-
-def _passes(
-    classifier: Classifier, texts: Int[Tensor, "texts time"], memory: int
-) -> Iterator[Output]:
-    at_once = max(1, memory // passing_bytes(classifier, texts.shape[1]))
-    for some in torch.split(texts, at_once):
-        yield classifier(Batch(some, torch.full((len(some),), texts.shape[1])))
 
 
 def minilm_norms(
@@ -62,7 +54,7 @@ def minilm_norms(
     count = len(ids) - 2
     squares = embedded.new_zeros(count, count)
     with torch.no_grad():
-        starts = directions(encoder(embedded[None], Batch(ids[None], ids))[0, 1:-1])
+        starts = directions(encoder(embedded[None], collate([ids], ids.device))[0, 1:-1])
     rows = torch.arange(count, device=ids.device)
     if whole:
         rows = rows.repeat_interleave(encoder.size)
@@ -70,7 +62,7 @@ def minilm_norms(
     for some in torch.split(torch.arange(len(rows), device=ids.device), step):
         with torch.enable_grad():
             source = embedded.repeat(len(some), 1, 1).requires_grad_()
-            hidden = encoder(source, Batch(ids.expand(len(some), -1), ids))[:, 1:-1]
+            hidden = encoder(source, collate([ids] * len(some), ids.device))[:, 1:-1]
             chosen = hidden[torch.arange(len(some), device=ids.device), rows[some]]
             (slopes,) = torch.autograd.grad((chosen * starts[some]).sum(), source)
         squares.index_add_(0, rows[some], slopes[:, 1:-1].square().sum(dim=-1))

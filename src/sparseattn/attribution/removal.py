@@ -15,12 +15,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sparseattn.attribution.importance import Ids, logits_without_each
-from sparseattn.attribution.kernels import check_choice, memory_bound, passing_bytes
+from sparseattn.attribution.kernels import at_once, check_choice, memory_bound, passes
 from sparseattn.attribution.lstm import bilstm_texts
 from sparseattn.data.words import BEGIN, END, UNKNOWN
 from sparseattn.errors import UserError
 from sparseattn.measures.faithfulness import SHARES, Curves, cuts, drop
-from sparseattn.models.classifier import Batch, BiLSTM, Classifier, NoEncoder
+from sparseattn.models.classifier import BiLSTM, Classifier, NoEncoder
 
 KINDS = ("deletion", "unknown", "other")
 RANDOM, ORDERS = "random", 10
@@ -98,14 +98,11 @@ class Removals:
         classifier = self.classifier
         marked = np.pad(texts, ((0, 0), (1, 1)), constant_values=((0, 0), (BEGIN, END)))
         ids = torch.from_numpy(marked).to(classifier.device)
-        at_once = max(1, self.memory // passing_bytes(classifier, ids.shape[1]))
-        logits = []
-        for some in torch.split(ids, at_once):
-            if isinstance(classifier.encoder, BiLSTM):
-                logits.append(bilstm_texts(classifier, some))
-            else:
-                lengths = torch.full((len(some),), some.shape[1], device=some.device)
-                logits.append(classifier(Batch(some, lengths)).logit)
+        if isinstance(classifier.encoder, BiLSTM):
+            parts = torch.split(ids, at_once(classifier, ids.shape[1], self.memory))
+            logits = [bilstm_texts(classifier, some) for some in parts]
+        else:
+            logits = [some.logit for some in passes(classifier, ids, self.memory)]
         return torch.cat(logits).cpu().numpy()
 
 

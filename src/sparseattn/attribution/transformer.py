@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from sparseattn.attribution.kernels import directions
-from sparseattn.models.classifier import Batch, Classifier, SelfAttentionLayer, Transformer
+from sparseattn.models.batches import Batch
+from sparseattn.models.classifier import Classifier, SelfAttentionLayer, Transformer
 from sparseattn.models.products import product
 
 # From so many tokens on, products document by document through oneDNN are faster than torch's for

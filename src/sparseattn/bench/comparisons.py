@@ -21,7 +21,8 @@ from sparseattn.data.tasks import Documents, Task
 from sparseattn.data.words import BEGIN, END
 from sparseattn.measures.faithfulness import Curves, faithfulness
 from sparseattn.measures.kendall import kendall_tau
-from sparseattn.models.classifier import Classifier, ModelSettings, collate
+from sparseattn.models.batches import collate
+from sparseattn.models.classifier import Classifier, ModelSettings
 from sparseattn.models.training import TrainingSettings, fit
 
 VOCABULARY = 20_000

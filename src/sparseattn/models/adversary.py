@@ -29,7 +29,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sparseattn.data.tasks import Documents, Task
 from sparseattn.measures.divergence import disjoint_part, divergence_ceiling, jensen_shannon
-from sparseattn.models.classifier import Batch, Classifier, Output, collate
+from sparseattn.models.batches import Batch, collate
+from sparseattn.models.classifier import Classifier, Output
 from sparseattn.models.training import (
     Fitted,
     Progress,

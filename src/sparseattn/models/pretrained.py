@@ -10,14 +10,12 @@ Wang et al. (2020), *MiniLM*, NeurIPS. Reimers and Gurevych (2019), *Sentence-BE
 et al. (2019), *BERT*, NAACL: the layers.
 """
 
-import hashlib
-import importlib.metadata
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -25,8 +23,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm
 
+from sparseattn.data.optional import check_content, packaged
 from sparseattn.data.words import BEGIN, END, MARKERS, NUMBER, PAD, UNKNOWN
 from sparseattn.errors import UserError
+from sparseattn.models.batches import Batch
 from sparseattn.models.products import linear
 
 PRETRAINED = {"minilm": 0, "minilm_tuned": 2}
@@ -57,41 +57,25 @@ def model_folder() -> Path:
     UserError
         When there is none, or its weights are not all-MiniLM-L6-v2's.
     """
-    folder = Path(given) if (given := os.environ.get(FOLDER)) else _packaged()
+    if given := os.environ.get(FOLDER):
+        folder = Path(given)
+    else:
+        folder = packaged(PACKAGE, WEIGHTS, "Encoder 'minilm' is not installed.", _GET).parent
     for name in (WEIGHTS, TOKENIZER):
         if not (folder / name).is_file():
             raise UserError(f"Encoder 'minilm' needs {name}, and {folder} has none. {_GET}")
-    _check(folder / WEIGHTS)
+    check_content(folder / WEIGHTS, SHA256, "the model that 'minilm' names", _GET)
     return folder
 
 
-def _packaged() -> Path:
-    # Its files are found without importing it: no code of the package is run.
-    try:
-        files = importlib.metadata.distribution(PACKAGE).files or []
-    except importlib.metadata.PackageNotFoundError:
-        raise UserError(f"Encoder 'minilm' is not installed. {_GET}") from None
-    for file in files:
-        if file.name == WEIGHTS:
-            return Path(str(file.locate())).parent
-    raise UserError(f"The installed package {PACKAGE} holds no {WEIGHTS}. {_GET}")
+def _weights() -> dict[str, Tensor]:
+    return _loaded(model_folder() / WEIGHTS)
 
 
 @cache
-def _check(file: Path) -> None:
-    with file.open("rb") as opened:
-        found = hashlib.file_digest(opened, "sha256").hexdigest()
-    if found != SHA256:
-        raise UserError(
-            f"{file} is not the model that 'minilm' names: its SHA-256 is {found[:8]}…, expected "
-            f"{SHA256[:8]}…. {_GET}"
-        )
-
-
-@cache
-def _weights(folder: Path) -> dict[str, Tensor]:
+def _loaded(file: Path) -> dict[str, Tensor]:
     with torch.device("cpu"):
-        return load_file(folder / WEIGHTS)
+        return load_file(file)
 
 
 def word_pieces(vocabulary: Sequence[str]) -> Int[Tensor, "words most"]:
@@ -116,15 +100,6 @@ def word_pieces(vocabulary: Sequence[str]) -> Int[Tensor, "words most"]:
     return table
 
 
-@runtime_checkable
-class Words(Protocol):
-    """Documents side by side, see `models.classifier.Batch`."""
-
-    @property
-    def ids(self) -> Int[Tensor, "batch time"]:
-        """Ids of words and markers."""
-
-
 class PieceEmbedding(nn.Module):
     """Word ids → their pieces' embeddings side by side; ``weight`` has one row a piece."""
 
@@ -134,7 +109,7 @@ class PieceEmbedding(nn.Module):
     def __init__(self, pieces: Int[Tensor, "words most"]) -> None:
         super().__init__()
         self.register_buffer("pieces", pieces)
-        weight = _weights(model_folder())["embeddings.word_embeddings.weight"]
+        weight = _weights()["embeddings.word_embeddings.weight"]
         self.register_buffer("weight", weight, persistent=False)
 
     def forward(self, ids: Int[Tensor, "*batch"]) -> Float[Tensor, "*batch embedding"]:
@@ -173,9 +148,8 @@ class MiniLMLayer(nn.Module):
         "intermediate.dense", "output.dense", "output.LayerNorm",
     )  # fmt: skip
 
-    def __init__(self, number: int, trained: bool) -> None:
+    def __init__(self, number: int, trained: bool, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
-        weights = _weights(model_folder())
         for name in self.NAMES:
             part = nn.Module()
             for kind in ("weight", "bias"):
@@ -233,7 +207,7 @@ class MiniLM(nn.Module):
         self.size = SIZE
         self.trained = trained
         self.register_buffer("counts", (pieces > 0).sum(dim=1), persistent=False)
-        weights = _weights(model_folder())
+        weights = _weights()
         kind = weights["embeddings.token_type_embeddings.weight"][0]
         parts = {
             "positions": weights["embeddings.position_embeddings.weight"] + kind,
@@ -243,30 +217,29 @@ class MiniLM(nn.Module):
         for name, value in parts.items():
             self.register_buffer(name, value, persistent=False)
         self.layers = nn.ModuleList(
-            MiniLMLayer(number, number >= LAYERS - trained) for number in range(LAYERS)
+            MiniLMLayer(number, number >= LAYERS - trained, weights) for number in range(LAYERS)
         )
 
     def forward(
-        self, embedded: Float[Tensor, "batch time embedding"], batch: Words
+        self, embedded: Float[Tensor, "batch time embedding"], batch: Batch
     ) -> Float[Tensor, "batch time 384"]:
         """Return one state a word, the mean of its pieces' in the last layer."""
-        return self.above(self.below(embedded, batch), batch)
+        layout = self.layout(batch)
+        return self.above(self.below(embedded, layout), layout)
 
     def below(
-        self, embedded: Float[Tensor, "batch time embedding"], batch: Words
+        self, embedded: Float[Tensor, "batch time embedding"], layout: Layout
     ) -> Float[Tensor, "batch places 384"]:
         """Return the pieces' states that the first trained layer reads."""
-        layout = self.layout(batch)
         states = self.read(embedded, layout)
         for layer in self.layers[: LAYERS - self.trained]:
             states = layer(states, layout.real)
         return states
 
     def above(
-        self, states: Float[Tensor, "batch places 384"], batch: Words
+        self, states: Float[Tensor, "batch places 384"], layout: Layout
     ) -> Float[Tensor, "batch time 384"]:
         """Go on from `below`."""
-        layout = self.layout(batch)
         for layer in self.layers[LAYERS - self.trained :]:
             states = layer(states, layout.real)
         return layout.of_words(states) / layout.counts.clamp(min=1)[:, :, None]
@@ -281,7 +254,7 @@ class MiniLM(nn.Module):
         states = pieces + self.positions[: pieces.shape[1]]
         return layer_norm(states, (SIZE,), self.norm_weight, self.norm_bias, _EPSILON)
 
-    def layout(self, batch: Words) -> Layout:
+    def layout(self, batch: Batch) -> Layout:
         """Return where the pieces of a batch stand.
 
         Raises

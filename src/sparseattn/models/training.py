@@ -21,7 +21,8 @@ from torch.nn.utils.rnn import pad_sequence
 from sparseattn.data.tasks import Documents, Task
 from sparseattn.data.vectors import check_vectors, initial_vectors, kept_vectors
 from sparseattn.errors import UserError
-from sparseattn.models.classifier import Batch, Classifier, ModelSettings, Output, collate
+from sparseattn.models.batches import Batch, collate
+from sparseattn.models.classifier import Classifier, ModelSettings, Output
 from sparseattn.models.pretrained import PRETRAINED, MiniLM, word_pieces
 from sparseattn.models.rowadam import RowAdam
 
@@ -299,9 +300,9 @@ def _below(classifier: Classifier, ids: Sequence[Tensor]) -> list[Tensor] | None
     with torch.no_grad():
         for index in batches([*map(len, ids)], 32):
             batch = collate([ids[i] for i in index], classifier.device)
-            states = encoder.below(classifier.embedding(batch.ids), batch)
-            real = encoder.layout(batch).real
-            for i, one, kept in zip(index, states, real, strict=True):
+            layout = encoder.layout(batch)
+            states = encoder.below(classifier.embedding(batch.ids), layout)
+            for i, one, kept in zip(index, states, layout.real, strict=True):
                 found[i] = one[kept].clone()
     return found
 
@@ -342,21 +343,20 @@ def step(
     if rows is None:
         assert states is not None
         assert isinstance(classifier.encoder, MiniLM)
-        hidden = classifier.encoder.above(states, batch)
-        loss = loss_of(Output(states, hidden, *classifier.from_hidden(hidden, batch)))
-        optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        optimiser.step()
-        return loss.detach()
-    present, inverse = torch.unique(batch.ids, return_inverse=True)
-    # Only the rows in the batch enter the graph, so that their gradient is small and dense.
-    compact = rows.weight[present].requires_grad_()
-    loss = loss_of(classifier.from_embedded(embedding(inverse, compact), batch))
+        hidden = classifier.encoder.above(states, classifier.encoder.layout(batch))
+        output = Output(states, hidden, *classifier.from_hidden(hidden, batch))
+    else:
+        present, inverse = torch.unique(batch.ids, return_inverse=True)
+        # Only the rows in the batch enter the graph, so that their gradient is small and dense.
+        compact = rows.weight[present].requires_grad_()
+        output = classifier.from_embedded(embedding(inverse, compact), batch)
+    loss = loss_of(output)
     optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     optimiser.step()
-    assert compact.grad is not None
-    rows.step(present, compact.grad)
+    if rows is not None:
+        assert compact.grad is not None
+        rows.step(present, compact.grad)
     return loss.detach()
 
 

@@ -25,7 +25,8 @@ from sparseattn.experiments.runs import Run
 from sparseattn.experiments.store import Store
 from sparseattn.measures.kendall import kendall_tau
 from sparseattn.measures.per_document import influence_summary
-from sparseattn.models.classifier import Classifier, collate
+from sparseattn.models.batches import collate
+from sparseattn.models.classifier import Classifier
 from sparseattn.results import paper, published
 from sparseattn.results.frames import CELL, measurements
 from sparseattn.results.published import Compared

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from sparseattn.experiments.runs import Run
+from sparseattn.experiments.runs import Result, Run
 from sparseattn.results import paper, published
 from sparseattn.results.frames import measurements
 from sparseattn.wording import classifier_names, label
@@ -24,6 +24,14 @@ def together(live: Iterable[Run], tasks: Sequence[str]) -> pd.DataFrame:
     """
     parts = {label(task): measurements(published.runs([task])) for task in tasks}
     return joined(parts, measurements(live))
+
+
+def by_task(results: Iterable[Result]) -> dict[str, pd.DataFrame]:
+    """Return the measurements of results by the name of their task in words, for `joined`."""
+    every: dict[str, list[Result]] = {}
+    for one in results:
+        every.setdefault(label(one.manifest["task"]["name"]), []).append(one)
+    return {name: measurements(some) for name, some in every.items()}
 
 
 def joined(parts: dict[str, pd.DataFrame], live: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from sparseattn.experiments.runs import Result
 from sparseattn.results import published, side_by_side
 from sparseattn.results.frames import ledger, measurements
 from sparseattn.verdicts import claims, question
-from sparseattn.wording import classifier_names, label, listed
+from sparseattn.wording import label, listed
 
 Examinations = Sequence[published.PublishedExamination]
 Runs = Sequence[published.Published]
@@ -44,12 +44,7 @@ def _same(tasks: Sequence[str], results: Sequence[Result]) -> list[str]:
 
 def claimed(runs: Runs) -> pd.DataFrame:
     """Return the effects of the paper's claims on runs, see `claims.cells`."""
-    every: dict[str, Runs] = {}
-    for run in runs:
-        name = label(run.manifest["task"]["name"])
-        every[name] = [*every.get(name, []), run]
-    parts = {name: measurements(some) for name, some in every.items()}
-    return claims.cells(side_by_side.joined(parts, measurements([])))
+    return claims.cells(side_by_side.joined(side_by_side.by_task(runs), measurements([])))
 
 
 def scores(results: Sequence[Result]) -> pd.DataFrame:
@@ -62,17 +57,8 @@ def scores(results: Sequence[Result]) -> pd.DataFrame:
         on the test split, and ``minutes`` of processor time that a run took (NaN where unknown).
     """
     rows = ledger(results)
-    rows = rows.assign(
-        task=rows["task"].map(label),
-        classifier=classifier_names(rows),
-        projection=[
-            f"sparsegen, λ = {one['lam']:g}"
-            if one["projection"] == "sparsegen"
-            else one["projection"]
-            for one in rows.to_dict("records")
-        ],
-        minutes=rows["cpu_seconds"] / 60,
-    )
+    rows = rows.assign(task=rows["task"].map(label), minutes=rows["cpu_seconds"] / 60)
+    rows = rows.drop(columns="projection").rename(columns={"sparsity": "projection"})
     found = rows.groupby(["task", "classifier", "projection"], sort=False).agg(
         seeds=("seed", "nunique"),
         accuracy=("accuracy", "mean"),
@@ -89,18 +75,11 @@ def compared(small: pd.DataFrame, large: pd.DataFrame) -> pd.DataFrame:
     effects ``small_effect`` and ``pretrained_effect`` (NaN where no cell has several seeds).
     """
     kept = ["test", "verdict", "value"]
-    both = (
-        small[kept].merge(large[kept], on="test", suffixes=("_small", "_large"))
-        if len(small) and len(large)
-        else pd.DataFrame(columns=["test", *(f"{name}_{side}" for side in ("small", "large")
-                                             for name in kept[1:])])
-    )  # fmt: skip
-    return both.rename(
-        columns={
-            "verdict_small": "small", "verdict_large": "pretrained",
-            "value_small": "small_effect", "value_large": "pretrained_effect",
-        }
-    )  # fmt: skip
+    sides = [
+        frame.reindex(columns=kept).set_axis(["test", side, f"{side}_effect"], axis=1)
+        for side, frame in (("small", small), ("pretrained", large))
+    ]
+    return sides[0].merge(sides[1], on="test")
 
 
 def holds(found: pd.DataFrame) -> str:

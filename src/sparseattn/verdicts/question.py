@@ -129,11 +129,7 @@ def recorded(tasks: Sequence[str]) -> list[published.PublishedExamination]:
 
 def together(live: Sequence[Examination], known: Sequence[Examination]) -> pd.DataFrame:
     """Return a page's own examinations and `recorded` ones as one frame with `derived`."""
-    every: dict[str, list[Examination]] = {}
-    for one in known:
-        every.setdefault(label(one.manifest["task"]["name"]), []).append(one)
-    parts = {name: measurements(some) for name, some in every.items()}
-    frame = claims.named(side_by_side.joined(parts, measurements(live)))
+    frame = claims.named(side_by_side.joined(side_by_side.by_task(known), measurements(live)))
     accuracy = {one.key: one.manifest["accuracy"] for one in [*known, *live]}
     return derived(frame.assign(accuracy=frame["key"].map(accuracy)))
 
