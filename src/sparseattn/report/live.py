@@ -179,8 +179,9 @@ def classifiers(shown: Page) -> pd.DataFrame:
     A row a classifier: ``name``, the run's ``key``, test ``accuracy`` as on the page, that of the
     run before its weights were rounded (``trained``), of the published run of 300 entries a word
     (``full``; NaN where none is), and the ``bytes`` to load. As measured in the browser by the slow
-    suite, else NaN: ``milliseconds`` to compute all of a test sentence, the median; those of
-    ``sixty`` words; and how far attention and leave-one-out were from torch at most (``furthest``).
+    suite, else NaN, medians: ``milliseconds`` to compute all of a test sentence; those from a
+    ``keystroke`` at sixty words until its results are painted; and how far attention and
+    leave-one-out were from torch at most (``furthest``).
     """
     full = {
         (one.spec.encoder, one.spec.alignment, one.spec.projection, one.spec.lam, one.spec.seed):
@@ -202,7 +203,7 @@ def classifiers(shown: Page) -> pd.DataFrame:
 def _measured(code: str) -> dict[str, float]:
     file = paths.book() / "trust" / "live" / f"{code}.json"
     if not file.is_file():
-        return dict.fromkeys(("milliseconds", "sixty", "furthest"), np.nan)
+        return dict.fromkeys(("milliseconds", "keystroke", "furthest"), np.nan)
     return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
