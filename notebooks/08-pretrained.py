@@ -46,7 +46,7 @@ compared = pretrained.compared(
 
 # %% tags=["remove-input"]
 told = question.answer(question.verdicts(better), question.verdicts(above)) if large else ""
-Markdown(f"{told}\n\n**Does the answer hold?** {pretrained.holds(compared)}")
+Markdown(f"{told}\n\n**Does the answer hold?** {pretrained.holds(compared, better)}")
 
 # %% tags=["remove-input"]
 question.figure(better, told, "05-truth")

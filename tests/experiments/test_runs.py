@@ -223,6 +223,17 @@ def test_same_spec_same_bits_whatever_the_caller_set(made, task, tmp_path):
     assert sums(again) == sums(made.find(tiny.spec(), task))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_cuda_is_another_device_and_computes_the_same_measures(made, task):
+    there = made.compute(tiny.spec(device="cuda"), task)
+    here = made.find(tiny.spec(), task)
+    assert there.key != here.key
+    assert there.manifest["device"] == "cuda"
+    assert set(there.traces) == set(here.traces)
+    scores = evaluate(there.classifier(), task.test)  # on the CPU, from the weights trained there
+    assert scores["auc"] == pytest.approx(there.manifest["auc"], abs=1e-3)
+
+
 def test_denormals_are_flushed_inside_only():
     def product():
         return float(torch.tensor(1e-38) * 1e-3)

@@ -18,26 +18,35 @@ def rows(**verdicts):
     )
 
 
-def test_every_difference_is_said_and_an_opposite_one_as_such():
-    small = rows(t0="better", t1="better", t2="no different")
+EFFECTS = pd.DataFrame({"value": [-3.0, -2.0, 4.0, -9.0], "seeds": [1, 1, 1, 3]})
+
+
+def test_every_difference_is_said():
+    small = rows(t0="better", t1="better", t2="no different", t3="better")
     large = rows(t0="better", t1="worse on average", t2="better")
     found = pretrained.compared(small, large)
     assert len(found) == len(question.TESTS)
-    told = pretrained.holds(found)
-    assert told.startswith(
-        f"The verdict is that of the small classifiers in {len(found) - 2} of {len(found)} tests; "
-    )
     names = [test.name[0].lower() + test.name[1:] for test in question.TESTS]
-    assert f"{names[1]}: *better* there, *worse on average* here" in told
-    assert f"{names[2]}: *no different* there, *better* here" in told
-    assert told.endswith(f"Opposite in: {names[1]}.")
-    assert pretrained.holds(pretrained.compared(small, small)).endswith("Opposite in: none.")
+    assert pretrained.holds(found, EFFECTS[3:]) == (
+        f"Of {len(found)} tests, 3 certain for both: 1 alike; "
+        f"{names[1]}: *better* for small classifiers, *worse on average* for pretrained ones; "
+        f"{names[2]}: *no different* for small classifiers, *better* for pretrained ones; "
+        f"{names[3]}: *better* for small classifiers, *not certain* for pretrained ones."
+    )
+
+
+def test_what_is_not_certain_for_either_is_no_agreement():
+    told = pretrained.holds(pretrained.compared(rows(), rows()), EFFECTS)
+    assert told == (
+        f"Not known yet: of {len(question.TESTS)} tests, 0 certain for both. "
+        "Of 3 effects over one seed, 2 are for the worse: no verdict yet."
+    )
 
 
 def test_nothing_published_is_said():
     found = pretrained.compared(pd.DataFrame(), rows())
     assert list(found) == ["test", "small", "small_effect", "pretrained", "pretrained_effect"]
-    assert "Not known yet" in pretrained.holds(found)
+    assert "Not known yet" in pretrained.holds(found, EFFECTS[:0])
 
 
 def test_pretrained_classifiers_stand_apart():

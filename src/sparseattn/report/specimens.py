@@ -16,7 +16,7 @@ from scipy.special import expit
 from sparseattn.attribution.influence import influence
 from sparseattn.data.owntexts import is_own, read_own
 from sparseattn.data.preparation import FileOptions, own_words
-from sparseattn.data.tasks import Documents, Task, load_task
+from sparseattn.data.tasks import Documents, load_task
 from sparseattn.data.words import UNKNOWN
 from sparseattn.errors import UserError, validate
 from sparseattn.experiments.making import reproducible
@@ -135,7 +135,7 @@ def _task(runs: list[Run], count: int, room: int) -> dict[str, Any]:
     classes: Sequence[str] = CLASSES.get(task.name, ("class 0", "class 1"))
     if is_own(spec.task):
         words, classes = _as_written(spec, documents)
-    found = seen(runs, documents, words, chosen, _name(task, spec.task_options), classes, room)
+    found = seen(runs, documents, words, chosen, label(task.name), classes, room)
     if is_own(spec.task):
         for document, (number, _) in zip(found["documents"], chosen, strict=True):
             document["unknown"] = (
@@ -298,10 +298,6 @@ def _influence(
 
 def _sparsity(run: Run) -> tuple[float, str]:
     return sparsity_rank(run.spec.projection, run.spec.lam), str(run.spec.alpha)
-
-
-def _name(task: Task, options: dict[str, Any]) -> str:
-    return label(task.name) + (", in context" if options.get("context") else "")
 
 
 def _rounded(value: float | np.floating[Any]) -> float | None:

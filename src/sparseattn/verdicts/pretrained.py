@@ -9,7 +9,7 @@ from sparseattn.experiments.runs import Result
 from sparseattn.results import published, side_by_side
 from sparseattn.results.frames import ledger, measurements
 from sparseattn.verdicts import claims, question
-from sparseattn.wording import label, listed
+from sparseattn.wording import label
 
 Examinations = Sequence[published.PublishedExamination]
 Runs = Sequence[published.Published]
@@ -82,22 +82,30 @@ def compared(small: pd.DataFrame, large: pd.DataFrame) -> pd.DataFrame:
     return sides[0].merge(sides[1], on="test")
 
 
-def holds(found: pd.DataFrame) -> str:
-    """Say of `compared` verdicts how many are the same for both, and which are not."""
+def holds(found: pd.DataFrame, effects: pd.DataFrame) -> str:
+    """Say of `compared` verdicts which are the same for both, and where an effect is of one seed.
+
+    `effects` are those of pretrained classifiers, from `question.cells`.
+    """
     if found.empty:
         return (
             "Not known yet: pretrained classifiers were trained, but not put to these tests under "
             "softmax and sparsemax both. The page *Reproduce* has the command."
         )
-    same = found["small"] == found["pretrained"]
-    told = f"The verdict is that of the small classifiers in {same.sum()} of {len(found)} tests"
+    known = found[["small", "pretrained"]] != "not certain"
+    both, same = known.all(axis=1), found["small"] == found["pretrained"]
+    told = f"{len(found)} tests, {both.sum()} certain for both"
+    told = f"Of {told}: {(both & same).sum()} alike" if both.any() else f"Not known yet: of {told}"
     others = [
-        f"{question.within(one['test'])}: *{one['small']}* there, *{one['pretrained']}* here"
-        for one in found[~same].to_dict("records")
+        f"{question.within(one['test'])}: *{one['small']}* for small classifiers, "
+        f"*{one['pretrained']}* for pretrained ones"
+        for one in found[known.any(axis=1) & ~same].to_dict("records")
     ]
-    opposed = found[
-        found["small"].str.startswith("better") & found["pretrained"].str.startswith("worse")
-        | found["small"].str.startswith("worse") & found["pretrained"].str.startswith("better")
-    ]
-    against = listed([question.within(name) for name in opposed["test"]]) or "none"
-    return f"{told}{'; ' if others else ''}{'; '.join(others)}. Opposite in: {against}."
+    told = "; ".join([told, *others]) + "."
+    hints = effects[effects["seeds"] == 1]
+    if len(hints):
+        below = (hints["value"] < 0).sum()
+        told += (
+            f" Of {len(hints)} effects over one seed, {below} are for the worse: no verdict yet."
+        )
+    return told
