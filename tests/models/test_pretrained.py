@@ -16,6 +16,7 @@ from sparseattn.experiments.specs import Spec
 from sparseattn.experiments.store import Store
 from sparseattn.files import WEIGHTS
 from sparseattn.models import pretrained
+from sparseattn.models.adversary import AdversarySettings, diverge
 from sparseattn.models.batches import collate
 from sparseattn.models.classifier import Classifier
 from sparseattn.models.products import linear
@@ -146,6 +147,23 @@ def test_only_the_last_layers_are_trained():
         for number, layer in enumerate(encoder.layers):
             before = held.get_tensor(f"encoder.layer.{number}.output.dense.weight")
             assert torch.equal(layer.output_dense.weight, before) == (number < 4)
+
+
+@needed
+@pytest.mark.parametrize("variant", ["frozen", "unfrozen"])
+def test_adversaries_leave_what_is_not_trained(variant):
+    planted = load_task("planted", {"documents": [12, 6, 6], "length": [6, 8]})
+    own = validate(TrainingSettings, {"encoder": "minilm_tuned", "epochs": 1, "device": "cpu"})
+    base = fit(own, planted).classifier
+    aim = validate(AdversarySettings, {"variant": variant, "epochs": 1})
+    theirs = diverge(base, own, planted, aim).classifier
+    pairs = zip(base.named_parameters(), theirs.parameters(), strict=True)
+    moved = {name.partition(".")[0] for (name, one), two in pairs if not torch.equal(one, two)}
+    assert moved == {
+        "frozen": {"alignment"}, "unfrozen": {"alignment", "encoder", "decoder"}
+    }[variant]  # fmt: skip
+    for name, one in base.encoder.named_buffers():
+        assert torch.equal(one, theirs.encoder.get_buffer(name)), name
 
 
 @needed

@@ -332,7 +332,8 @@ class _Frozen:
         self.classifier = copy.deepcopy(base).requires_grad_(False)
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)
-            fresh = Classifier(settings, 1).to(base.device)
+            fresh = Classifier(settings, 1, pieces=getattr(base.embedding, "pieces", None))
+            fresh.to(base.device)
         # Not from the base's own, where divergence has no slope.
         self.classifier.alignment = fresh.alignment
         self.classifier.projection = fresh.projection

@@ -338,13 +338,14 @@ def step(
 ) -> Float[Tensor, ""]:
     """Take one step of the `optimisers` on one batch, lowering `loss_of` its output; return it.
 
-    `states` are what a pretrained encoder's trained layers read of the batch.
+    `states` are what a pretrained encoder's trained layers read of the batch, where it is known.
     """
-    if rows is None:
-        assert states is not None
+    if states is not None:
         assert isinstance(classifier.encoder, MiniLM)
         hidden = classifier.encoder.above(states, classifier.encoder.layout(batch))
         output = Output(states, hidden, *classifier.from_hidden(hidden, batch))
+    elif rows is None:
+        output = classifier(batch)
     else:
         present, inverse = torch.unique(batch.ids, return_inverse=True)
         # Only the rows in the batch enter the graph, so that their gradient is small and dense.
