@@ -259,14 +259,18 @@ def answer(better: pd.DataFrame, above: pd.DataFrame) -> str:
     """
     if better.empty:
         return "**No answer here**: this needs softmax and a sparse projection."
-    gains = better["verdict"].isin(["holds", "holds on average"])
-    losses = better["verdict"].isin(["reversed", "reversed on average"])
-    if not gains.any():
-        told = "No" if losses.any() or (better["verdict"] == "negligible").any() else "Not certain"
-    elif gains.all():
+    gains = better["verdict"].isin(["holds", "holds on average"]).sum()
+    losses = better["verdict"].isin(["reversed", "reversed on average"]).sum()
+    unknown = (better["verdict"] == "too few data").sum()
+    if gains == len(better):
         told = "Yes"
+    elif gains:
+        told = f"In {gains} of {len(better)} tests"
+        told += f", and the worse in {losses}" if losses else ""
     else:
-        told = "In some respects only" if not losses.any() else "In some respects, not in others"
+        told = "No" if losses or (better["verdict"] == "negligible").any() else "Not certain"
+    if unknown and told != "Not certain":
+        told += f"; in {unknown} it is not certain"
     return (
         f"**Is sparse attention the better explanation? {told}.** Sparsemax against softmax, over "
         f"{len(better)} tests: {_said(better, _BETTER)}.\n\n**Is it one at all?** Sparsemax "
