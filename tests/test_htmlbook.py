@@ -99,6 +99,21 @@ def test_no_two_pages_share_a_title_or_a_summary():
 
 
 @built
+def test_no_two_pages_judge_a_claim_otherwise():
+    """Tables of the front and of page 07 say what each claim's own page does."""
+    row = r'<td>(\d)</td>.*?data-title="together"><span class="verdict[^>]*>([^<]*)<'
+    own = r'id="claim-(\d)".*?class="verdict[^>]*>([^<]*)<'
+    texts = {file.stem: file.read_text(encoding="utf-8") for file in BOOK.glob("notebooks/*.html")}
+    there = dict(match for text in texts.values() for match in re.findall(own, text, re.DOTALL))
+    assert set(there) == {*"1234567"}
+    for page in ("00-front", "07-paper"):
+        assert dict(re.findall(row, texts[page], re.DOTALL)) == there, page
+    asked = r"Is sparse attention the better explanation\?[^<]*"
+    answers = {re.findall(asked, texts[page])[0] for page in ("00-front", "05-truth")}
+    assert len(answers) == 1
+
+
+@built
 def test_downloaded_notebooks_are_executed_and_name_no_machine():
     downloads = sorted((BOOK / "_sources" / "notebooks").glob("*.ipynb"))
     assert downloads
