@@ -10,7 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import axe_playwright_python
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 from sparseattn import paths
 
@@ -108,10 +108,14 @@ def visiting(
     )
     visit = Visit(context.new_page(), site)
 
+    def failed(request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # the page was left before it had all
+            visit.errors.append(f"failed: {request.url}")
+
     page = visit.page
     page.on("console", lambda m: visit.errors.append(m.text) if m.type in _BAD else None)
     page.on("pageerror", lambda error: visit.errors.append(str(error)))
-    page.on("requestfailed", lambda request: visit.errors.append(f"failed: {request.url}"))
+    page.on("requestfailed", failed)
     page.on(
         "request",
         lambda request: (
