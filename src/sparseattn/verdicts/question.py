@@ -261,16 +261,16 @@ def answer(better: pd.DataFrame, above: pd.DataFrame) -> str:
         return "**No answer here**: this needs softmax and a sparse projection."
     gains = better["verdict"].isin(["holds", "holds on average"]).sum()
     losses = better["verdict"].isin(["reversed", "reversed on average"]).sum()
+    none = (better["verdict"] == "negligible").sum()
     unknown = (better["verdict"] == "too few data").sum()
     if gains == len(better):
         told = "Yes"
-    elif gains:
-        told = f"In {gains} of {len(better)} tests"
-        told += f", and the worse in {losses}" if losses else ""
+    elif not gains + losses + none:
+        told = "Not certain"
     else:
-        told = "No" if losses or (better["verdict"] == "negligible").any() else "Not certain"
-    if unknown and told != "Not certain":
-        told += f"; in {unknown} it is not certain"
+        told = f"In {gains} of {len(better)} tests" if gains else "No"
+        told += f", and the worse in {losses}" if gains and losses else ""
+        told += f"; in {unknown} it is not certain" if unknown else ""
     return (
         f"**Is sparse attention the better explanation? {told}.** Sparsemax against softmax, over "
         f"{len(better)} tests: {_said(better, _BETTER)}.\n\n**Is it one at all?** Sparsemax "
