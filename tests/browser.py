@@ -139,7 +139,7 @@ def visiting(
 
 
 def cut(page: Page) -> list[str]:
-    """Return what does not fit: words a chart cuts off or sets on others, formulas too wide."""
+    """Return what does not fit: words cut off or set on others, what is wider than its page."""
     return [str(words) for words in page.evaluate(_CUT)]
 
 
@@ -271,6 +271,16 @@ _CUT += """
     clashing([...svg.querySelectorAll(".role-axis-label text")]));
   const wide = [...document.querySelectorAll(".bd-article mjx-container[display]")]
     .filter((formula) => formula.scrollWidth > formula.clientWidth + 1);
-  return [...words, ...clash, ...wide].map((one) => one.textContent || one.className);
+  const edge = (part) => {
+    const all = document.createRange();
+    all.selectNodeContents(part); // words that do not wrap stand out of their own box
+    return all.getBoundingClientRect().right;
+  };
+  const broad = [...document.querySelectorAll("figure.chart figcaption, figure.chart .chart-live")]
+    .filter((part) => {
+      const drawn = part.querySelector("svg")?.getBoundingClientRect().right ?? edge(part);
+      return drawn > part.closest("figure").getBoundingClientRect().right + 1.5;
+    });
+  return [...words, ...clash, ...wide, ...broad].map((one) => one.textContent || one.className);
 }
 """

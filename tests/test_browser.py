@@ -76,6 +76,8 @@ def test_page_enlarged_to_twice_its_size_does_not_scroll_sideways(
         tables = ".bd-article .table-scroll"
         wide = "all => all.filter(e => e.clientWidth && e.scrollWidth > e.clientWidth + 1).length"
         assert visit.page.locator(tables).evaluate_all(wide) == 0
+        visit.unfold()
+        assert cut(visit.page) == []
 
 
 @pytest.mark.parametrize(
@@ -190,8 +192,8 @@ def test_a_picture_carries_its_key(visit: Visit) -> None:
     with visit.page.expect_download() as download:
         figure.locator("[data-get=svg]").click()
     drawn = Path(download.value.path()).read_text("utf-8")
-    assert "● here" in drawn
-    assert figure.locator("figcaption").inner_text().count("● here") == 1
+    assert "●\u00a0here" in drawn
+    assert figure.locator("figcaption").inner_text().count("●\u00a0here") == 1
 
 
 def test_paper_has_what_is_folded(visit: Visit) -> None:

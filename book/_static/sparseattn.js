@@ -41,17 +41,18 @@
   /* A long name of a panel, in two lines: after a comma or colon, or else between words. */
   const LINES = "length(datum.label) > 26 ? split(replace(datum.label, test(regexp(', |: '), datum.label) ? regexp(', |: ') : regexp('^.{12,}? '), '$&\\n'), '\\n') : datum.label";
 
-  /* The specification as drawn at a width: small multiples share it, one column on a phone. */
+  /* The specification as drawn at a width: small multiples share it, in as many columns as fit. */
   function fitted(spec, width, theme, spare = 0) {
     const copy = JSON.parse(shaded(JSON.stringify(spec), theme));
     if (copy.spec) {
-      if (width < 560 && copy.columns > 1) { // panels one below another: each with its own axis in view
-        copy.columns = 1;
+      const room = width < 560 ? 1 : Math.floor(width / 220);
+      if (copy.columns > room) { // no longer in one row: each with its own axis in view
+        copy.columns = room;
         copy.resolve = { ...copy.resolve, axis: { x: "independent" } };
-        copy.facet.header = { labelExpr: LINES };
       }
       copy.columns ||= 1;
       copy.spec.width = Math.max(Math.floor((width + spare) / copy.columns) - 100, 120);
+      if (copy.spec.width < 260) copy.facet.header = { labelExpr: LINES };
     } else {
       copy.width = width;
       copy.autosize = { type: "fit-x", contains: "padding" };

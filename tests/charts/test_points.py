@@ -146,7 +146,7 @@ def test_a_single_seed_is_drawn_hollow_and_called_so(chart) -> None:  # type: ig
     several = figure(chart(frame.assign(seeds=3), colour=colour))._repr_html_()
     assert "○" not in several
     mixed = figure(chart(frame.assign(seeds=[1, *[3] * (len(frame) - 1)]), colour=colour))
-    assert "○ one seed, its interval over documents alone" in mixed._repr_html_()
+    assert "○\u00a0one seed, its interval over documents alone" in mixed._repr_html_()
     drawn = [
         (layer["mark"]["filled"], layer["transform"][-1]["filter"])
         for layer in mixed.spec["layer"]  # type: ignore[union-attr]

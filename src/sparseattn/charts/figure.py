@@ -102,8 +102,9 @@ def _key(usermeta: dict[str, Any]) -> str:
     if own := usermeta.get("key"):
         return f" <span class='chart-key long'>{escape(str(own))}</span>"
     marks = {name for name in ("paper", "single") if usermeta.get(name)} | {usermeta.get("null")}
-    named = [words for name, words in _KEYS.items() if name in marks]
-    return f" <span class='chart-key'>● {', '.join(['here', *named])}.</span>" if named else ""
+    named = ["● here", *(words for name, words in _KEYS.items() if name in marks)]
+    whole = ", ".join(words.replace(" ", "\u00a0", 1) for words in named)  # a mark and its word
+    return f" <span class='chart-key'>{whole}.</span>" if len(named) > 1 else ""
 
 
 # Kept readable inside a double-quoted attribute: quotes, brackets, #, % and & are still escaped.
