@@ -312,6 +312,16 @@ def test_print_keeps_static_pictures(visit: Visit) -> None:
     assert not figure.locator(".chart-downloads").is_visible()
 
 
+@pytest.mark.parametrize("page", PAGES or ["none built"])
+def test_a_figure_is_printed_on_one_page(browser: object, site: str, page: str) -> None:
+    with visiting(browser, site, 740) as visit:  # the width of a sheet of US letter, margins off
+        visit.open(page)
+        visit.unfold()
+        visit.page.emulate_media(media="print")
+        tall = "all => all.filter(e => e.getBoundingClientRect().height > 960).map(e => e.id)"
+        assert visit.page.locator("figure.chart").evaluate_all(tall) == []
+
+
 def test_without_a_script_a_picture_stays(browser: object, site: str) -> None:
     context = browser.new_context(java_script_enabled=False)  # type: ignore[attr-defined]
     page = context.new_page()

@@ -46,8 +46,8 @@
     const copy = JSON.parse(shaded(JSON.stringify(spec), theme));
     if (copy.spec) {
       const room = width < 560 ? 1 : Math.floor(width / 220);
-      if (copy.columns > room) { // no longer in one row: each with its own axis in view
-        copy.columns = room;
+      if (copy.columns > room || width < 560) { // each panel with its own axis in view
+        copy.columns = Math.min(copy.columns || 1, room);
         copy.resolve = { ...copy.resolve, axis: { x: "independent" } };
       }
       copy.columns ||= 1;
