@@ -220,7 +220,7 @@ marked = question.parts(
         "people_auprc_ceiling": "People among themselves",
     },
 )
-Markdown(effects.reach(marked, "part"))
+Markdown(effects.reach(marked, "part", of="AUPRC of the words that people marked"))
 
 # %% tags=["hide-input"]
 charts.show(
@@ -257,7 +257,7 @@ told_from = question.parts(
         "simulated_random": "Random words",
     },
 )
-Markdown(effects.reach(told_from, "part"))
+Markdown(effects.reach(told_from, "part", of="How often the student is right"))
 
 # %% tags=["hide-input"]
 charts.show(
@@ -293,7 +293,7 @@ within = question.parts(
         "tau_scores_inputs_loo": "Scores, leave-one-out",
     },
 )
-Markdown(effects.reach(within, "part"))
+Markdown(effects.reach(within, "part", of="Kendall's τ-b"))
 
 # %% tags=["hide-input"]
 charts.show(

@@ -95,7 +95,7 @@ answers.figure(judged)
 #   {cite:p}`hinton2015distilling`. Cross-entropy stands for their distance in training, whose slope
 #   vanishes where a prediction is sure and wrong; the epoch is chosen by the loss above.
 #
-# For an adversary that diverges from the beginning, or keeps predictions by their distance, may
+# An adversary that diverges from the beginning, or that keeps predictions by their distance, may
 # never learn them, and looks costly when it was only badly trained. Once it has the base's
 # predictions, either adversary's attention alone seeks divergence for a few batches: where it is as
 # even as the base's, the divergence is zero and without slope, and nothing else would move it.

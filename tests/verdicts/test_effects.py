@@ -258,7 +258,7 @@ def test_change_under_sparsemax_is_paired_and_told(frame):
 
 def test_captions_say_how_far_means_reach_and_how_many_lines_rise(frame):
     rows = pd.DataFrame({"shown": ["b", "a", "b"], "mean": [0.3, -0.126, 0.5]})
-    assert effects.reach(rows, "shown") == "b 0.30 to 0.50; a −0.13."
+    assert effects.reach(rows, "shown") == "B 0.30 to 0.50; a −0.13."
     assert (
         effects.reach(rows[:0], "shown") == effects.rises(rows[:0].assign(lam=0), ["shown"]) == ""
     )
@@ -270,8 +270,11 @@ def test_captions_say_how_far_means_reach_and_how_many_lines_rise(frame):
     for some in (lines, lines[::-1]):
         told = effects.rises(pd.concat([some, level]), ["of"])
         assert told == "From the lowest λ to the highest, 1 of 3 lines rise."
-    assert effects.reach(rows, "shown", ".1f") == "b 0.3 to 0.5; a −0.1."
-    assert effects.reach(rows.rename(columns={"mean": "x"}), "shown", value="x")[:3] == "b 0"
+    coded = rows.assign(shown=["unfrozen", "reseeded", "unfrozen"])
+    told = effects.reach(coded, "shown", of="JSD, nats")  # codes are said as people read them
+    assert told == "JSD, nats, over classifiers: retrained 0.30 to 0.50; another seed −0.13."
+    assert effects.reach(rows, "shown", ".1f") == "B 0.3 to 0.5; a −0.1."
+    assert effects.reach(rows.rename(columns={"mean": "x"}), "shown", value="x")[:3] == "B 0"
     assert effects.rises(lines, ["of"]) == "From the lowest λ to the highest, 1 of 2 lines rise."
 
 
