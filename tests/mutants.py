@@ -61,9 +61,17 @@ def _module(group: str, path: str, **more: Any) -> Module:
     return Module(group, f"{path}.py", (f"tests/{wing}/test_{room}.py",), **more)
 
 
-KERNELS = tuple(
-    f"tests/attribution/test_{name}.py" for name in ("kernels", "halves", "importance", "influence")
-)
+ATTRIBUTION = {
+    "influence": ("influence", "pretrained"),
+    "importance": ("importance", "pretrained"),
+    "paths": ("paths", "pretrained"),
+    "removal": ("removal",),
+    "explainers": ("explainers", "pretrained"),
+    "kernels": ("kernels", "halves", "importance", "influence"),
+    "lstm": ("halves", "importance", "influence", "paths", "removal"),
+    "transformer": ("halves", "importance", "influence", "paths"),
+}
+"""Which tests each has: some are those of what uses it."""
 MODULES = (
     _module("projections", "models/projections"),
     *(
@@ -85,14 +93,12 @@ MODULES = (
             "verdicts/replication": ("_verdict",),
         }.items()
     ),
-    _module("attribution", "attribution/influence"),
     *(
-        _module("attribution", f"attribution/{name}", sample=40)
-        for name in ("importance", "paths", "removal", "explainers")
-    ),
-    *(
-        Module("attribution", f"attribution/{name}.py", KERNELS, sample=40)
-        for name in ("kernels", "lstm", "transformer")
+        Module(
+            "attribution", f"attribution/{name}.py",
+            tuple(f"tests/attribution/test_{one}.py" for one in tests), sample=40,
+        )
+        for name, tests in ATTRIBUTION.items()
     ),
 )  # fmt: skip
 

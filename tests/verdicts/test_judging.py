@@ -36,7 +36,7 @@ def world(effects, seeds, rng, noise=0.15, documents=30):
     )
     found = pd.DataFrame(estimate(values.transpose(1, 2, 0))).rename(columns={"mean": "value"})
     said = zip(found["value"], found["low"], found["high"], found["seeds"], strict=True)
-    told = [judging.stance(*ends, SMALLEST, seeds) for *ends, seeds in said]
+    told = [judging.stance(*ends, SMALLEST, seeds < 2) for *ends, seeds in said]
     return found.assign(stance=told)
 
 
@@ -179,9 +179,9 @@ def test_the_example_on_the_page_of_measures():
 def test_stance(effect, expected):
     value, low, high = effect
     turned = {"for": "against", "against": "for"}.get(expected, expected)
-    assert judging.stance(*effect, 1.0) == judging.stance(*effect, 1.0, seeds=2) == expected
+    assert judging.stance(*effect, 1.0) == judging.stance(*effect, 1.0, single=False) == expected
     assert judging.stance(-value, -high, -low, 1.0) == turned
-    assert judging.stance(*effect, 1.0, seeds=1) == "one seed"
+    assert judging.stance(*effect, 1.0, single=True) == "one seed"
 
 
 def test_it_treats_both_sides_alike():

@@ -105,11 +105,13 @@ def by_cell(effects: pd.Series, smallest: float, unit: str) -> pd.DataFrame:
     """
     if not effects.notna().any():
         return pd.DataFrame(columns=EFFECT)
-    rows = summarise(effects.rename("effect").reset_index(), CELL)
+    rows = summarise(effects.rename(unit).reset_index(), CELL)
     rows = rows.rename(columns={"mean": "value"}).dropna(subset=["value"])
     rows = rows.assign(classifier=classifier_names(rows), smallest=smallest, unit=unit)
-    said = [rows[name] for name in ("value", "low", "high", "smallest", "seeds")]
-    return rows.assign(stance=list(map(stance, *said)))[EFFECT].reset_index(drop=True)
+    said = [rows[name] for name in ("value", "low", "high", "smallest")]
+    return rows.assign(stance=list(map(stance, *said, rows["seeds"] < 2)))[EFFECT].reset_index(
+        drop=True
+    )
 
 
 def verdicts(effects: pd.DataFrame) -> pd.DataFrame:

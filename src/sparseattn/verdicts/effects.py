@@ -206,9 +206,7 @@ def sides(change: pd.DataFrame, what: str = "changes") -> str:
     )
 
 
-def reach(
-    rows: pd.DataFrame, by: str, form: str = ".2f", value: str = "mean", of: str = ""
-) -> str:
+def reach(rows: pd.DataFrame, by: str, form: str = ".2f", value: str = "mean", of: str = "") -> str:
     """Say how far the means of each group reach, and of what they are, if that is not yet said.
 
     As in ``Precision, over classifiers: attention 0.31 to 0.44; chance 0.26.``

@@ -38,14 +38,14 @@ class Mean:
     spread: float  # τ, the standard deviation of the effects between cells
 
 
-def stance(value: float, low: float, high: float, smallest: float, seeds: int = 2) -> Stance:
+def stance(value: float, low: float, high: float, smallest: float, single: bool = False) -> Stance:
     """Return what an effect with an interval says of a claim, `smallest` the least that matters.
 
     ``negligible`` where the whole interval lies within ± `smallest`; ``for`` or ``against`` where
     it lies on one side of zero, and the effect itself is one that matters; else ``unclear``. Of a
-    single training no interval says what another would give: ``one seed``.
+    `single` training no interval says what another would give: ``one seed``.
     """
-    if seeds < 2:
+    if single:
         return "one seed"
     if -smallest <= low and high <= smallest:
         return "negligible"
