@@ -59,6 +59,12 @@ def variants() -> dict[str, dict[str, dict[str, Any]]]:
         OURS: {encoder: {} for encoder in each},
         "random vectors": {encoder: {"vectors": "random"} for encoder in each},
         "the task's own vectors": {encoder: {"vectors": "task"} for encoder in each},
+        **{
+            f"{kind} vectors of 50 entries": {
+                encoder: {"vectors": kind.lower(), "embedding_size": 50} for encoder in each
+            }
+            for kind in ("GloVe", "random")
+        },
         PAPERS_RATES: {
             encoder: {"learning_rate": float(stated[encoder]), "epochs": LONG} for encoder in each
         },

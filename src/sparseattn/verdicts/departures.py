@@ -70,7 +70,10 @@ def _of_training() -> tuple[Departure, ...]:
             "then a truncated singular value decomposition); as many entries, trained further.",
             "Pretrained vectors are a large download from elsewhere; these need only the "
             "report's own data, and serve better than random ones.",
-            variants=("random vectors", "the task's own vectors"),
+            variants=(
+                "random vectors", "the task's own vectors", "GloVe vectors of 50 entries",
+                "random vectors of 50 entries",
+            ),
         ),
         Departure(
             "training", "Learning rate", f"{rates}.", f"{ours}.",
