@@ -78,8 +78,6 @@ charts.show(
     "softmax attention; below, the paper's claims. Each is one effect of every classifier on every "
     "task, in units of the smallest effect that would matter: right of the grey band it speaks for "
     "what the row says, left of it against. A click leads to the evidence.",
-    description=f"A row for each test and each claim. {told.replace('*', '')} "
-    f"{headline.tally(verdicts)}",
     missing="This build holds nothing to judge by.",
 )
 

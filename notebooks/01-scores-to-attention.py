@@ -132,8 +132,6 @@ charts.show(
     name="support-over-lambda",
     caption="Non-zero weights over λ when the same scores are shrunk or stretched: scaling the "
     "scores does what λ does.",
-    description="Lines of the number of non-zero weights against lambda, one for each factor that "
-    "multiplies the scores. All fall as lambda grows; larger factors fall earlier.",
 )
 
 # %% [markdown]

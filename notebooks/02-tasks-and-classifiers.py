@@ -160,8 +160,6 @@ charts.show(
     name="realised-sparsity",
     caption=f"{effects.reach(realised, 'classifier', '.0%')} Realised sparsity: the share of "
     "tokens that receive any attention, over λ, with 95 % intervals.",
-    description="Lines falling with lambda: the share of tokens with non-zero attention, one line "
-    "for each classifier.",
 )
 
 # %% tags=["hide-input"]

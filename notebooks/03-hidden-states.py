@@ -109,9 +109,6 @@ charts.show(
     "paper's Table 1), mean over states and documents with 95 % intervals over documents and "
     "seeds; and that of noise. "
     f"{ONE_SEED}",
-    description="Points with intervals, a panel for each classifier and a row for each task: "
-    "dispersion under softmax and under sparsemax, the paper's and ours, and a stroke where noise "
-    "would lie.",
 )
 
 # %% [markdown]
@@ -171,10 +168,6 @@ charts.show(
     "and near it, over projections, with 95 % intervals over documents and seeds; and what "
     "it would if all inputs were alike. "
     f"{ONE_SEED}",
-    description="Points with intervals, a row for each task and a colour for each classifier, in "
-    "four panels: the co-indexed input's share of the influence, how often it comes first, which "
-    "share of the other inputs comes before it, and the share of inputs at most two places away; "
-    "strokes mark chance.",
 )
 
 # %% tags=["hide-input"]
@@ -269,9 +262,6 @@ charts.show(
     caption=f"{effects.reach(by_norm, 'norm')} "
     "The same summaries by the length of the state, as in the paper, and by its whole "
     "Jacobian, on a sample of documents under softmax and sparsemax, with 95 % intervals.",
-    description="Points with intervals, a row for each task and encoder, panels for dispersion, "
-    "the co-indexed input's share, how often it comes first and the share within two places; one "
-    "colour for each of the two norms.",
     missing=NONE,
 )
 
@@ -298,8 +288,6 @@ charts.show(
     caption=f"{effects.sides(change)} Change of the dispersion of influence when sparsemax takes "
     "the place of softmax, with 95 % intervals over documents and seeds. Right of zero, sparsity "
     f"makes states mix more. {ONE_SEED}",
-    description=f"{effects.sides(change)} A row for each task and a colour for each classifier, "
-    "the paper's and ours.",
     missing="This needs both softmax and sparsemax.",
 )
 
@@ -320,8 +308,6 @@ charts.show(
     "Dispersion of influence as λ grows (sparser to the right), with 95 % intervals as "
     "bands, and that of noise. The axis does not start at zero. With one seed, the band is over "
     "documents alone, and its line may hide it; a classifier with one λ has none.",
-    description="Lines against lambda, a panel for each task and a line for each classifier; a "
-    "dotted line marks noise.",
 )
 
 # %% tags=["hide-cell"]

@@ -124,8 +124,6 @@ charts.show(
     name="change",
     caption=f"{effects.sides(change)} Change of the dispersion of importance when sparsemax takes "
     "the place of softmax, with 95 % intervals over documents and seeds.",
-    description=f"{effects.sides(change)} A panel for each measure of importance, a row for each "
-    "task and a colour for each classifier.",
     missing="This needs both softmax and sparsemax.",
 )
 
@@ -183,8 +181,6 @@ charts.show(
     caption=f"Medians: {effects.reach(medians, 'measure', value='dispersion')} "
     "How documents spread (the paper's Figure 2): half of them lie within a box, nine in "
     "ten within a line; the white stroke, and the paper's mark, is the median.",
-    description="Boxes with whiskers, a panel for each classifier and a row for each task: the "
-    "dispersion of gradient and of leave-one-out importance, with the paper's medians.",
 )
 
 # %% [markdown]
@@ -213,8 +209,6 @@ charts.show(
     "Pearson's correlation of sparsity with the dispersion of gradient importance, with "
     "95 % intervals over seeds; of one seed there is none. Below zero, importance narrows as "
     "attention gets sparser.",
-    description="Points with intervals, a row for each task and a colour for each classifier, a "
-    "panel each for lambda and for realised sparsity, the paper's beside ours for lambda.",
 )
 
 # %% tags=["hide-input"]
@@ -248,7 +242,6 @@ charts.show(
     caption=f"{effects.rises(realised, effects.WHERE)} "
     "How sparse attention in fact is at each λ: the effective share of the tokens, with "
     "95 % intervals over documents and seeds, cut at the ends of the axis.",
-    description="Lines falling with lambda, a panel for each task and a line for each classifier.",
 )
 
 # %% [markdown]
@@ -281,8 +274,6 @@ charts.show(
     "on tokens whose attention is not zero, "
     "under sparse projections, with 95 % intervals (cut at the ends of the axis); by chance, "
     "those tokens' share of all tokens.",
-    description="Points with intervals, a panel for each measure, a row for each task and a colour "
-    "for each classifier; strokes mark the share of tokens that have attention.",
     missing=NOT_SPARSE,
 )
 

@@ -127,9 +127,6 @@ charts.show(
     caption=f"{effects.reach(taus, 'importance')} "
     "Agreement (Kendall's τ-b) of attention with four measures of importance (the paper's "
     "Table 6), with 95 % intervals over documents and seeds.",
-    description="Points with intervals in one panel for each task and classifier: agreement with "
-    "the importance of inputs and of hidden states, by gradient and leave-one-out, under softmax "
-    "and sparsemax, the paper's and ours.",
 )
 
 # %% tags=["hide-input"]
@@ -164,8 +161,6 @@ charts.show(
     caption=f"{effects.reach(realised, 'kind', value='tau')} "
     "Agreement of attention with the importance of inputs against realised sparsity; a "
     "point is a classifier under one projection, mean over documents and seeds.",
-    description="Points, a panel for each task and measure, a colour for each classifier: τ-b "
-    "against the share of the tokens over which attention is spread.",
 )
 
 # %% [markdown]
@@ -202,8 +197,6 @@ charts.show(
     caption=f"{next(iter(checks['origin']), '')}: the same agreement with and without the effect "
     "of ties, means over documents and seeds. The AUC is undefined where every token has "
     "attention.",
-    description="Lines against lambda, a panel for each classifier: tau-b, the largest tau-b that "
-    "ties allow, their ratio, and the AUC of attended tokens.",
 )
 
 # %% [markdown]
@@ -234,8 +227,6 @@ charts.show(
     "Agreement of sparse attention with the importance of inputs by three measures that "
     "have no ceiling under ties, with 95 % intervals over documents and seeds, and what chance "
     "would give.",
-    description="Points with intervals, a panel for each measure of agreement and of importance, a "
-    "row for each task and a colour for each classifier; strokes mark chance.",
     missing="This needs a sparse projection.",
 )
 
@@ -291,8 +282,6 @@ charts.show(
     caption=f"{effects.reach(among, 'shown')} "
     "Agreement of attention with the gradient and the leave-one-out (LOO) importance of "
     "inputs, and of these two with each other, over projections, with 95 % intervals.",
-    description="Points with intervals, a panel for each classifier and a row for each task: tau-b "
-    "between three pairs of rankings.",
 )
 
 # %% [markdown]
@@ -315,8 +304,6 @@ charts.show(
     fold="Agreement at both learning rates",
     caption="Agreement under softmax, trained at this report's learning rates and at the paper's, "
     "means over seeds with 95 % intervals (Student's), beside the paper's own numbers.",
-    description="Points with intervals, a panel for the importance of inputs and one for that of "
-    "hidden states, rows for the two rates and for the paper, a colour for each encoder.",
     missing="Not measured on these tasks.",
 )
 
@@ -352,8 +339,6 @@ charts.show(
     caption=f"{effects.reach(decisive, 'shown', '.0%')} "
     "How much of each measure falls on the tokens that truly decide; by chance, their "
     "share of the tokens.",
-    description="Points with intervals, a panel for each classifier: the share of attention "
-    "and of importance on the decisive tokens, beside those tokens' share of all tokens.",
     missing="Not known for these tasks.",
 )
 

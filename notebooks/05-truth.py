@@ -64,10 +64,10 @@ told = question.answer(question.verdicts(better), question.verdicts(above))
 Markdown(f"{told}\n\n{question.reached(decisive)}")
 
 # %% tags=["remove-input"]
-question.figure(better, told, "05-truth")
+question.figure(better, "05-truth")
 
 # %% tags=["remove-input"]
-question.figure(above, told, "05-truth", chance=True, fold="Against chance, test by test")
+question.figure(above, "05-truth", chance=True, fold="Against chance, test by test")
 
 # %% tags=["hide-input"]
 charts.table(
@@ -127,8 +127,6 @@ charts.show(
     "How well each measure finds the words that decide, with 95 % intervals over documents "
     "and seeds; 0.5 is chance. Shortcuts, as in SST + token, are words planted in real "
     "sentences, with labels that follow them alone.",
-    description="Points with intervals, a panel for each task and encoder, a row for each measure "
-    "of importance, softmax and sparsemax by colour.",
     missing="Not known for these tasks.",
 )
 
@@ -156,8 +154,6 @@ charts.show(
     caption=f"{effects.reach(falls, 'shown')} "
     "What the decision loses without the words that each measure ranks first, with 95 % "
     "intervals over documents and seeds.",
-    description="Points with intervals, a panel for each task and encoder, a row for each measure, "
-    "softmax and sparsemax by colour.",
     missing="Not measured on these tasks.",
 )
 
@@ -197,8 +193,6 @@ charts.show(
     caption=f"{effects.reach(routes, 'part')} "
     "Through what the effect of a replaced word reaches the decision, and how much of all "
     "effect comes from words to which attention gives no weight, with 95 % intervals.",
-    description="Points with intervals, a panel for each task and classifier, rows for the three "
-    "routes and for words of weight zero, softmax and sparsemax by colour.",
     missing="Not measured here.",
 )
 
@@ -234,8 +228,6 @@ charts.show(
     fold="What people point at, classifier by classifier",
     caption="How well measures find the words that people marked, with 95 % intervals over "
     "sentences and seeds.",
-    description="Points with intervals, a panel for each classifier, rows for attention, two other "
-    "measures, chance and people.",
     missing="Nobody marked words of these tasks.",
 )
 
@@ -271,8 +263,6 @@ charts.show(
     fold="The student, classifier by classifier",
     caption="How often the student says what the classifier says, by which words it saw, with "
     "95 % intervals over documents and seeds.",
-    description="Points with intervals, a panel for each task and classifier, a row for each "
-    "measure that chose the words, softmax and sparsemax by colour.",
     missing="Not measured here.",
 )
 
@@ -306,8 +296,6 @@ charts.show(
     fold="Within the support, number by number",
     caption="Agreement of sparse attention with the importance of inputs over all words and among "
     "those with a weight, and of the scores before the projection, with 95 % intervals.",
-    description="Points with intervals, a panel for each task and classifier, rows for all words, "
-    "attended words and scores.",
     missing="This needs a sparse projection.",
 )
 

@@ -132,9 +132,6 @@ charts.show(
     "uniform attention, and of the two adversaries. Means over the test split, with 95 % intervals "
     "over documents and seeds (one seed: over documents only). Two seeds make wide intervals; what "
     "reaches beyond the axis is cut there.",
-    description="Points with intervals in a panel for each task and classifier, a row each for "
-    "another seed, uniform attention, frozen and retrained adversary: the Jensen–Shannon "
-    "divergence from the base's attention, under softmax and sparsemax.",
 )
 
 # %% tags=["hide-input"]
@@ -151,8 +148,6 @@ charts.show(
     caption=f"{effects.reach(cost, 'adversary', '.3f')} "
     "What that does to accuracy: accuracy on the test split less the base's on the same "
     "documents, with 95 % intervals over documents and seeds (one seed: over documents only).",
-    description="Points with intervals in a panel for each task and classifier, a row each for "
-    "uniform attention, frozen and retrained adversary: the change of accuracy against the base.",
 )
 
 # %% tags=["hide-input"]
@@ -292,9 +287,6 @@ charts.show(
     caption=f"Agreement with the base under {projection}: of the attentions, and of the "
     "gradient importances of the inputs; 95 % intervals over documents and seeds, cut at the ends "
     "of the axis.",
-    description="Points with intervals in a panel for each task and classifier: tau-b between "
-    "adversary and base, of attention and of gradient importance, for another seed, the frozen and "
-    "the retrained adversary.",
 )
 
 # %% tags=["hide-cell"]

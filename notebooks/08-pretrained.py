@@ -49,7 +49,7 @@ told = question.answer(question.verdicts(better), question.verdicts(above)) if l
 Markdown(f"{told}\n\n**Does the answer hold?** {pretrained.holds(compared, better)}")
 
 # %% tags=["remove-input"]
-question.figure(better, told, "05-truth")
+question.figure(better, "05-truth")
 
 # %% tags=["remove-input"]
 charts.show(
@@ -58,7 +58,6 @@ charts.show(
     sides=("worse", "better"),
     name="small",
     caption="The same for the small classifiers on the same tasks.",
-    description="A row for each test, for the small classifiers.",
     missing="Small classifiers stand here beside pretrained ones that were examined.",
 )
 
@@ -75,7 +74,7 @@ charts.table(
 )  # fmt: skip
 
 # %% tags=["remove-input"]
-question.figure(above, told, "05-truth", chance=True, fold="Against chance, test by test")
+question.figure(above, "05-truth", chance=True, fold="Against chance, test by test")
 
 # %% [markdown]
 # ## The paper's claims over it

@@ -81,8 +81,6 @@ charts.show(
     "How many times faster than each peer, beside the goal set beforehand, if any: "
     "leave-one-out (LOO) and influence on a document, a BiLSTM's unless named, τ-b of many "
     "documents, and an epoch of training.",
-    description="Points on a logarithmic axis, a row for each peer, a colour for each number "
-    "of threads, with a tick where there was a goal.",
 )
 
 # %% tags=["hide-input"]
@@ -268,8 +266,6 @@ charts.show(
     name="time-against-tokens",
     caption="Time against tokens of one document, ours and the peers', on logarithmic axes; torch "
     f"threads: {reports[0]['machine']['threads']}.",
-    description="Lines, a panel for each encoder and each of leave-one-out and influence, a colour "
-    "for each way: ours lies lowest where it is fastest.",
 )
 
 # %% tags=["hide-input"]
@@ -282,8 +278,6 @@ charts.show(
     name="time-against-documents",
     caption="Time against documents of 50 tokens, ours and the peers', on logarithmic axes; torch "
     f"threads: {reports[0]['machine']['threads']}.",
-    description="Lines, a panel for each encoder and each of leave-one-out and influence, a colour "
-    "for each way: ours lies lowest where it is fastest.",
 )
 
 # %% tags=["hide-input"]

@@ -105,9 +105,6 @@ charts.show(
     name="effects",
     caption=f"{sides(effects.dropna(subset='tolerance'))} What each variant changes, with 95 % "
     "intervals over seeds. Zero: nothing.",
-    description="Points with intervals, a panel for each variant and a row for each quantity: the "
-    "difference of accuracy, of dispersions and of Kendall's tau-b from the runs as trained on "
-    "the other pages, for the BiLSTM and for the Transformer.",
     missing=missing,
 )
 
@@ -145,8 +142,6 @@ charts.show(
     panel="variant",
     name="curves",
     caption="ROC-AUC on dev after each epoch, one line a run.",
-    description="Lines over epochs, a panel for each variant: the ROC-AUC on held-out documents "
-    "of each seed of the BiLSTM and of the Transformer.",
     missing=missing,
 )
 

@@ -84,8 +84,6 @@ charts.show(
     name="hours",
     caption="Wall time of the runs on each task, by stage; a busy machine inflates it. A run that "
     "took over another's weights has no training time of its own.",
-    description="A bar for each task, divided into training, scoring on the whole splits, "
-    "importance and influence, and by what was asked of examined ones.",
     missing="No time was spent.",
 )
 

@@ -55,7 +55,6 @@ charts.show(
     name="execution",
     caption="How long each page took to execute, runs it had to compute included. A page whose "
     "sources did not change keeps its last execution.",
-    description="A bar for each page: seconds from the start of its execution to its end.",
     missing="No other page was executed: this one was made alone, not with the book.",
 )
 

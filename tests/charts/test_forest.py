@@ -57,6 +57,18 @@ def test_units_are_those_that_matter(cells, means):
     assert next(row["effect"] for row in rows if row.get("x") == -2) == "−0.10 [−0.11, −0.09] τ"
 
 
+def test_each_row_is_read_out_with_its_size_and_an_interval_that_it_has(cells, means):
+    figure = charts.show(charts.forest, cells, means, name="forest", caption="c")
+    assert figure.description == (
+        "A claim of many words: holds, 15.0 [10.0, 20.0] points of accuracy (2 for, 0 against of "
+        "2). Another: too few data (2 for, 0 against of 2)."
+    )
+    few = charts.show(
+        charts.forest, cells, means.assign(low=np.nan, high=np.nan), name="forest", caption="c"
+    )
+    assert few.description.startswith("A claim of many words: holds, 15.0 points of accuracy (2")
+
+
 def test_every_row_is_there_with_its_word_in_the_order_given(cells, means):
     for given in (means, means[::-1]):
         figure, _ = drawn(cells[:2], given)

@@ -123,7 +123,7 @@ def test_a_projection_has_its_colour_in_every_kind() -> None:
 
 def test_paper_is_hollow_and_named_in_the_caption() -> None:
     html = figure(charts.paper_versus_here(OURS, PAPER))._repr_html_()
-    assert "◇ the paper" in html
+    assert "◇\u00a0the paper" in html
     assert "◇" not in figure(charts.paper_versus_here(OURS))._repr_html_()
     drawn = figure(charts.paper_versus_here(OURS, PAPER)).spec["layer"]
     hollow = [layer for layer in drawn if layer["mark"].get("shape") == "diamond"]  # type: ignore[union-attr]
@@ -178,7 +178,7 @@ def test_chance_is_a_grey_mark_and_named_in_the_caption() -> None:
 def test_a_distribution_has_the_papers_medians_beside_it() -> None:
     theirs = pd.DataFrame({"task": ["sst"], "projection": ["softmax"], "mean": [0.9]})
     chart = charts.distribution(documents(), theirs, value="tau", title="τ-b")
-    assert "◇ the paper" in figure(chart)._repr_html_()
+    assert "◇\u00a0the paper" in figure(chart)._repr_html_()
     drawn = rows(chart)
     assert drawn.query("source == 'paper'")["p50"].tolist() == [0.9]
     assert len(drawn.query("source == 'here'")) == 4

@@ -191,10 +191,12 @@ def finish(
     paper: bool = False,
     null: Literal["stroke", "dots"] | None = None,
     filtered: bool = False,
+    words: str | None = None,
 ) -> AnyChart:
     """Make the legend a filter, spread small multiples, take the page's width.
 
     `filtered`: the chart applies `chosen` itself, where not all of its marks have a colour.
+    `words`: its numbers, for readers who cannot see it.
     """
     chosen = colours(colour, rows[colour])
     items = [{"value": value, "colour": hue} for value, hue in chosen.items()]
@@ -205,6 +207,7 @@ def finish(
         "null": null,
         "single": _single(rows),
         "legend": {"title": TITLES.get(colour, colour), "items": items, "columns": columns},
+        "words": words,
     }
     drawn = chart if filtered else chart.transform_filter(chosen_by(colour))
     parameter = alt.param(name="chosen", value=[])

@@ -116,7 +116,7 @@ def show(
     *frames: pd.DataFrame | None,
     name: str,
     caption: str,
-    description: str,
+    description: str | None = None,
     data: pd.DataFrame | None = None,
     missing: str | None = None,
     fold: str | None = None,
@@ -134,7 +134,8 @@ def show(
     caption
         One or two sentences under the figure, without a number: the page counts.
     description
-        What there is to see, in words, for readers who cannot see the chart.
+        What there is to see, in words, for readers who cannot see the chart; by default the
+        numbers drawn, where the chart is one of `charts`.
     data
         What the download holds, when it is more than what is drawn.
     missing
@@ -153,8 +154,6 @@ def show(
             f"A figure's name is lower-case letters, digits and hyphens, such as 'tau-by-task'; "
             f"got '{name}'."
         )
-    if not caption.strip() or not description.strip():
-        raise UserError(f"Figure '{name}' needs a caption and a description in words.")
     if callable(chart) and not isinstance(chart, alt.TopLevelMixin):
         try:
             chart = chart(*frames, **options)
@@ -171,8 +170,11 @@ def show(
     _name_marks(spec)
     if "spec" in spec:
         _wrap_titles(spec["spec"])
+    words = spec.setdefault("usermeta", {}).pop("words", None)
+    description = (words or "") if description is None else description
+    if not caption.strip() or not description.strip():
+        raise UserError(f"Figure '{name}' needs a caption and a description in words.")
     spec["description"] = description
-    spec.setdefault("usermeta", {})
     table = None if data is None else data.to_csv(index=False)
     return Figure(name, spec, caption.strip(), description.strip(), table, fold)
 

@@ -69,7 +69,7 @@ def forest(
     pooled = known.assign(**relative).round(dict.fromkeys(relative, 4))
     words = _in_words(pooled)
     short = [
-        f"{one.split(' [')[0]} {unit.split()[0]}"
+        f"{one.split()[0]} {unit.split()[0]}"
         for one, unit in zip(words, pooled["unit"], strict=True)
     ]
     pooled = pooled.assign(**{row: pooled[row].map(label), "effect": words, "shown": short})
@@ -157,7 +157,12 @@ def forest(
         ),
         *papers_own,
     ).properties(height=height * len(order))
-    drawn = finish(chart, colour, rows.drop(columns="seeds"), None, filtered=True)
+    effect = dict(zip(pooled[row], pooled["effect"], strict=True))
+    summary = " ".join(
+        f"{name}: {verdict}{', ' + effect[name] if name in effect else ''} ({counts})."
+        for name, verdict, counts in zip(order, means["verdict"], means["counts"], strict=True)
+    )
+    drawn = finish(chart, colour, rows.drop(columns="seeds"), None, filtered=True, words=summary)
     key = [f"{mark} {name}" for name, mark in zip(shapes, _SHAPES.values(), strict=False)]
     papers = "; ◇ the paper's own" if theirs else ""
     drawn.usermeta = drawn.usermeta | {"key": f"{', '.join([*key, _KEY])}{papers}."}
@@ -173,5 +178,6 @@ def _in_words(rows: pd.DataFrame) -> list[str]:
             format(round(one[name], places) + 0.0, f".{places}f").replace("-", "−")
             for name in ("value", "low", "high")
         )
-        told.append(f"{value} [{low}, {high}] {one['unit']}")
+        interval = "" if pd.isna(one["low"]) else f" [{low}, {high}]"
+        told.append(f"{value}{interval} {one['unit']}")
     return told

@@ -14,12 +14,14 @@ from sparseattn.charts.encodings import (
     finish,
     measured,
     ours,
+    panel_column,
     plot_height,
     scale_over,
     tidy,
     tip,
 )
 from sparseattn.charts.figure import AnyChart, EmptyChartError
+from sparseattn.charts.in_words import along
 
 _SECONDS = (
     "datum.value < 1 ? format(datum.value * 1000, ',~r') + ' ms' : format(datum.value, ',~r')"
@@ -48,7 +50,9 @@ def learning_curves(
     # Two layers: a line's own points make Vega-Lite warn in small multiples.
     line = base.mark_line(strokeWidth=1.5, opacity=0.85)
     chart = alt.layer(line, base.mark_point(filled=True, size=22)).properties(height=240)
-    return finish(chart, colour, rows, panel)
+    named = rows.assign(at="epoch " + rows["epoch"].astype(str))
+    words = along(named, title, "dev_auc", [panel_column(panel), colour], "epoch", "at")
+    return finish(chart, colour, rows, panel, words=words)
 
 
 def over_lambda(
@@ -114,7 +118,9 @@ def over_lambda(
     layers += [points.encode(y=y) for points in ours(base, rows, clip=domain is not None)]
     chart = alt.layer(*layers).properties(height=plot_height(rows, panel))
     drawn: Literal["dots"] | None = "dots" if null else None
-    return finish(chart, colour, rows, panel, null=drawn)
+    named = rows.assign(at="λ = " + rows["lam"], sparser=-rows["temperature"])
+    words = along(named, title, value, [panel_column(panel), colour], "sparser", "at")
+    return finish(chart, colour, rows, panel, null=drawn, words=words)
 
 
 def _labelled(temperatures: pd.Series, panel: Panel) -> list[float]:
@@ -156,4 +162,7 @@ def over_size(
         tooltip=[tip("by"), tip(size, ",d"), tip("seconds", ".3~s")],
     )
     chart = alt.layer(base.mark_line(), base.mark_point(filled=True, opacity=1))
-    return finish(chart.properties(height=220), "by", rows, panel)
+    named = rows.assign(at=rows[size].astype(str), ms=1000 * rows["seconds"])
+    told = f"Milliseconds over {title[0].lower()}{title[1:]}"
+    words = along(named, told, "ms", [panel_column(panel), "by"], size, "at")
+    return finish(chart.properties(height=220), "by", rows, panel, words=words)

@@ -17,12 +17,14 @@ from sparseattn.charts.encodings import (
     hollow,
     measured,
     ours,
+    panel_column,
     plot_height,
     scale_over,
     tidy,
     tip,
 )
 from sparseattn.charts.figure import AnyChart
+from sparseattn.charts.in_words import numbers
 
 _QUANTILES = {"p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
 
@@ -88,7 +90,8 @@ def paper_versus_here(
         layers.append(hollow(base).encode(x=at))
     chart = alt.layer(*layers).properties(height=height_of(rows, group, colour))
     mark: Literal["stroke"] | None = "stroke" if null else None
-    return finish(chart, colour, rows, panel, paper=paper is not None, null=mark)
+    words = numbers(rows, title, value, [panel_column(panel), group, colour])
+    return finish(chart, colour, rows, panel, paper=paper is not None, null=mark, words=words)
 
 
 def amounts(
@@ -110,7 +113,8 @@ def amounts(
         )
         .properties(height=20 + 32 * int(rows[group].nunique()))
     )
-    return finish(chart, colour, rows, None)
+    words = numbers(rows, title, value, [group, colour])
+    return finish(chart, colour, rows, None, words=words)
 
 
 def distribution(
@@ -161,7 +165,8 @@ def distribution(
     if theirs is not None:
         layers.append(hollow(base).encode(x="p50:Q"))
     chart = alt.layer(*layers).properties(height=height_of(rows, group, colour))
-    return finish(chart, colour, rows, panel, paper=paper is not None)
+    words = numbers(rows, f"{title}, medians", "p50", [panel_column(panel), group, colour])
+    return finish(chart, colour, rows, panel, paper=paper is not None, words=words)
 
 
 def times_faster(frame: pd.DataFrame, *, group: str, colour: str) -> AnyChart:
@@ -184,7 +189,9 @@ def times_faster(frame: pd.DataFrame, *, group: str, colour: str) -> AnyChart:
         x=alt.X("goal:Q", title=title, scale=scale, axis=axis), color=alt.value(GREY)
     )
     chart = alt.layer(goal.transform_filter("isValid(datum.goal)"), point)
-    return finish(chart.properties(height=height_of(rows, group, colour)), colour, rows, None)
+    words = numbers(rows, "Times faster than the peer", "ratio", [group, colour])
+    height = height_of(rows, group, colour)
+    return finish(chart.properties(height=height), colour, rows, None, words=words)
 
 
 def against(
@@ -226,4 +233,5 @@ def against(
         ],
     )
     chart = alt.layer(*layers, points).properties(height=plot_height(rows, panel))
-    return finish(chart, colour, rows, panel)
+    words = numbers(rows, titles[1], y, [panel_column(panel), colour])
+    return finish(chart, colour, rows, panel, words=words)

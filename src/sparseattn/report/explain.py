@@ -246,8 +246,8 @@ def _parts(asked: Asked, runs: list[Run], examinations: list[Examination]) -> It
     better, above = question.cells(frame), question.cells(frame, chance=True)
     told = question.answer(question.verdicts(better), question.verdicts(above))
     yield f"{told}\n\n{question.reached(frame)}\n\n{question.left_out(frame)}"
-    yield question.figure(better, told, "", each="classifier")
-    yield question.figure(above, told, "", chance=True, each="classifier")
+    yield question.figure(better, "", each="classifier")
+    yield question.figure(above, "", chance=True, each="classifier")
     yield charts.table(
         question.verdicts(better),
         "What each test measures.",

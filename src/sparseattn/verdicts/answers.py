@@ -44,7 +44,6 @@ def figure(cells: pd.DataFrame) -> charts.Figure | Markdown:
         name="answer",
         caption=f"{in_short(cells)} Each point is a classifier: right of the grey band it speaks "
         "for the claim, left of it against.",
-        description=in_numbers(cells),
         missing="Nothing here to judge the claim by.",
     )
 
@@ -57,15 +56,6 @@ def in_short(cells: pd.DataFrame) -> str:
         each = [f"{word} on {listed(origins)}" for word, origins in words.items()]
         told.append(f"Claim {number}: {', '.join(each)}.")
     return " ".join(told) or "Nothing was measured."
-
-
-def in_numbers(cells: pd.DataFrame) -> str:
-    """Say how many cells of each claim and origin point which way, and their mean effect."""
-    found = by_origin(cells)
-    if found.empty:
-        return "Nothing was measured."
-    both = zip(_row(found), found["sentence"], strict=True)
-    return " ".join(f"{row}: {told}" for row, told in both)
 
 
 def _row(frame: pd.DataFrame) -> pd.Series:

@@ -219,34 +219,30 @@ def rows(
 
 def figure(
     effects: pd.DataFrame,
-    told: str,
     page: str,
     chance: bool = False,
     each: str = "classifier and task",
     fold: str | None = None,
 ) -> charts.Figure | Markdown:
-    """Draw `cells` and their means, against softmax or chance; `told` is the `answer` of them."""
+    """Draw `cells` and their means, against softmax or chance."""
     sides, name = ("worse", "better"), "better"
     caption = (
         f"Sparsemax against softmax: the effect of each test on every {each}, in units of the "
         "smallest effect that would matter (5 points). Right of the grey band sparse attention is "
         "the better explanation, left of it the worse."
     )
-    description = f"A row for each test. {told.replace('*', '')}"
     if chance:
         sides, name = ("below chance", "above it"), "above-chance"
         caption = (
             "Sparsemax attention against chance, in the same units: right of the grey band it is "
             "better than a random order of the words."
         )
-        description = "A row for each test that chance can take."
     return charts.show(
         charts.forest,
         *rows(effects, page, chance),
         sides=sides,
         name=name,
         caption=caption,
-        description=description,
         missing=f"This needs {'' if chance else 'softmax and '}a sparse projection.",
         fold=fold,
     )
