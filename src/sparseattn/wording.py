@@ -34,6 +34,7 @@ LABELS = {
     "sst": "SST",
     "newsgroups": "20News",
     "imdb": "IMDb",
+    "glove": "GloVe",
     **{
         f"{code}+{kind}": f"{name} + {kind}"
         for code, name in (("sst", "SST"), ("newsgroups", "20News"), ("imdb", "IMDb"))
