@@ -67,7 +67,7 @@ ATTRIBUTION = {
     "paths": ("paths", "pretrained"),
     "removal": ("removal",),
     "explainers": ("explainers", "pretrained"),
-    "kernels": ("kernels", "halves", "importance", "influence"),
+    "kernels": ("kernels", "halves", "importance", "influence", "pretrained"),
     "lstm": ("halves", "importance", "influence", "paths", "removal"),
     "transformer": ("halves", "importance", "influence", "paths"),
 }

@@ -41,13 +41,12 @@
   /* A long name of a panel, in two lines: after a comma or colon, or else between words. */
   const LINES = "length(datum.label) > 26 ? split(replace(datum.label, test(regexp(', |: '), datum.label) ? regexp(', |: ') : regexp('^.{12,}? '), '$&\\n'), '\\n') : datum.label";
 
-  /* The specification as drawn at a width: small multiples share it, in as many columns as fit. */
+  /* The specification as drawn at a width: small multiples share it, one column on a phone. */
   function fitted(spec, width, theme, spare = 0) {
     const copy = JSON.parse(shaded(JSON.stringify(spec), theme));
     if (copy.spec) {
-      const room = width < 560 ? 1 : Math.floor(width / 220);
-      if (copy.columns > room || width < 560) { // each panel with its own axis in view
-        copy.columns = Math.min(copy.columns || 1, room);
+      if (width < 560) { // panels one below another: each with its own axis in view
+        copy.columns = 1;
         copy.resolve = { ...copy.resolve, axis: { x: "independent" } };
       }
       copy.columns ||= 1;
