@@ -175,10 +175,11 @@ def test_exact_limits_are_those_of_all_orders(by, encoder, n):
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_searches_stay_within_the_exact_limits(encoder, monkeypatch):
+@pytest.mark.parametrize("by", ["deletion", "unknown"])
+def test_searches_stay_within_the_exact_limits(by, encoder, monkeypatch):
     """And the wider, the closer: a beam of all sets is exact."""
     for seed in range(5):
-        removals = Removals(make(encoder), document(7, seed))
+        removals = Removals(make(encoder), document(7, seed), by)
         (least, most), room = limits(removals).T, 1e-6
         with monkeypatch.context() as patch:
             patch.setattr(removal, "EXACT", 0)
@@ -257,6 +258,17 @@ def test_short_and_undefined_documents():
         assert not np.isnan(columns[f"{name}_random"][2:]).any()
     for column in curves(classifier, [], {"e": np.zeros((0, 0))}).without.values():
         assert column.shape == (0, ORDERS, len(SHARES))
+
+
+def test_words_of_other_documents_are_drawn_for_each_document():
+    classifier, ids, pool = make(), [document(6), document(4, 1)], np.arange(10, 40)
+    found = curves(classifier, ids, {}, "other", pool, limited=False)
+    for row, one in enumerate(ids):
+        removals = Removals(classifier, one, "other", stand_ins(one, pool))
+        for every, alone in zip(
+            (found.without, found.only), removal_curves(removals, {}), strict=True
+        ):
+            np.testing.assert_array_equal(every[RANDOM][row], alone[RANDOM])
 
 
 def test_wrong_kinds_are_answered():

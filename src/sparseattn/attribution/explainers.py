@@ -41,7 +41,6 @@ from sparseattn.models.pretrained import MiniLM
 _ORDERS, _SUBSETS, _NOISE = range(3)
 
 _RIDGE = 1.0
-_KERNEL_WIDTH = 1.0
 
 
 def integrated_gradients(
@@ -151,7 +150,7 @@ def _ridge(
 ) -> Float[np.ndarray, " tokens"]:
     """Solve min Σ w_s (f_s − b − x_s·β)² + ‖β‖² for β."""
     distance = 1 - np.sqrt(keep.mean(axis=1))
-    weights = np.exp(-(distance**2) / (2 * _KERNEL_WIDTH**2))
+    weights = np.exp(-(distance**2) / 2)
     inputs = keep - weights @ keep / weights.sum()
     weighted = inputs.T * weights
     penalty = _RIDGE * np.eye(keep.shape[1])
