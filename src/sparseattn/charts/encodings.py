@@ -220,6 +220,6 @@ def finish(
             facet=alt.Facet(f"{column}:N", title=None, sort=panels),
             # An axis's last number and the next one's first stand side by side.
             spacing={"row": 24, "column": 44},
-            columns=1 if len(panels) % 2 else 2,  # Vega draws an axis below a gap, too
+            columns=1 if len(panels) in (1, 3, 5) else 2,  # Vega draws an axis below a gap, too
         ).add_params(parameter)
     return drawn.properties(usermeta=usermeta)
