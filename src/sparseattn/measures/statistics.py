@@ -132,7 +132,7 @@ def estimate(
     used = seed_used & document_used
     seeds, documents = seed_used.sum(axis=(0, 1)), document_used.sum(axis=(0, 1))
 
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         kept = np.where(used, values, 0.0).astype(np.float64)
         mean = kept.sum(axis=(0, 1)) / (seeds * documents)
         of_seed = np.where(seed_used, kept.sum(axis=1, keepdims=True) / documents - mean, 0)
