@@ -188,7 +188,9 @@ def test_back_undoes_a_choice(visit: Visit) -> None:
 
 def test_a_picture_carries_its_key(visit: Visit) -> None:
     visit.open(_page("03-"))
-    figure = visit.page.locator("figure.chart:has(.chart-key:not(.long))").first
+    figure = visit.page.locator(
+        "figure.chart", has=visit.page.locator(".chart-key", has_text="●\u00a0here")
+    ).first
     with visit.page.expect_download() as download:
         figure.locator("[data-get=svg]").click()
     drawn = Path(download.value.path()).read_text("utf-8")

@@ -100,7 +100,7 @@ class Figure:
 def _key(usermeta: dict[str, Any]) -> str:
     """Return what the marks mean that are not ours, or the chart's own key."""
     if own := usermeta.get("key"):
-        return f" <span class='chart-key long'>{escape(str(own))}</span>"
+        return f" <span class='chart-key'>{escape(str(own))}</span>"
     marks = {name for name in ("paper", "single") if usermeta.get(name)} | {usermeta.get("null")}
     named = ["● here", *(words for name, words in _KEYS.items() if name in marks)]
     whole = ", ".join(words.replace(" ", "\u00a0", 1) for words in named)  # a mark and its word
@@ -154,6 +154,9 @@ def show(
             f"A figure's name is lower-case letters, digits and hyphens, such as 'tau-by-task'; "
             f"got '{name}'."
         )
+    bare = UserError(f"Figure '{name}' needs a caption and a description in words.")
+    if not caption.strip() or (description is not None and not description.strip()):
+        raise bare
     if callable(chart) and not isinstance(chart, alt.TopLevelMixin):
         try:
             chart = chart(*frames, **options)
@@ -171,9 +174,9 @@ def show(
     if "spec" in spec:
         _wrap_titles(spec["spec"])
     words = spec.setdefault("usermeta", {}).pop("words", None)
-    description = (words or "") if description is None else description
-    if not caption.strip() or not description.strip():
-        raise UserError(f"Figure '{name}' needs a caption and a description in words.")
+    description = description or words
+    if not description:
+        raise bare
     spec["description"] = description
     table = None if data is None else data.to_csv(index=False)
     return Figure(name, spec, caption.strip(), description.strip(), table, fold)

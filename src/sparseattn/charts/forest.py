@@ -56,7 +56,7 @@ def forest(
     page = {label(one[row]): one["page"] for one in means.to_dict("records")}
     rows = rows.assign(
         x=(rows["value"] / rows["smallest"]).round(4),
-        effect=_in_words(rows),
+        effect=_with_intervals(rows),
         page=rows[row].map(page),
         # Cells of a row lie one below another, so that none hides another.
         line=rows.groupby(row).cumcount() - (rows.groupby(row)[row].transform("size") - 1) / 2,
@@ -67,12 +67,12 @@ def forest(
     known = means[means["value"].notna()]
     relative = {f"x_{name}": known[name] / known["smallest"] for name in marked}
     pooled = known.assign(**relative).round(dict.fromkeys(relative, 4))
-    words = _in_words(pooled)
+    sizes = _with_intervals(pooled)
     short = [
         f"{one.split()[0]} {unit.split()[0]}"
-        for one, unit in zip(words, pooled["unit"], strict=True)
+        for one, unit in zip(sizes, pooled["unit"], strict=True)
     ]
-    pooled = pooled.assign(**{row: pooled[row].map(label), "effect": words, "shown": short})
+    pooled = pooled.assign(**{row: pooled[row].map(label), "effect": sizes, "shown": short})
     pooled = pooled[[row, "verdict", "counts", "effect", "shown", "page", *relative]]
     inside = [name for name in relative if "predicted" not in name]
     seen = np.concatenate([rows["x"], pooled[inside].to_numpy().ravel(), [-3, 3]])
@@ -169,7 +169,7 @@ def forest(
     return drawn
 
 
-def _in_words(rows: pd.DataFrame) -> list[str]:
+def _with_intervals(rows: pd.DataFrame) -> list[str]:
     """Return each effect with its interval and unit: ``0.39 [0.24, 0.53] τ``."""
     told = []
     for one in rows.to_dict("records"):

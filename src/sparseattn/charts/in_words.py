@@ -20,21 +20,18 @@ def numbers(rows: pd.DataFrame, title: str, value: str, by: Sequence[str | None]
         Columns of the names: of a panel, a row and a colour, or the last alone; None for one that
         the chart lacks. Of more than 40 numbers, each row's and colour's reach is said.
     """
-    names = list(dict.fromkeys(name for name in by if name is not None))
+    names = _names(by)
     here = rows[rows["source"] == "here"] if "source" in rows else rows
     here = here.dropna(subset=[value])
-    if len(here.groupby(names)) > _MOST and len(names) > 1:
+    if len(here.groupby(names)) > _MOST:
         names = names[-2:] if len(names) > 2 else names[-1:]
     *places, last = names
     form = _form(here[value])
-    told = [
-        (
-            place,
-            [f"{name} {span(some[value], form)}" for name, some in part.groupby(last, sort=False)],
-        )
-        for place, part in _parts(here, places)
-    ]
-    return f"{title}. " + " ".join(f"{place}{', '.join(said)}." for place, said in told)
+    told = []
+    for place, part in _parts(here, places):
+        each = part.groupby(last, sort=False)[value]
+        told.append(f"{place}{', '.join(f'{name} {span(some, form)}' for name, some in each)}.")
+    return f"{title}. {' '.join(told)}"
 
 
 def along(
@@ -44,7 +41,7 @@ def along(
 
     ``Accuracy. SST, BiLSTM: 0.81 at λ = −50, 0.80 at λ = 0.6.`` Parameters as of `numbers`.
     """
-    names = list(dict.fromkeys(name for name in by if name is not None))
+    names = _names(by)
     rows = rows.dropna(subset=[value])
     form = _form(rows[value])
     if len(rows.groupby(names)) > _MOST // 2:
@@ -55,6 +52,10 @@ def along(
         first, *rest = [f"{span([mean], form)} at {name}" for (_, name), mean in means.items()]
         told.append(f"{place}{', '.join([first, *rest[-1:]])}.")
     return f"{title}. {' '.join(told)}"
+
+
+def _names(by: Sequence[str | None]) -> list[str]:
+    return list(dict.fromkeys(name for name in by if name is not None))
 
 
 def _parts(rows: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
