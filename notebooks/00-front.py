@@ -35,7 +35,7 @@ device = "auto"
 jobs = None
 
 # %% tags=["remove-input"]
-from sparseattn.report import parameters
+from sparseattn.report import parameters, provenance
 
 p = parameters.check(globals(), "00-front")
 
@@ -67,19 +67,7 @@ told = question.answer(question.verdicts(better), question.verdicts(above))
 Markdown(f"{told}\n\n{question.reached(examined)}\n\n{answers.own_texts(frame)}")
 
 # %% tags=["remove-input"]
-charts.show(
-    charts.forest,
-    *headline.both(
-        question.rows(better, "05-truth"), headline.rows(decisive, paths.notebook_names())
-    ),
-    sides=("against", "for"),
-    name="answer",
-    caption="Above, the question: by how much sparsemax attention passes each test better than "
-    "softmax attention; below, the paper's claims. Each is one effect of every classifier on every "
-    "task, in units of the smallest effect that would matter: right of the grey band it speaks for "
-    "what the row says, left of it against. A click leads to the evidence.",
-    missing="This build holds nothing to judge by.",
-)
+headline.figure(better, decisive, paths.notebook_names())
 
 # %% [markdown]
 # ## What the paper asked
@@ -138,7 +126,5 @@ charts.claims_table(headline.by_source(cells), paths.notebook_names())
 # {doc}`../reproduce`.
 
 # %% tags=["remove-input"]
-from sparseattn.report.provenance import Provenance
-
 behind = [*published.runs(known), *published.adversaries(known), *recorded]
-Provenance("00-front", p, [*behind, *runs, *adversaries, *live])
+provenance.Provenance(p, [*behind, *runs, *adversaries, *live])

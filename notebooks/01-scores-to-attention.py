@@ -25,7 +25,7 @@ shown_lams = [-50.0, -10.0, -3.0, 0.0, 0.3, 0.6, 0.9]
 shown_alphas = [1.0, 1.25, 1.5, 2.0]
 
 # %% tags=["remove-input"]
-from sparseattn.report import parameters
+from sparseattn.report import parameters, provenance
 
 p = parameters.check(globals(), "01-scores-to-attention")
 
@@ -97,19 +97,15 @@ charts.table(
     identity,
     "Sparsegen over λ, solved as defined and as sparsemax of the scaled scores.",
     columns="lam temperature nonzero largest difference",
-    titles={
-        "temperature": "temperature 1 − λ",
-        "nonzero": "non-zero weights",
-        "largest": "largest weight",
-        "difference": "largest difference of the two solutions",
-    },
-    formats={"lam": ".1f", "temperature": ".1f", "largest": ".3f", "difference": ".0e"},
+    titles={"difference": "largest difference of the two solutions"},
+    formats={"temperature": "g", "difference": ".0e"},
 )
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
 print("non-zero weights over λ:", identity["nonzero"].tolist())
-print("both solutions agree to 1e-5:", bool((identity["difference"] < 1e-5).all()))
+agree = bool((identity["difference"] < 1e-5).all())
+print("both solutions agree to 1e-5:", agree)
 
 # %% [markdown]
 # ## What would change our mind
@@ -144,8 +140,6 @@ charts.table(
     .rename(columns={"parameter": "alpha"}),
     "α-entmax over α, for the same scores.",
     columns="alpha nonzero largest",
-    titles={"alpha": "α", "nonzero": "non-zero weights", "largest": "largest weight"},
-    formats={"alpha": ".2f", "largest": ".3f"},
 )
 
 # %% [markdown]
@@ -154,7 +148,6 @@ charts.table(
 # %% tags=["hide-input"]
 from IPython.display import Markdown
 
-agree = bool((identity["difference"] < 1e-5).all())
 Markdown(
     f"Sparsegen and sparsemax at temperature 1 − λ {'agree' if agree else '**disagree**'} on these "
     f"scores to {identity['difference'].max():.0e} for all {len(identity)} values of λ; the number "
@@ -163,6 +156,4 @@ Markdown(
 )
 
 # %% tags=["remove-input"]
-from sparseattn.report.provenance import Provenance
-
-Provenance("01-scores-to-attention", p)
+provenance.Provenance(p)

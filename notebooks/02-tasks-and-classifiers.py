@@ -35,7 +35,7 @@ device = "auto"
 jobs = None
 
 # %% tags=["remove-input"]
-from sparseattn.report import parameters
+from sparseattn.report import parameters, provenance
 
 p = parameters.check(globals(), "02-tasks-and-classifiers")
 
@@ -51,7 +51,6 @@ from sparseattn.verdicts import effects, training
 data = load_task(p.task, p.task_options)
 runs = p.runs()
 frame = measurements(runs)
-CLASSIFIER = ["classifier", "projection", "lam"]
 
 # %% [markdown]
 # ## The answer
@@ -68,7 +67,7 @@ charts.table(
     "with any attention under sparsemax.",
     columns="classifier mean low high sparsemax",
     titles={"mean": "accuracy, change", "sparsemax": "tokens attended to"},
-    formats={"mean": "+.1f", "low": "+.1f", "high": "+.1f", "sparsemax": ".0%"},
+    formats={"mean": "+.1f", "low": "+.1f", "sparsemax": ".0%"},
     missing="",
 )
 
@@ -106,14 +105,7 @@ charts.table(
     training.sizes(data),
     "The documents to train on, to stop training by (dev) and to report on (test). The "
     f"classifiers know {len(data.vocabulary) - len(MARKERS):,} different words.",
-    titles={
-        "paper": "documents in the paper",
-        "positive_share": "share of class 1",
-        "tokens_mean": "mean tokens",
-        "tokens_max": "most tokens",
-        "unknown_share": "share of unknown words",
-    },
-    formats={"tokens_mean": ".1f", "unknown_share": ".1%"},
+    titles={"paper": "documents in the paper"},
 )
 
 # %% tags=["hide-input"]
@@ -128,11 +120,7 @@ Markdown(training.departures(data))
 # split plays no part in it.
 
 # %% tags=["hide-input"]
-Markdown(
-    f"The *observed documents* are {frame['document'].nunique():,} of the {len(data.test):,} test "
-    "documents, chosen without regard to their content and the same for every classifier. Whatever "
-    "is measured word by word is measured on these."
-)
+Markdown(training.observed(frame, data))
 
 # %% tags=["hide-input"]
 charts.table(
@@ -140,8 +128,6 @@ charts.table(
     f"Accuracy and ROC-AUC on the whole test split; means over {len(p.seeds)} "
     f"seed{'s' if len(p.seeds) > 1 else ''}.",
     columns="classifier sparsity accuracy sd auc epochs",
-    titles={"sd": "sd, seeds", "auc": "ROC-AUC"},
-    formats={"accuracy": ".3f", "sd": ".3f", "auc": ".3f", "epochs": ".1f"},
 )
 
 # %% [markdown]
@@ -151,7 +137,7 @@ charts.table(
 # it. Both are needed, since training can scale the scores ({doc}`01-scores-to-attention`).
 
 # %% tags=["hide-input"]
-realised = effects.levels(frame[frame["lam"].notna()], CLASSIFIER, ["support_share"])
+realised = effects.levels(frame.dropna(subset="lam"), ["classifier", "lam"], ["support_share"])
 charts.show(
     charts.over_lambda,
     realised,
@@ -168,8 +154,6 @@ charts.table(
     "Tokens attended to, and the effective number of tokens exp(H) with H the Shannon entropy of "
     "the weights; means over documents and seeds.",
     columns="classifier projection lam support attention_effective",
-    titles={"support": "non-zero weights", "attention_effective": "effective tokens"},
-    formats={"lam": "g"},
 )
 
 # %% [markdown]
@@ -187,7 +171,6 @@ charts.table(
     training.whole_test_split(controls),
     "Test accuracy on the contextual planted task; chance is 0.5.",
     columns="classifier accuracy",
-    formats={"accuracy": ".3f"},
 )
 
 # %% tags=["hide-cell"]
@@ -197,6 +180,4 @@ print("an embedding alone stays near chance:", without < 0.65)
 print("a BiLSTM reads the context:", with_context > 0.95)
 
 # %% tags=["remove-input"]
-from sparseattn.report.provenance import Provenance
-
-Provenance("02-tasks-and-classifiers", p, [*runs, *controls])
+provenance.Provenance(p, [*runs, *controls])

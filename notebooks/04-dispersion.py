@@ -35,7 +35,7 @@ jobs = None
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["remove-input"]
-from sparseattn.report import parameters
+from sparseattn.report import parameters, provenance
 
 p = parameters.check(globals(), "04-dispersion")
 
@@ -52,7 +52,6 @@ frame = effects.derived(side_by_side.together(runs, p.tasks))
 cells = side_by_side.without_lambda(frame)
 sparse = cells[cells["projection"] != "softmax"]
 graded = frame[frame["lam"].notna()]
-NOT_SPARSE = "This needs a sparse projection."
 
 # %% [markdown]
 # ## The answer
@@ -71,7 +70,7 @@ charts.table(
     "near the decisive tokens wherever they are known. The paper's own does not.",
     columns="number by verdict counts value low high",
     fold="The same by each measure of importance",
-    titles={"by": "importance by", "counts": "cells", "value": "points"},
+    titles={"value": "points"},
 )
 
 # %% [markdown]
@@ -159,14 +158,12 @@ charts.table(
     "apart.",
     columns="origin classifier sparsity measure mean low high null sd_documents sd_seeds seeds",
     titles={"mean": "dispersion", "null": "noise"},
-    formats={"sd_seeds": ".3f"},
     fold="Dispersion, number by number",
 )
 
 # %% tags=["hide-input"]
 spread_out = effects.documents(frame)
-by_measure = spread_out.groupby([*effects.WHERE, "measure"], sort=False)
-medians = by_measure["dispersion"].median().reset_index()
+medians = effects.medians(spread_out)
 charts.show(
     charts.distribution,
     spread_out,
@@ -274,7 +271,7 @@ charts.show(
     "on tokens whose attention is not zero, "
     "under sparse projections, with 95 % intervals (cut at the ends of the axis); by chance, "
     "those tokens' share of all tokens.",
-    missing=NOT_SPARSE,
+    missing="This needs a sparse projection.",
 )
 
 # %% tags=["hide-input"]
@@ -300,6 +297,4 @@ print("dispersion and mass are shares:", not shares.max().max() > 1 + 1e-4)
 print("attention is no more even than even:", not frame["share_attention"].max() > 1 + 1e-4)
 
 # %% tags=["remove-input"]
-from sparseattn.report.provenance import Provenance
-
-Provenance("04-dispersion", p, [*published.runs(p.tasks), *runs])
+provenance.Provenance(p, [*published.runs(p.tasks), *runs])

@@ -36,7 +36,7 @@ jobs = None
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["remove-input"]
-from sparseattn.report import parameters
+from sparseattn.report import parameters, provenance
 
 p = parameters.check(globals(), "05-agreement")
 
@@ -77,7 +77,7 @@ charts.table(
     "The same claims by each measure of importance, and of agreement, there is; the first decides.",
     columns="number by verdict counts value low high",
     fold="The same by each measure",
-    titles={"by": "measured by", "counts": "cells", "value": "effect"},
+    titles={"value": "effect"},
 )
 
 # %% [markdown]
@@ -136,8 +136,7 @@ charts.table(
     "and shown apart.",
     columns="origin classifier sparsity importance mean low high sd_documents sd_seeds seeds "
     "undefined",
-    titles={"mean": "τ-b"},
-    formats={"undefined": ".1%", "sd_seeds": ".3f"},
+    titles={"mean": "τ-b", "importance": "importance of, by"},
     fold="All classifiers, number by number",
 )
 
@@ -243,13 +242,6 @@ charts.table(
     "of inputs more than noise would, at the two-sided level of 5 %; mean over seeds. Left out: "
     "documents whose largest possible τ-b, by length and support, does not reach that far.",
     columns=f"origin classifier sparsity {' '.join(sides)}",
-    titles={
-        "above_gradient": "above, gradient",
-        "below_gradient": "below, gradient",
-        "above_loo": "above, leave-one-out",
-        "below_loo": "below, leave-one-out",
-        "out_of_reach": "left out",
-    },
     formats=dict.fromkeys(sides, ".0%"),
     fold="Documents beyond noise",
 )
@@ -312,8 +304,7 @@ charts.table(
     changed,
     "What the paper's learning rates change, paired by seed, with 95 % intervals over seeds.",
     columns="task encoder shown ours variant_value difference low high seeds",
-    titles={"ours": "as here", "variant_value": "at the paper's rates"},
-    formats=dict.fromkeys(("ours", "variant_value", "difference", "low", "high"), ".2f"),
+    titles={"variant_value": "at the paper's rates"},
     fold="What the paper's rates change, number by number",
     missing="",
 )
@@ -348,11 +339,6 @@ charts.table(
     "AUC of the decisive tokens by each ranking, means over documents and seeds; chance is 0.50. "
     "Where the gradient's length is near chance, agreement with it says nothing of truth.",
     columns="classifier sparsity attention gradient product loo",
-    titles={
-        "gradient": "length of the gradient",
-        "product": "gradient · embedding",
-        "loo": "leave-one-out",
-    },
     missing="",
 )
 
@@ -364,6 +350,4 @@ print("τ-b is 1 by construction with attention fixed:", not fixed.min() <= 0.99
 print("no τ-b above the ceiling that the ties of both rankings leave:", not over > 1 + 1e-4)
 
 # %% tags=["remove-input"]
-from sparseattn.report.provenance import Provenance
-
-Provenance("05-agreement", p, [*published.runs(p.tasks), *runs])
+provenance.Provenance(p, [*published.runs(p.tasks), *runs])

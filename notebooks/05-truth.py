@@ -37,7 +37,7 @@ examined = 12
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["remove-input"]
-from sparseattn.report import parameters
+from sparseattn.report import parameters, provenance
 
 p = parameters.check(globals(), "05-truth")
 
@@ -73,7 +73,7 @@ question.figure(above, "05-truth", chance=True, fold="Against chance, test by te
 charts.table(
     question.verdicts(better),
     "What each test measures.",
-    columns={"test": "test", "statement": "what is measured", "unit": "unit", "counts": "cells"},
+    columns="test statement unit counts",
     missing="",
     fold="The tests",
 )
@@ -172,15 +172,7 @@ charts.show(
 Markdown(question.left_out(decisive))
 
 # %% tags=["hide-input"]
-routes = question.parts(
-    real,
-    {
-        "flow_itself": "Its own state",
-        "flow_context": "Other states",
-        "flow_attention": "The weights",
-        "effect_unattended": "From words of weight zero",
-    },
-)
+routes = question.parts(real, question.ROUTES)
 charts.show(
     charts.paper_versus_here,
     routes,
@@ -204,16 +196,7 @@ charts.show(
 # sentiment by themselves (SST). *People among themselves* is each person against all others.
 
 # %% tags=["hide-input"]
-marked = question.parts(
-    real,
-    {
-        "people_auprc_attention": "Attention",
-        "people_auprc_inputs_product": "Gradient · embedding",
-        "people_auprc_inputs_loo": "Leave-one-out",
-        "people_auprc_chance": "Chance",
-        "people_auprc_ceiling": "People among themselves",
-    },
-)
+marked = question.parts(real, question.PEOPLE)
 Markdown(effects.reach(marked, "part", of="AUPRC of the words that people marked"))
 
 # %% tags=["hide-input"]
@@ -239,16 +222,7 @@ charts.show(
 # say what the classifier says.
 
 # %% tags=["hide-input"]
-told_from = question.parts(
-    real,
-    {
-        "simulated_attention": "Attention",
-        "simulated_inputs_gradient": "Length of the gradient",
-        "simulated_inputs_product": "Gradient · embedding",
-        "simulated_inputs_loo": "Leave-one-out",
-        "simulated_random": "Random words",
-    },
-)
+told_from = question.parts(real, question.STUDENT)
 Markdown(effects.reach(told_from, "part", of="How often the student is right"))
 
 # %% tags=["hide-input"]
@@ -273,16 +247,7 @@ charts.show(
 # the paper. Here is the same: Kendall's τ-b among the attended words alone, beside that over all.
 
 # %% tags=["hide-input"]
-within = question.parts(
-    real[real["projection"] != "softmax"],
-    {
-        "tau_inputs_loo": "All words, leave-one-out",
-        "tau_attended_inputs_loo": "Attended words, leave-one-out",
-        "tau_inputs_gradient": "All words, gradient",
-        "tau_attended_inputs_gradient": "Attended words, gradient",
-        "tau_scores_inputs_loo": "Scores, leave-one-out",
-    },
-)
+within = question.parts(real[real["projection"] != "softmax"], question.SUPPORT)
 Markdown(effects.reach(within, "part", of="Kendall's τ-b"))
 
 # %% tags=["hide-input"]
@@ -318,6 +283,4 @@ for name in ("evidence_auc_inputs_loo", "evidence_auc_random"):
     print(*(f"{end(means):.2f}" for end in (min, max) if means))
 
 # %% tags=["remove-input"]
-from sparseattn.report.provenance import Provenance
-
-Provenance("05-truth", p, [*recorded, *runs, *examinations])
+provenance.Provenance(p, [*recorded, *runs, *examinations])

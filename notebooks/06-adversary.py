@@ -38,7 +38,7 @@ adversary_epochs = 12
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["remove-input"]
-from sparseattn.report import parameters
+from sparseattn.report import parameters, provenance
 
 p = parameters.check(globals(), "06-adversary")
 
@@ -157,22 +157,11 @@ Markdown(adversarial.in_words(found))
 Markdown(adversarial.older(p.tasks))
 
 # %% tags=["hide-input"]
-signed = [f"accuracy_change_{end}" for end in ("mean", "low", "high")]
+ends = "jsd jsd_low jsd_high accuracy_change accuracy_change_low accuracy_change_high"
 charts.table(
-    adversarial.wide(found).round(dict.fromkeys(signed, 3)),
-    "Divergence (JSD, in nats) and change of accuracy, means with the ends of their intervals.",
-    columns=f"where sparsity adversary jsd_mean jsd_low jsd_high {' '.join(signed)}",
-    titles={
-        "where": "classifier",
-        "adversary": "against",
-        "jsd_mean": "JSD, nats",
-        "jsd_low": "low",
-        "jsd_high": "high",
-        "accuracy_change_mean": "change of accuracy",
-        "accuracy_change_low": "low ",
-        "accuracy_change_high": "high ",
-    },
-    formats=dict.fromkeys(signed, "+.3f"),
+    adversarial.wide(found),
+    "Divergence (JSD, in nats) and change of accuracy, means with their intervals.",
+    columns=f"where sparsity adversary {ends}",
     fold="Divergence and cost, number by number",
 )
 
@@ -181,22 +170,10 @@ charts.table(
 # so they are trained at several pressures $\lambda_{adv}$:
 
 # %% tags=["hide-input"]
-priced = [f"accuracy_change{end}" for end in ("", "_low", "_high")]
 charts.table(
     adversarial.price(frame),
-    "What divergence costs frozen adversaries at each pressure, with the ends of their intervals.",
-    columns=f"where sparsity pressure jsd jsd_low jsd_high {' '.join(priced)}",
-    titles={
-        "where": "classifier",
-        "pressure": "λ_adv",
-        "jsd": "JSD, nats",
-        "jsd_low": "low",
-        "jsd_high": "high",
-        "accuracy_change": "change of accuracy",
-        "accuracy_change_low": "low ",
-        "accuracy_change_high": "high ",
-    },
-    formats=dict.fromkeys(priced, "+.3f") | {"pressure": "g"},
+    "What divergence costs frozen adversaries at each pressure, with intervals.",
+    columns=f"where sparsity pressure {ends}",
     fold="Pressure by pressure",
     missing="Give `pressures` more than one value to see it.",
 )
@@ -224,28 +201,19 @@ charts.table(
     "The divergence in nats, the most there could be against this base, and the share of it that "
     "comes from tokens which only one of the two attentions weighs. Means over documents.",
     columns="where sparsity adversary jsd jsd_ceiling share_ceiling share_disjoint",
-    titles={
-        "where": "classifier",
-        "adversary": "against",
-        "jsd": "JSD, nats",
-        "jsd_ceiling": "at most, nats",
-        "share_ceiling": "of the most",
-        "share_disjoint": "from zeros",
-    },
-    formats={"share_disjoint": ".0%", "share_ceiling": ".0%", "jsd": ".3f", "jsd_ceiling": ".3f"},
     fold="Ceilings and zeros, number by number",
 )
 
 # %% tags=["hide-input"]
 Markdown(adversarial.of_their_ceilings(parts))
 
+# %% [markdown]
+# How far can any attention be from uniform attention? The farthest has all its weight on one token.
+# Its divergence depends on the length alone. A divergence close to its mean over the documents says
+# that the base's attention was nearly uniform, so that there was little to contradict. That mean:
+
 # %% tags=["hide-input"]
-Markdown(
-    "How far can any attention be from uniform attention? The farthest has all its weight on one "
-    "token. Its divergence depends on the length alone; its mean over the documents of each task "
-    f"is:\n\n{adversarial.from_uniform(frame)}\n\nA divergence close to this number says that the "
-    "base's attention was nearly uniform, so that there was little to contradict."
-)
+Markdown(adversarial.from_uniform(frame))
 
 # %% [markdown]
 # **Uniform attention is the plainest adversary.** Where it costs no accuracy, a plain mean of the
@@ -299,6 +267,4 @@ print("none above its base's ceiling:", not over.max() > 1e-5)
 print("without zeros no disjoint part:", not flat["jsd_disjoint"].abs().max() > 1e-6)
 
 # %% tags=["remove-input"]
-from sparseattn.report.provenance import Provenance
-
-Provenance("06-adversary", p, [*published.adversaries(p.tasks), *kept])
+provenance.Provenance(p, [*published.adversaries(p.tasks), *kept])

@@ -22,7 +22,7 @@
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["hide-input"]
-from sparseattn.report import parameters
+from sparseattn.report import parameters, provenance
 
 p = parameters.check(globals(), "07-paper")
 
@@ -86,7 +86,7 @@ charts.table(
     replicated[~counts],
     "Every number of the paper, and ours with its 95 % interval.",
     columns="item task cell shown verdict paper here low high runs",
-    titles={"cell": "classifier", "shown": "of what"},
+    titles={"shown": "of what"},
     links={"runs": "runs_at"},
     filters=("item", "task", "classifier", "verdict"),
     missing="The paper has no figures for these tasks.",
@@ -107,13 +107,9 @@ charts.table(
 
 # %% tags=["hide-input"]
 Markdown(
-    "A number is the *same* when the whole 95 % interval of ours lies within "
-    f"±{replication.TOLERANCE} of the paper's number (accuracies: "
-    f"±{replication.ACCURACY_TOLERANCE}; numbers of documents: "
-    f"±{replication.SIZE_TOLERANCE:.0%}), *different* when all of the interval lies outside, else "
-    "*undecided*: no difference found is not yet sameness. Intervals are for new documents and new "
-    "seeds; where only one seed was run, for new documents alone. A claim is judged on our numbers "
-    "alone, as an effect of each classifier on each task. " + answers.RULE
+    f"{replication.RULE} Intervals are for new documents and new seeds; where only one seed was "
+    "run, for new documents alone. A claim is judged on our numbers alone, as an effect of each "
+    f"classifier on each task. {answers.RULE}"
 )
 
 # %% tags=["hide-input"]
@@ -122,9 +118,11 @@ charts.table(
     "What each claim's effect is, and the smallest one that matters, stated before any was "
     "measured.",
     columns="number short compared by smallest unit",
-    titles={"short": "claim in short", "compared": "the effect", "by": "measured by"}
-    | {"smallest": "smallest that matters"},
-    formats={"smallest": "g"},
+    titles={
+        "short": "claim in short",
+        "compared": "the effect",
+        "smallest": "smallest that matters",
+    },
     fold="The effect of each claim, and the smallest that matters",
 )
 
@@ -155,7 +153,7 @@ charts.table(
     "its ceiling, τ-b looks only at the tokens that sparse attention tells apart.",
     columns="by verdict counts value low high",
     fold="The same by each measure",
-    titles={"by": "measured by", "counts": "cells", "value": "effect"},
+    titles={"value": "effect"},
 )
 
 # %% [markdown]
@@ -201,8 +199,7 @@ charts.table(
 # **Our data** are not the paper's document for document. Where the preparation departs from it:
 
 # %% tags=["hide-input"]
-differences = [f"- {difference}" for difference in departures.of_the_data(p.tasks)]
-Markdown("\n".join(differences) or "Stated here once runs are published.")
+Markdown(departures.of_the_data(p.tasks))
 
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
@@ -220,6 +217,4 @@ charts.table(
 )
 
 # %% tags=["remove-input"]
-from sparseattn.report.provenance import Provenance
-
-Provenance("07-paper", p, [*published.runs(p.tasks), *published.adversaries(p.tasks)])
+provenance.Provenance(p, [*published.runs(p.tasks), *published.adversaries(p.tasks)])

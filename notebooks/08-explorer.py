@@ -36,7 +36,7 @@ device = "auto"
 jobs = None
 
 # %% tags=["remove-input"]
-from sparseattn.report import parameters
+from sparseattn.report import parameters, provenance
 
 p = parameters.check(globals(), "08-explorer")
 
@@ -82,7 +82,6 @@ HTML(shown.questions())
 table(
     shown.documents(),
     "The documents shown, and the rule that chose each.",
-    titles={"task": "Task"},
     fold="How the documents were chosen",
 )
 
@@ -119,6 +118,4 @@ known = shown.agreements().dropna()
 print("no τ-b above its ceiling:", (known["tau"] - known["ceiling"] < 1e-3).all())
 
 # %% tags=["remove-input"]
-from sparseattn.report.provenance import Provenance
-
-Provenance("08-explorer", p, [*runs, *controls])
+provenance.Provenance(p, [*runs, *controls])

@@ -23,7 +23,7 @@
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["remove-input"]
-from sparseattn.report import parameters
+from sparseattn.report import parameters, provenance
 
 p = parameters.check(globals(), "08-pretrained")
 
@@ -52,14 +52,7 @@ Markdown(f"{told}\n\n**Does the answer hold?** {pretrained.holds(compared, bette
 question.figure(better, "05-truth")
 
 # %% tags=["remove-input"]
-charts.show(
-    charts.forest,
-    *question.rows(question.cells(beside), "05-truth"),
-    sides=("worse", "better"),
-    name="small",
-    caption="The same for the small classifiers on the same tasks.",
-    missing="Small classifiers stand here beside pretrained ones that were examined.",
-)
+question.figure(question.cells(beside), "05-truth", of="small classifiers")
 
 # %% tags=["remove-input"]
 charts.table(
@@ -105,12 +98,10 @@ answers.figure(pretrained.claimed(runs))
 charts.table(
     pretrained.scores([*runs, *others]),
     "How good the classifiers are on the test texts, and what training and observing one takes.",
-    columns={
-        "task": "task", "classifier": "classifier", "projection": "projection", "seeds": "seeds",
-        "accuracy": "accuracy", "auc": "ROC-AUC", "minutes": "minutes of processor time",
-    },
+    columns="task classifier projection seeds accuracy auc minutes",
+    titles={"minutes": "minutes of processor time"},
     missing="Nothing is published yet.",
-)  # fmt: skip
+)
 
 # %% [markdown]
 # ## What would change our mind
@@ -128,6 +119,4 @@ small_parts = parameter_counts(ModelSettings(encoder="none", embedding_size=384)
 print(small_parts["alignment"] + small_parts["decoder"], "numbers")
 
 # %% tags=["remove-input"]
-from sparseattn.report.provenance import Provenance
-
-Provenance("08-pretrained", p, [*runs, *others, *large, *small])
+provenance.Provenance(p, [*runs, *others, *large, *small])

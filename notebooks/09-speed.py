@@ -22,7 +22,7 @@
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["remove-input"]
-from sparseattn.report import parameters
+from sparseattn.report import parameters, provenance
 
 p = parameters.check(globals(), "09-speed")
 
@@ -48,7 +48,6 @@ from IPython.display import Markdown
 
 from sparseattn import charts
 from sparseattn.bench import comparisons, goals
-from sparseattn.charts import table
 from sparseattn.results import published
 
 reports = goals.reports()
@@ -84,17 +83,12 @@ charts.show(
 )
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     goals.comparisons(reports),
     "Every comparison. Difference of the results: relative to the largest value; none where the "
     "peer computes another quantity.",
     columns="threads pair ratio ours peer difference",
-    titles={
-        "pair": "what, against what",
-        "ratio": "times faster",
-        "ours": "ours (s)",
-        "peer": "peer (s)",
-    },
+    titles={"pair": "what, against what", "ours": "ours (s)", "peer": "peer (s)"},
     formats={"ours": ".3f", "peer": ".3f", "ratio": ".1f", "difference": ".0e"},
     fold="Every comparison, number by number",
 )
@@ -107,7 +101,7 @@ table(
 # $2H^2$) and $4\,T H(H + E)$ for influence. What is left is gates, tanh, sums and memory.
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     goals.floors(reports),
     "A BiLSTM's work on one document, and as many operations in square matrix products: by "
     "oneDNN, which we use, and by torch's own (MKL).",
@@ -243,7 +237,7 @@ Markdown(goals.padding_in_words(published.runs(p.tasks)))
 # of all $p$ at one step, with $nH$.
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     goals.rows(reports, "memory"),
     "The most that was held at once beside the classifier, one document.",
     columns="threads what encoder tokens megabytes",
@@ -281,7 +275,7 @@ charts.show(
 )
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     goals.exponents(reports),
     "The exponent k, fitted by least squares to the logarithms, from 50 tokens on.",
     columns="what encoder by tokens documents",
@@ -302,13 +296,13 @@ table(
 # run recorded these are they the wall clock's, taken while other runs were computed beside it.
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     runs,
     f"Median seconds of a run on one core, {goals.OBSERVED} documents observed, and how its "
     "wall time divides.",
     missing="No run of these tasks is published yet.",
     columns="task encoder runs train importance influence seconds goal met",
-    titles={"train": "training", "importance": "importance"},
+    titles={"train": "training"},
     formats=dict.fromkeys(("train", "importance", "influence"), ".0%")
     | dict.fromkeys(("seconds", "goal"), ".0f"),
 )
@@ -339,11 +333,11 @@ Markdown(
 Markdown("\n".join(f"- {said}" for said in goals.verdict(compared, runs, cells)))
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     compared.dropna(subset="goal"),
     "The goals, set before anything was measured.",
     columns="peer setting goal ratio met",
-    titles={"peer": "ours against", "setting": "setting", "ratio": "times faster"},
+    titles={"peer": "ours against"},
     formats={"ratio": ".1f", "goal": ".0f"},
 )
 
@@ -352,6 +346,4 @@ table(
 print("the fast and the plain ways agree on this machine:", comparisons.check_peers() < 1e-5)
 
 # %% tags=["remove-input"]
-from sparseattn.report.provenance import Provenance
-
-Provenance("09-speed", p)
+provenance.Provenance(p)

@@ -21,7 +21,7 @@
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["remove-input"]
-from sparseattn.report import parameters
+from sparseattn.report import parameters, provenance
 
 p = parameters.check(globals(), "10-deviations")
 
@@ -29,7 +29,6 @@ p = parameters.check(globals(), "10-deviations")
 from IPython.display import HTML, Markdown
 
 from sparseattn import charts
-from sparseattn.charts import table
 from sparseattn.results import variants
 from sparseattn.verdicts import departures, replication
 from sparseattn.verdicts.effects import sides
@@ -45,8 +44,7 @@ missing = departures.NOT_MEASURED
 # The paper takes its data as {cite:t}`jain2019attention` prepared them. Where ours differ:
 
 # %% tags=["remove-input"]
-differences = departures.of_the_data(p.tasks) or ["Stated here once runs are published."]
-Markdown("\n".join(f"- {difference}" for difference in differences))
+Markdown(departures.of_the_data(p.tasks))
 
 # %% [markdown]
 # ## Training, classifier, measures
@@ -77,7 +75,7 @@ Markdown(departures.counted())
 # interval cannot exclude, we do not claim.
 
 # %% tags=["remove-input"]
-table(
+charts.table(
     departures.trained(measured),
     "What was trained: the BiLSTM and the Transformer, learning rates in this order. Epochs are "
     "medians.",
@@ -88,7 +86,6 @@ table(
         "epochs": "epochs trained",
         "kept": "epoch kept",
     },
-    formats={"epochs": ".1f", "kept": ".1f"},
     missing=missing,
 )
 
@@ -117,11 +114,11 @@ HTML(
 )
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     effects.sort_values(["task", "variant", "encoder"], kind="stable"),
     "What each variant changes, number by number.",
     columns="variant task encoder shown ours variant_value difference low high seeds verdict",
-    titles={"ours": "as here", "variant_value": "variant"},
+    titles={"variant_value": "variant"},
     formats=dict.fromkeys(("ours", "variant_value", "difference", "low", "high"), ".3f"),
     fold="Number by number",
     missing=missing,
@@ -154,7 +151,7 @@ Markdown(departures.unfinished(measured))
 # Which settings come closest to the paper's own figures of these classifiers?
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     departures.reached_side_by_side(figures),
     "The paper's figures under softmax, and ours with each setting, means over seeds.",
     missing=missing,
@@ -171,7 +168,7 @@ Markdown(departures.nearest(figures))
 # that of inputs (claim 4, by gradients).
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     gaps,
     "τ-b with hidden states less τ-b with inputs, by gradients, in every variant.",
     titles={"mean": "mean over seeds", "min": "lowest", "max": "highest", "size": "seeds"},
@@ -192,6 +189,4 @@ print("every variant measures a departure:", names == asked)
 Markdown(departures.verdict(effects, gaps))
 
 # %% tags=["remove-input"]
-from sparseattn.report.provenance import Provenance
-
-Provenance("10-deviations", p)
+provenance.Provenance(p)

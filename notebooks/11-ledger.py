@@ -25,7 +25,7 @@
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["remove-input"]
-from sparseattn.report import parameters
+from sparseattn.report import parameters, provenance
 
 p = parameters.check(globals(), "11-ledger")
 
@@ -33,9 +33,7 @@ p = parameters.check(globals(), "11-ledger")
 from IPython.display import Markdown
 
 from sparseattn import charts
-from sparseattn.charts import table
 from sparseattn.report import ledger
-from sparseattn.results import published
 from sparseattn.verdicts.question import KNOWN
 
 frame = ledger.everything()
@@ -61,17 +59,18 @@ ledger.ledger_table(frame, "The runs behind the book. Accuracy is on the whole t
 # - *From a figure of the paper*: in {doc}`07-paper`, the number of runs in each row leads to them.
 # - *From a run*: its row names the pages that rest on it.
 
-# %% tags=["remove-input"]
-Markdown(
-    "To check a published run, with its data at hand:\n\n"
-    "```\n.venv/bin/sparseattn recompute KEY\n```\n\n"
-    "It trains and observes the run anew from its settings alone, puts every quantity beside the "
-    f"published one, and fails when one differs by more than {published.TOLERANCE:.0%} over the "
-    "documents. Outdated runs need the code of their own commit. The runs "
-    "of this build are made anew by `make book` when the run store is empty."
-)
-
-# %% [markdown]
+#
+# To check a published run, with its data at hand:
+#
+# ```
+# .venv/bin/sparseattn recompute KEY
+# ```
+#
+# It trains and observes the run anew from its settings alone, puts every quantity beside the
+# published one, and fails when one differs by more than a hundredth over the documents. Outdated
+# runs need the code of their own commit. The runs of this build are made anew by `make book` when
+# the run store is empty.
+#
 # ## What they cost
 
 # %% tags=["hide-input"]
@@ -88,12 +87,11 @@ charts.show(
 )
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     ledger.times_by_task(frame),
     f"Hours of computing: {hours['hours'].sum():,.1f} in all. Processor time was not recorded of "
     "the first runs.",
     titles={
-        "importance": "importance",
         "median": "seconds a run (median)",
         "processor": "of the processor",
         "known": "known of runs",
@@ -107,7 +105,7 @@ table(
 # Data are identified by a fingerprint, a hash of all documents as the classifier sees them.
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     ledger.data_behind(frame),
     "The data behind the runs, and the initial word vectors. An outdated run was made by earlier "
     "versions of the stages.",
@@ -116,11 +114,10 @@ table(
 )
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     ledger.machines(frame),
     "Machines, packages and code, a column each. A commit that ends in + had changes that were not "
     "committed.",
-    titles={"of": "what"},
 )
 
 # %% [markdown]
@@ -132,8 +129,8 @@ table(
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
 print("every key names one run:", frame["key"].is_unique)
-states = frame[frame["origin"] == "published"].groupby("task")["fingerprint"].nunique()
-print("one state of the data a published task:", bool((states <= 1).all()))
+states = frame.query("origin == 'published'").groupby("task")["fingerprint"].nunique()
+print("one state of the data a published task:", not states.max() > 1)
 
 # %% [markdown]
 # ## Verdict
@@ -142,6 +139,4 @@ print("one state of the data a published task:", bool((states <= 1).all()))
 Markdown(ledger.verdict(frame, ledger.pages("11-ledger")))
 
 # %% tags=["remove-input"]
-from sparseattn.report.provenance import Provenance
-
-Provenance("11-ledger", p)
+provenance.Provenance(p)

@@ -21,7 +21,7 @@
 tasks = ["sst", "newsgroups", "imdb"]
 
 # %% tags=["remove-input"]
-from sparseattn.report import parameters
+from sparseattn.report import parameters, provenance
 
 p = parameters.check(globals(), "12-reproducibility")
 
@@ -29,8 +29,7 @@ p = parameters.check(globals(), "12-reproducibility")
 from IPython.display import Markdown
 
 from sparseattn import charts
-from sparseattn.charts import table
-from sparseattn.report import checklist, ledger, provenance
+from sparseattn.report import checklist, ledger
 
 pages = checklist.executed(ledger.pages("12-reproducibility"))
 packages = provenance.requirements()
@@ -59,7 +58,7 @@ charts.show(
 )
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     pages,
     f"The pages before this one: {pages['seconds'].sum():,.0f} seconds in all. Times are UTC; the "
     "parameters named are those that differ from the page's own.",
@@ -74,14 +73,14 @@ table(
 )
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     checklist.this_build(),
     "The machine and the code that made this page.",
-    titles={"of": "what", "is": "of this build"},
+    titles={"is": "of this build"},
 )
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     packages.assign(agrees=packages["pinned"] == packages["here"]),
     "The packages asked for, each at one version, and those at hand.",
     titles={"pinned": "asked for", "here": "at hand", "agrees": "the same"},
@@ -89,7 +88,7 @@ table(
 )
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     licences,
     "The licences of all packages at hand, those that others need among them, by their own "
     "statements, as SPDX names them.",
@@ -104,7 +103,7 @@ table(
 # All runs, one by one, are in {doc}`11-ledger`.
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     checklist.summary(frame),
     "The ledger in summary.",
     columns="origin task cells runs seeds hours outdated",
@@ -118,7 +117,7 @@ table(
 )
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     checklist.sizes(recorded),
     "The published classifiers: how many numbers each learns, and how long one run takes: by "
     "the clock, which other work on the machine delays, and of the processor. The projection has "
@@ -135,7 +134,7 @@ table(
 )
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     scores,
     "Validation beside test performance, means over seeds.",
     titles={
@@ -144,22 +143,15 @@ table(
         "dev_auc": "ROC-AUC, dev",
         "auc": "ROC-AUC, test",
     },
-    formats=dict.fromkeys(("dev", "test", "dev_auc", "auc"), ".3f"),
+    formats=dict.fromkeys(("dev", "test", "dev_auc"), ".3f"),
     fold=f"Validation and test performance of all {len(scores)} classifiers",
     missing=NO_RUNS,
 )
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     checklist.splits(p.tasks),
     "The data as the classifiers see them. Words seldom seen in training are unknown.",
-    titles={
-        "positive_share": "share of label 1",
-        "tokens_mean": "tokens, mean",
-        "tokens_max": "tokens, most",
-        "unknown_share": "unknown words",
-    },
-    formats={"positive_share": ".1%", "unknown_share": ".1%", "tokens_mean": ".1f"},
     missing=NO_RUNS,
 )
 
@@ -243,10 +235,10 @@ table(
 # : None were collected. How planted documents are generated is in {doc}`02-tasks-and-classifiers`.
 
 # %% tags=["remove-input"]
-table(
+charts.table(
     checklist.in_numbers(recorded, diverged, packages),
     "The numbers these answers need.",
-    titles={"of": "what", "is": "here"},
+    titles={"is": "here"},
 )
 
 # %% tags=["remove-input"]
@@ -261,18 +253,17 @@ Markdown(f"The data: {checklist.where_the_data_are()}.")
 # test holds to.
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     checklist.fingerprints(),
     "The first digits of the SHA-256 of trained weights, and of a singular value decomposition by "
     "numpy (SVD), on the processors met, both with AVX-512: an EPYC of the generation Zen 4, a "
     "Xeon of Sapphire Rapids. Seconds are of one thread. This report's arithmetic was tried on "
     "networks of other sizes, so its digits compare with each other alone.",
     columns="processor setting bilstm transformer svd seconds",
-    titles={"setting": "setting", "bilstm": "BiLSTM", "transformer": "Transformer", "svd": "SVD"},
 )
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     checklist.on_two_processors(),
     "Published runs trained and observed on both processors, initial vectors included: the first "
     "digits of the SHA-256 of their weights, and of all that was observed.",
@@ -281,7 +272,7 @@ table(
 )
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     checklist.cost_of_portability(),
     "What it costs: time with this arithmetic, over that with the libraries' own choice, on "
     "planted documents. The goal was 1.3. On Intel the libraries' own choice is AVX-512, twice as "
@@ -299,10 +290,10 @@ table(
 # Those left have not been gone through yet; many will change nothing that is shown.
 
 # %% tags=["hide-input"]
-table(
+charts.table(
     checklist.trusted(),
     "What the slow suite tried, and in how many cases something was lost.",
-    titles={"what": "what was done", "tried": "tried", "lost": "lost", "command": "command"},
+    titles={"what": "what was done"},
     missing="The slow suite has not been run.",
 )
 
@@ -330,6 +321,4 @@ Markdown(checklist.cited())
 Markdown(checklist.verdict(recorded, packages))
 
 # %% tags=["remove-input"]
-from sparseattn.report.provenance import Provenance
-
-Provenance("12-reproducibility", p)
+provenance.Provenance(p)

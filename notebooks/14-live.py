@@ -20,7 +20,7 @@
 # None: the classifiers lie beside the page, as `sparseattn export-live` wrote them.
 
 # %% tags=["remove-input"]
-from sparseattn.report import parameters
+from sparseattn.report import parameters, provenance
 
 p = parameters.check(globals(), "14-live")
 
@@ -78,14 +78,9 @@ table(
         "keystroke": "ms a key, 60 words",
         "furthest": "from torch",
     },
-    formats={
-        "accuracy": ".3f",
-        "trained": ".3f",
-        "full": ".3f",
-        "milliseconds": ".0f",
-        "keystroke": ".0f",
-        "furthest": ".0e",
-    },
+    formats=dict.fromkeys(("trained", "full"), ".3f")
+    | dict.fromkeys(("milliseconds", "keystroke"), ".0f")
+    | {"furthest": ".0e"},
 )
 
 # %% [markdown]
@@ -99,12 +94,9 @@ table(
 # NBVAL_CHECK_OUTPUT
 here = live.classifiers(shown)
 print("eight classifiers:", len(here) == 8)
-print(
-    "within two points of the full-size ones:", (here["accuracy"] - here["full"]).abs().max() < 0.02
-)
+apart = (here["accuracy"] - here["full"]).abs()
+print("within two points of the full-size ones:", apart.max() < 0.02)
 print("at most 8 MB in all:", shown.index["bytes"] <= 8e6)
 
 # %% tags=["remove-input"]
-from sparseattn.report.provenance import Provenance
-
-Provenance("14-live", p)
+provenance.Provenance(p)

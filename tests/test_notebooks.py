@@ -46,7 +46,7 @@ def test_skeleton(name):
     assert code[0].metadata["tags"][0] == "parameters"
     assert "parameters.check(globals()" in code[1].source  # right after the parameters
     assert f'"{name}"' in code[1].source
-    assert f'Provenance("{name}"' in code[-1].source
+    assert "provenance.Provenance(p" in code[-1].source
     for cell in code:
         assert not re.search(r"^\s*(class|def) |\.backward\(|\boptim\.", cell.source, re.MULTILINE)
         assert len(cell.source.splitlines()) <= 50

@@ -92,30 +92,84 @@ TITLES = {
     "stage": "Stage",
 }
 
-HEADINGS = TITLES | {
+HEADINGS = {
     "number": "claim",
     "origin": "task",
     "task": "task",
     "encoder": "encoder",
     "classifier": "classifier",
+    "cell": "classifier",
+    "where": "classifier",
     "projection": "projection",
     "sparsity": "projection",
+    "lam": "λ",
     "alpha": "α",
+    "pressure": "λ_adv",
+    "setting": "setting",
     "measure": "importance by",
-    "importance": "importance of, by",
-    "adversary": "adversary",
+    "by": "measured by",
+    "statement": "what is measured",
+    "counts": "cells",
+    "adversary": "against",
     "shown": "quantity",
     "item": "in the paper",
     "value": "paper",
+    "ours": "as here",
     "verdict": "verdict",
     "mean": "here",
     "null": "by chance",
+    "sd": "sd, seeds",
     "sd_documents": "sd over documents",
     "sd_seeds": "sd over seeds",
-    "seeds": "seeds",
     "sentence": "numbers",
+    "of": "what",
+    "auc": "ROC-AUC",
+    "accuracy_change": "change of accuracy",
+    "ratio": "times faster",
+    "temperature": "temperature 1 − λ",
+    "nonzero": "non-zero weights",
+    "support": "non-zero weights",
+    "largest": "largest weight",
+    "attention_effective": "effective tokens",
+    "effective_influence": "effective inputs",
+    "length": "of tokens",
+    "gradient": "length of the gradient",
+    "product": "gradient · embedding",
+    "loo": "leave-one-out",
+    "jsd": "JSD, nats",
+    "jsd_ceiling": "at most, nats",
+    "share_ceiling": "of the most",
+    "share_disjoint": "from zeros",
+    "positive_share": "share of class 1",
+    "tokens_mean": "tokens, mean",
+    "tokens_max": "tokens, most",
+    "unknown_share": "unknown words",
+    "norm_variation": "length varies",
+    "times_chance": "seen ÷ chance",
+    "norms_tau": "τ-b",
+    "norms_same_top": "same first",
+    "out_of_reach": "left out",
+    "svd": "SVD",
+    **{
+        f"{side}_{kind}": f"{side}, {words}"
+        for side in ("above", "below")
+        for kind, words in (("gradient", "gradient"), ("loo", "leave-one-out"))
+    },
 }
 """Headings of a table's columns, where they are not the column's name."""
+
+FORMATS = {
+    **dict.fromkeys(("lam", "pressure", "smallest"), "g"),
+    **dict.fromkeys(("epochs", "kept"), ".3g"),
+    **dict.fromkeys(("length", "effective_influence", "tokens_mean"), ".1f"),
+    **dict.fromkeys(("accuracy", "auc", "sd", "sd_seeds", "largest", "jsd", "jsd_ceiling"), ".3f"),
+    **dict.fromkeys(("share_ceiling", "share_disjoint", "norms_same_top"), ".0%"),
+    **dict.fromkeys(("positive_share", "unknown_share", "undefined"), ".1%"),
+    "accuracy_change": "+z.3f",
+    "norm_variation": ".2%",
+    "times_chance": ".2g",
+}
+"""Formats of a table's columns, where two decimals do not suit them."""
 
 
 # Controls, half characters, what is no character, what has no width (but joiners, which many

@@ -94,7 +94,7 @@ def test_verdicts_are_badges_in_their_columns_alone():
     made = table(frame, "c")
     assert made.markup.count("verdict-holds") == 2
     assert f'<td data-title="verdict">{badge("same")}</td>' in made.markup
-    assert '<td class="name" data-title="Seed">same</td>' in made.markup
+    assert '<td class="name" data-title="seed">same</td>' in made.markup
     assert made.values == {"c · same · verdict": "same", "c · another · verdict": "holds"}
     assert "verdict-" not in table(frame, "c", badges=()).markup
 
@@ -124,6 +124,18 @@ def test_departures_stand_under_their_part():
 def test_an_interval_has_one_number_of_decimals():
     frame = pd.DataFrame({"low": [-1.0, -1.0], "high": [-0.25, 0.5]})
     assert "[−1.00, −0.25]" in table(frame, "c").markup
+
+
+def test_each_quantity_s_ends_are_an_interval_in_its_format():
+    frame = pd.DataFrame({"jsd": [0.1], "jsd_low": [0.05], "jsd_high": [0.2], "tau_low": [0.0]})
+    markup = table(frame, "c").markup
+    assert "[0.050, 0.200]" in markup
+    assert markup.count("95 % interval</th>") == 1
+    assert ">tau_low</th>" in markup  # one end alone is a column
+
+
+def test_a_rounded_change_has_no_negative_zero():
+    assert ">+0.000<" in table(pd.DataFrame({"accuracy_change": [-1e-5]}), "c").markup
 
 
 def test_a_table_that_filters_says_what_its_rows_are():

@@ -41,7 +41,7 @@ SOURCE = """\
     # %%
     from sparseattn.report.provenance import Provenance
 
-    Provenance("01-page", p)
+    Provenance(p)
     """
 
 

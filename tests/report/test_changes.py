@@ -44,9 +44,9 @@ def builds(tmp_path):
 
 def test_values_are_named_by_table_row_and_column():
     found = changes.values(notebook(table(FRAME, "Agreement. More.")))
-    assert found["Agreement · SST · 0.00 · tau"] == "0.26"
-    assert found["Agreement · SST · 0.50 · verdict"] == "undecided"
-    assert found["Agreement · IMDb · 0.00 · tau"] == "–"
+    assert found["Agreement · SST · 0 · tau"] == "0.26"
+    assert found["Agreement · SST · 0.5 · verdict"] == "undecided"
+    assert found["Agreement · IMDb · 0 · tau"] == "–"
     assert len(found) == 6
 
 
@@ -73,11 +73,11 @@ def test_only_what_differs_is_told(builds):
     changed = changes.between(*builds)
     told = {row["name"]: (row["before"], row["after"]) for row in changed.to_dict("records")}
     assert told == {
-        "Agreement · SST · 0.50 · tau": ("0.30", "0.40"),
-        "Agreement · IMDb · 0.00 · tau": ("–", ""),
-        "Agreement · IMDb · 0.00 · verdict": ("different", ""),
-        "Agreement · Planted · 0.00 · tau": ("", "–"),
-        "Agreement · Planted · 0.00 · verdict": ("", "different"),
+        "Agreement · SST · 0.5 · tau": ("0.30", "0.40"),
+        "Agreement · IMDb · 0 · tau": ("–", ""),
+        "Agreement · IMDb · 0 · verdict": ("different", ""),
+        "Agreement · Planted · 0 · tau": ("", "–"),
+        "Agreement · Planted · 0 · verdict": ("", "different"),
     }
     assert changes.between(builds[0], builds[0]).empty
     assert changes.between({}, builds[0]).empty  # a first build changes nothing
@@ -88,9 +88,9 @@ def test_told_in_words_and_as_markdown(builds):
     text, markdown = changes.as_text(changed), changes.as_markdown(changed)
     assert text.splitlines() == [
         "05-agreement: 1 changed, 2 new, 2 gone",
-        "  Agreement · SST · 0.50 · tau: 0.30 → 0.40",
+        "  Agreement · SST · 0.5 · tau: 0.30 → 0.40",
     ]
-    assert "| Agreement · SST · 0.50 · tau | 0.30 | 0.40 |" in markdown.splitlines()
+    assert "| Agreement · SST · 0.5 · tau | 0.30 | 0.40 |" in markdown.splitlines()
     none = changed.iloc[:0]
     assert "No number" in changes.as_text(none)
     assert "No number" in changes.as_markdown(none)

@@ -89,7 +89,7 @@ def test_an_examination_has_its_run_s_cell_and_scores_and_costs_its_own(runs):
     markup = ledger_table(ledger.with_pages([one], {}), "Runs.").markup
     assert "softmax, examined" in markup
     assert "sparseattn examine" in markup
-    html = Provenance("05-truth", parameters.validated("05-truth", {}), [one])._html()
+    html = Provenance(parameters.validated("05-truth", {}), [one])._html()
     assert html.count(one.key) == 2
 
 

@@ -47,7 +47,7 @@ NOTEBOOK = """\
     # %%
     from sparseattn.report.provenance import Provenance
 
-    Provenance("01-page", p)
+    Provenance(p)
     """
 
 

@@ -28,9 +28,8 @@ def test_one_row_a_run_and_document_with_the_cell_named(tmp_path):
     assert sizes.apply(lambda d: sorted(d) == list(range(len(d)))).all()
     assert frame["classifier"].equals(classifier_names(frame))
 
-    shown, metadata = Provenance(
-        "01-scores-to-attention", validated("01-scores-to-attention", {}), runs
-    )._repr_mimebundle_()
+    parameters = validated("01-scores-to-attention", {})
+    shown, metadata = Provenance(parameters, runs)._repr_mimebundle_()
     assert all(run.key in shown["text/html"] for run in runs)
     assert "2: 2 of this machine's run store, 0 published" in shown["text/html"]
     used = {"experiments/runs.py", "report/provenance.py", "results/frames.py"}

@@ -170,7 +170,7 @@ def project(folder):
         # %%
         from sparseattn.report.provenance import Provenance
 
-        Provenance("01-page", p)
+        Provenance(p)
         """
     for inside in ("book/results", "notebooks"):
         (folder / inside).mkdir(parents=True)

@@ -118,7 +118,7 @@ def page(run, file, tmp_path_factory) -> Iterator[str]:
         shown._repr_html_(),
         shown.questions(),
         charts.table(shown.documents(), "Documents.")._repr_html_(),
-        Provenance("08-explorer", p, [run])._html(),
+        Provenance(p, [run])._html(),
         ledger_table(recorded, "Runs.").markup,
         markdown(explorer.notes([run])),
         markdown(training.departures(task)),

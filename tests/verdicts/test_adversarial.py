@@ -73,8 +73,8 @@ def test_each_kind_is_told_with_its_divergence_and_cost(found):
 def test_wide_has_each_quantity_with_its_ends(found):
     wide = adversarial.wide(found)
     assert len(wide) == 8
-    assert {"jsd_mean", "jsd_low", "accuracy_change_high"} <= set(wide)
-    assert wide["accuracy_change_mean"].isna().sum() == 2
+    assert {"jsd", "jsd_low", "accuracy_change_high"} <= set(wide)
+    assert wide["accuracy_change"].isna().sum() == 2
 
 
 def test_price_is_that_of_several_pressures(frame):

@@ -11,7 +11,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from sparseattn.errors import UserError
-from sparseattn.wording import HEADINGS, TITLES, label
+from sparseattn.wording import FORMATS, HEADINGS, TITLES, label
 
 # How a verdict of `claims` or of `statistics.compare` is drawn (book/_static/sparseattn.css).
 _BADGES = {
@@ -79,7 +79,8 @@ def table(
     """Return a frame as a table, a row a row; its index is not shown.
 
     Codes appear as people write them, missing values as "–"; every text is escaped. Columns ``low``
-    and ``high`` appear as one, an interval. A UserError when a column is not in the frame.
+    and ``high``, or ``jsd_low`` and ``jsd_high``, appear as one, an interval. A UserError when a
+    column is not in the frame.
 
     Parameters
     ----------
@@ -91,8 +92,8 @@ def table(
     titles
         Headings of columns that have another here than in `wording.HEADINGS`.
     formats
-        Format of a column's numbers, such as ``.3f``; two decimals without, none where all are
-        whole.
+        Format of a column's numbers, such as ``.3f``, where it is another than in
+        `wording.FORMATS`; two decimals without, none where all are whole.
     fold
         What stands for a table that opens on demand; None shows it at once.
     links
@@ -109,7 +110,8 @@ def table(
         return Markdown(missing or "<span></span>")  # nothing would show as its Python name
     if isinstance(columns, str):
         headings = HEADINGS | dict(titles or {})
-        columns = {name: headings.get(name, name) for name in columns.split() or frame.columns}
+        names = columns.split() or frame.columns
+        columns = {name: headings.get(name) or label(name) for name in names}
     shown = dict(columns)
     leading = dict(links or {})
     absent = [name for name in (*shown, *leading.values(), *filters) if name not in frame]
@@ -118,15 +120,20 @@ def table(
             f"The table '{caption}' lacks the columns {', '.join(absent)}; "
             f"there are {', '.join(map(str, frame.columns))}."
         )
-    pair = {"low", "high"} <= set(shown)  # two ends are one column: an interval
-    drawn = {name: title for name, title in shown.items() if not (pair and name == "high")}
-    if pair:
-        drawn["low"] = INTERVAL
+    # Two ends are one column: an interval.
+    ends = {low: high for low in shown if (high := re.sub("low$", "high", low)) in shown}
+    ends = {low: high for low, high in ends.items() if low != high}
+    drawn = {
+        name: INTERVAL if name in ends else title
+        for name, title in shown.items()
+        if name not in ends.values()
+    }
     numeric = {name: pd.api.types.is_numeric_dtype(frame[name]) for name in shown}
-    given = formats or {}
+    given = FORMATS | dict(formats or {})
     places = {name: given.get(name) or _decimals(frame[name]) for name in shown}
-    if pair and not given.get("low"):  # an end that is whole everywhere is not a count
-        places["low"] = _decimals(pd.concat([frame["low"], frame["high"]]))
+    for low, high in ends.items():  # an end that is whole everywhere is not a count
+        form = given.get(low) or given.get(low.removesuffix("_low"))
+        places[low] = places[high] = form or _decimals(pd.concat([frame[low], frame[high]]))
     head = "".join(
         f'<th scope="col"{_right(numeric[name])}>{escape(title)}</th>'
         for name, title in drawn.items()
@@ -136,8 +143,8 @@ def table(
         choices = (f' data-{name}="{escape(_text(row[name], ""))}"' for name in filters)
         body += f"<tr{''.join(choices)}>"
         for name, title in drawn.items():
-            if pair and name == "low":
-                kind, content = "number", _interval(row["low"], row["high"], places["low"])
+            if name in ends:
+                kind, content = "number", _interval(row[name], row[ends[name]], places[name])
             else:
                 kind, content = _cell(row[name], places[name], numeric[name], name in badges)
             address = row.get(leading.get(name, ""))

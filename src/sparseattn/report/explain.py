@@ -234,10 +234,9 @@ def _parts(asked: Asked, runs: list[Run], examinations: list[Examination]) -> It
         f"{len({run.spec.seed for run in runs})} trainings that differ in their random start; what "
         "always naming the larger class would reach; and the epochs trained.",
         columns="classifier sparsity accuracy low high larger auc epochs",
-        titles={"larger": "larger class", "auc": "ROC-AUC", "low": "low"},
-        formats={"accuracy": ".3f", "low": ".2f", "high": ".2f", "larger": ".3f", "auc": ".3f",
-                 "epochs": ".1f"},
-    )  # fmt: skip
+        titles={"larger": "larger class"},
+        formats={"larger": ".3f"},
+    )
 
     yield "## Does attention show what decides?"
     if not scores["sure"].any():
@@ -251,7 +250,7 @@ def _parts(asked: Asked, runs: list[Run], examinations: list[Examination]) -> It
     yield charts.table(
         question.verdicts(better),
         "What each test measures.",
-        columns={"test": "test", "statement": "what is measured", "unit": "unit"},
+        columns="test statement unit",
         missing="",
         fold="The tests",
     )
@@ -338,7 +337,6 @@ def _origin(asked: Asked, runs: Sequence[Run], seconds: float) -> Iterator[objec
         ),
         "The runs behind this page.",
         titles={"best": "best epoch", "accuracy": "test accuracy"},
-        formats={"accuracy": ".3f"},
         fold="The runs behind this page",
     )
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "altair"))

@@ -69,6 +69,12 @@ class Parameters(BaseModel):
     shown_alphas: Annotated[list[Alpha], Field(min_length=1)] = [1.5]
 
     _started: float = PrivateAttr(default_factory=time.monotonic)
+    _notebook: str = PrivateAttr(default="")
+
+    @property
+    def notebook(self) -> str:
+        """The notebook that they were checked for."""
+        return self._notebook
 
     @property
     def seconds(self) -> float:
@@ -262,6 +268,7 @@ def validated(
         )
     try:
         parameters = validate(Parameters, {**defaults, **values})
+        parameters._notebook = notebook
     except UserError as error:
         told = [
             name

@@ -33,14 +33,11 @@ PACKAGES = ("torch", "entmax", "numpy", "scipy", "pandas", "datasets", "altair",
 class Provenance:
     """A page's origin, shown at its end and kept in the executed notebook's metadata.
 
-    Of a notebook such as ``05-agreement``, its checked parameters, and the runs, adversaries and
-    examinations it reads.
+    Of a notebook's checked parameters, and the runs, adversaries and examinations it reads.
     """
 
-    def __init__(
-        self, notebook: str, parameters: Parameters, runs: "Sequence[Result]" = ()
-    ) -> None:
-        self.notebook, self.parameters, self.runs = notebook, parameters, runs
+    def __init__(self, parameters: Parameters, runs: "Sequence[Result]" = ()) -> None:
+        self.notebook, self.parameters, self.runs = parameters.notebook, parameters, runs
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
         package = Path(sparseattn.__file__).parent

@@ -54,25 +54,21 @@ def reported(found: pd.DataFrame, frame: pd.DataFrame, quantity: str) -> pd.Data
 
 
 def wide(found: pd.DataFrame) -> pd.DataFrame:
-    """Return a row each cell, and ``jsd_mean``, ``accuracy_change_low``, … as columns."""
+    """Return a row each cell; ``jsd``, its mean, ``jsd_low``, ``accuracy_change``, … as columns."""
     rows = found.pivot_table(["mean", "low", "high"], BY, "quantity", sort=False)
-    rows.columns = [f"{quantity}_{end}" for end, quantity in rows.columns]
+    rows.columns = [f"{quantity}_{end}".removesuffix("_mean") for end, quantity in rows.columns]
     return rows.reset_index()
 
 
 def price(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return frozen adversaries at each ``pressure``, where there is more than one, a row a cell.
-
-    ``jsd`` and ``accuracy_change`` are the means, ``jsd_low`` and so on the ends of the intervals.
-    """
+    """Return `wide` of frozen adversaries at each ``pressure``, where there is more than one."""
     frozen = frame[frame["adversary"] == "frozen"]
     several = frozen.groupby("where")["pressure"].transform("nunique") > 1
     parts = [
         wide(levels(part)).assign(pressure=pressure)
         for pressure, part in frozen[several].groupby("pressure")
     ]
-    rows = pd.concat(parts) if parts else pd.DataFrame()
-    return rows.rename(columns={"jsd_mean": "jsd", "accuracy_change_mean": "accuracy_change"})
+    return pd.concat(parts) if parts else pd.DataFrame()
 
 
 def shares(frame: pd.DataFrame) -> pd.DataFrame:

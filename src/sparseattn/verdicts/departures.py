@@ -242,14 +242,15 @@ def _of_measures() -> tuple[Departure, ...]:
     )  # fmt: skip
 
 
-def of_the_data(tasks: Sequence[str]) -> list[str]:
-    """Return where the data of published tasks differ from the paper's."""
-    return [
-        verbatim(difference)
+def of_the_data(tasks: Sequence[str]) -> str:
+    """Return as Markdown where the data of published tasks differ from the paper's."""
+    told = [
+        f"- {verbatim(difference)}"
         for name, task in published.tasks().items()
         if name in tasks
         for difference in task["deviations"] or [f"{label(name)}: no known difference."]
     ]
+    return "\n".join(told) or "Stated here once runs are published."
 
 
 def counted() -> str:

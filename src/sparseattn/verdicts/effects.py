@@ -244,6 +244,12 @@ def documents(frame: pd.DataFrame) -> pd.DataFrame:
     return spelled(long)
 
 
+def medians(spread: pd.DataFrame) -> pd.DataFrame:
+    """Return the median ``dispersion`` of the `documents` of each classifier, by ``measure``."""
+    each = spread.groupby([*WHERE, "measure"], sort=False)
+    return each["dispersion"].median().reset_index()
+
+
 def ends(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Return each line's ``first`` and ``last`` mean over λ, of lines with more than one λ."""
     found = rows.sort_values("lam").groupby(list(by))["mean"].agg(["first", "last", "count"])

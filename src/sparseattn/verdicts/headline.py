@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown
 
+from sparseattn import charts
 from sparseattn.charts.tables import claim_anchor
 from sparseattn.data.owntexts import is_own
 from sparseattn.measures.statistics import differences
 from sparseattn.results import paper, published
-from sparseattn.verdicts import claims
+from sparseattn.verdicts import claims, question
 from sparseattn.verdicts.departures import NOT_STATED, departures
 from sparseattn.verdicts.judging import STANCES
 from sparseattn.verdicts.replication import progress
@@ -113,15 +115,23 @@ def rows(cells: pd.DataFrame, pages: Sequence[str]) -> tuple[pd.DataFrame, pd.Da
     return cells, found.assign(row=named, page=page)
 
 
-def both(
-    *parts: tuple[pd.DataFrame, pd.DataFrame],
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Put rows of `charts.forest` below one another, of those parts that have any."""
-    known = [part for part in parts if len(part[1])]
-    if not known:
-        return parts[0]
-    cells, means = (pd.concat([part[side] for part in known], ignore_index=True) for side in (0, 1))
-    return cells, means
+def figure(
+    better: pd.DataFrame, decisive: pd.DataFrame, pages: Sequence[str]
+) -> charts.Figure | Markdown:
+    """Draw the tests of the question (`question.cells`), and below them the claims."""
+    parts = [question.rows(better, "05-truth"), rows(decisive, pages)]
+    known = [part for part in parts if len(part[1])] or parts[:1]
+    return charts.show(
+        charts.forest,
+        *(pd.concat(frames, ignore_index=True) for frames in zip(*known, strict=True)),
+        sides=("against", "for"),
+        name="answer",
+        caption="Above, the question: by how much sparsemax attention passes each test better than "
+        "softmax attention; below, the paper's claims. Each is one effect of every classifier on "
+        "every task, in units of the smallest effect that would matter: right of the grey band it "
+        "speaks for what the row says, left of it against. A click leads to the evidence.",
+        missing="This build holds nothing to judge by.",
+    )
 
 
 def by_source(cells: pd.DataFrame) -> dict[str, pd.DataFrame]:

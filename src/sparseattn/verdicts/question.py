@@ -51,6 +51,34 @@ class Test:
     anchor: str  # the section of the page that shows it
 
 
+ROUTES = {
+    "flow_itself": "Its own state",
+    "flow_context": "Other states",
+    "flow_attention": "The weights",
+    "effect_unattended": "From words of weight zero",
+}
+PEOPLE = {
+    "people_auprc_attention": "Attention",
+    "people_auprc_inputs_product": "Gradient · embedding",
+    "people_auprc_inputs_loo": "Leave-one-out",
+    "people_auprc_chance": "Chance",
+    "people_auprc_ceiling": "People among themselves",
+}
+STUDENT = {
+    "simulated_attention": "Attention",
+    "simulated_inputs_gradient": "Length of the gradient",
+    "simulated_inputs_product": "Gradient · embedding",
+    "simulated_inputs_loo": "Leave-one-out",
+    "simulated_random": "Random words",
+}
+SUPPORT = {
+    "tau_inputs_loo": "All words, leave-one-out",
+    "tau_attended_inputs_loo": "Attended words, leave-one-out",
+    "tau_inputs_gradient": "All words, gradient",
+    "tau_attended_inputs_gradient": "Attended words, gradient",
+    "tau_scores_inputs_loo": "Scores, leave-one-out",
+}
+"""What figures show of the tests, from the columns of an examination: see `parts`."""
 DRAWN = tuple(name for name in EXPLAINERS if not name.endswith(("_fixed", "_norm")))
 """Measures that figures show; those left out are all but the same as others."""
 SMALLEST = 5.0
@@ -223,8 +251,9 @@ def figure(
     chance: bool = False,
     each: str = "classifier and task",
     fold: str | None = None,
+    of: str = "",
 ) -> charts.Figure | Markdown:
-    """Draw `cells` and their means, against softmax or chance."""
+    """Draw `cells` and their means, against softmax or chance; `of` other classifiers, if named."""
     sides, name = ("worse", "better"), "better"
     caption = (
         f"Sparsemax against softmax: the effect of each test on every {each}, in units of the "
@@ -237,6 +266,8 @@ def figure(
             "Sparsemax attention against chance, in the same units: right of the grey band it is "
             "better than a random order of the words."
         )
+    if of:
+        name, caption = f"{name}-{of.replace(' ', '-')}", f"{of.capitalize()}. {caption}"
     return charts.show(
         charts.forest,
         *rows(effects, page, chance),

@@ -24,6 +24,12 @@ TOLERANCE = 0.05
 ACCURACY_TOLERANCE = 0.025
 SIZE_TOLERANCE = 0.05
 """Of the number of documents, as a share of the paper's."""
+RULE = (
+    f"A number is the *same* when the whole 95 % interval of ours lies within ±{TOLERANCE} of the "
+    f"paper's number (accuracies: ±{ACCURACY_TOLERANCE}; numbers of documents: "
+    f"±{SIZE_TOLERANCE:.0%}), *different* when all of the interval lies outside, else "
+    "*undecided*: no difference found is not yet sameness."
+)
 SERIES = ["task", "encoder", "alignment"]
 CELL = [*paper.CELL, "adversary"]
 COLUMNS = [

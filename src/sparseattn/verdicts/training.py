@@ -46,6 +46,15 @@ def about(name: str, options: Mapping[str, Any]) -> str:
     )
 
 
+def observed(frame: pd.DataFrame, task: Task) -> str:
+    """Say which test documents are observed."""
+    return (
+        f"The *observed documents* are {frame['document'].nunique():,} of the {len(task.test):,} "
+        "test documents, chosen without regard to their content and the same for every classifier. "
+        "Whatever is measured word by word is measured on these."
+    )
+
+
 def departures(task: Task) -> str:
     """Return where a task departs from the paper's, as Markdown."""
     return "Where this departs from the paper:\n\n" + "\n".join(
