@@ -1,5 +1,7 @@
 """The published measurement of speed, its goals, and the time of the paper's grid."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pandas as pd
 import pytest
 
@@ -48,6 +50,13 @@ def test_one_measurement_for_each_number_of_threads(tmp_path):
     assert frame["ratio"].tolist() == [2.0, 3.0]
     assert frame["threads"].tolist() == [1, 2]
     assert frame["ours"].tolist() == [0.3333, 0.3333]  # to four digits
+
+
+def test_measurements_published_at_once_are_all_kept(tmp_path):
+    with ThreadPoolExecutor(8) as at_once:
+        list(at_once.map(lambda threads: goals.add_report(report(threads), tmp_path), range(64)))
+    assert [one["machine"]["threads"] for one in goals.reports(tmp_path)] == list(range(64))
+    assert [file.name for file in tmp_path.iterdir()] == [goals.FILE]
 
 
 def test_it_is_no_run(tmp_path):

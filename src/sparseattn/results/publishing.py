@@ -151,21 +151,22 @@ def merge(
     `disagreement` in what it differs from the one in its place more than it may: a UserError,
     before anything is written.
     """
-    kept: dict[Any, Mapping[str, Any]] = {
-        place_of(entry): entry for entry in read_entries(file, name)
-    }
-    new = 0
-    for entry in entries:
-        other = kept.get(place_of(entry))
-        if other is None or "versions" not in entry or other["versions"] != entry["versions"]:
-            kept[place_of(entry)] = entry
-            new += 1
-        elif (why := disagreement(other, entry)) is not None:
-            raise UserError(
-                f"{why} is kept in {file}. If the new one is right, remove that entry there."
-            )
-    if new:
-        write_json(file, {name: [kept[where] for where in sorted(kept)]}, checksum=False)
+    with publishing_alone(file.parent):
+        kept: dict[Any, Mapping[str, Any]] = {
+            place_of(entry): entry for entry in read_entries(file, name)
+        }
+        new = 0
+        for entry in entries:
+            other = kept.get(place_of(entry))
+            if other is None or "versions" not in entry or other["versions"] != entry["versions"]:
+                kept[place_of(entry)] = entry
+                new += 1
+            elif (why := disagreement(other, entry)) is not None:
+                raise UserError(
+                    f"{why} is kept in {file}. If the new one is right, remove that entry there."
+                )
+        if new:
+            write_json(file, {name: [kept[where] for where in sorted(kept)]}, checksum=False)
     return new
 
 
