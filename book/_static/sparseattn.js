@@ -218,10 +218,7 @@
   async function download(figure, kind) {
     const entry = figures.get(figure);
     const name = figure.dataset.name + "." + kind;
-    if (kind === "csv") {
-      const given = figure.querySelector(".chart-data");
-      return save(name, given ? JSON.parse(given.textContent) : asCsv(entry.spec), "text/csv");
-    }
+    if (kind === "csv") return save(name, asCsv(entry.spec), "text/csv");
     // The words under the figure do not travel with its picture; what its marks mean must.
     const key = figure.querySelector(".chart-key");
     const { view, done } = await picture(entry, key && key.textContent);

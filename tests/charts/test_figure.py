@@ -76,12 +76,6 @@ def test_ids_come_from_the_name() -> None:
     assert len(set(ids)) == len(ids)
 
 
-def test_given_data_is_what_is_offered() -> None:
-    shown = show(CHART, name="a", caption="c", description="d", data=pd.DataFrame({"n": [7]}))
-    assert shown.data == "n\n7\n"
-    assert r'"n\n7\n"' in shown._repr_html_()
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

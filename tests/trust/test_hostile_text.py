@@ -83,7 +83,6 @@ def figures(names: list[str]) -> str:
             .encode(x="x:Q", y="origin:N", color="origin:N", tooltip=["origin:N"])
             .properties(width="container", height=600),
             name="rows",
-            data=frame,
             **words,
         ),
     ]

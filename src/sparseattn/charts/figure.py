@@ -54,7 +54,6 @@ class Figure:
     spec: dict[str, Any]  # Vega-Lite's, without a theme
     caption: str
     description: str  # what there is to see in it, for who cannot
-    data: str | None = None  # comma-separated values to download; None: the chart's own
     fold: str | None = None  # what stands for it until it is asked for; None shows it at once
 
     def __repr__(self) -> str:
@@ -76,14 +75,13 @@ class Figure:
 
     def _repr_html_(self) -> str:
         name, description = self.name, escape(self.description)
-        table = "" if self.data is None else inert("chart-data", self.data)
         folded, closed = "", ""
         if self.fold is not None:
             folded = f"<details><summary>{escape(self.fold)}</summary>"
             closed = "</details>"
         return (
             f'{folded}<figure class="chart" id="figure-{name}" data-name="{name}">'
-            f"{inert('chart-spec', self.spec)}{table}"
+            f"{inert('chart-spec', self.spec)}"
             f'<div class="chart-legend" role="group" aria-label="Filter by" hidden></div>'
             f'<div class="chart-live" hidden></div>'
             f'<img class="chart-static" alt="{description}" '
@@ -117,7 +115,6 @@ def show(
     name: str,
     caption: str,
     description: str | None = None,
-    data: pd.DataFrame | None = None,
     missing: str | None = None,
     fold: str | None = None,
     **options: Any,
@@ -136,8 +133,6 @@ def show(
     description
         What there is to see, in words, for readers who cannot see the chart; by default the
         numbers drawn, where the chart is one of `charts`.
-    data
-        What the download holds, when it is more than what is drawn.
     missing
         The sentence in place of a figure without a row; the chart's own by default.
     fold
@@ -178,8 +173,7 @@ def show(
     if not description:
         raise bare
     spec["description"] = description
-    table = None if data is None else data.to_csv(index=False)
-    return Figure(name, spec, caption.strip(), description.strip(), table, fold)
+    return Figure(name, spec, caption.strip(), description.strip(), fold)
 
 
 def _wrap_titles(spec: dict[str, Any]) -> None:
