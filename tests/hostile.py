@@ -40,6 +40,12 @@ CLASSES = (
     f"- <img src=x onerror=window.{RAN}=9> <script>window.{RAN}=10</script> $x$ \u202e*up*\0",
     f"1. \n\n```{{raw}} html\n<script>window.{RAN}=11</script>\n```\n" + "long " * 20_000,
 )
+FORMULAS = (
+    "=1+1", "@SUM(1)", "+1+1", "-1+1", "-1 %", "-", "+a.csv",
+    '=HYPERLINK("x", "y")',
+)  # fmt: skip
+"""What a spreadsheet program would run, or take for no text."""
+NUMBERS = ("-5", "+.5", "-1e-7", "-1.5E+3", "5")
 FILE = f"- <img src=x onerror=window.{RAN}=12> *a* $x$ {{doc}}`b` [c](d) | \u202e שלום \x01\n\n# h"
 """The name of a file, without an ending: 255 bytes at most, no slash."""
 

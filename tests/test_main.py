@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tiny
 
@@ -15,7 +16,7 @@ from sparseattn.experiments.runs import Run
 from sparseattn.experiments.store import Store
 from sparseattn.report import book as report
 from sparseattn.report.parameters import load_yaml
-from sparseattn.results import variants
+from sparseattn.results import frames, variants
 
 TINY = [
     "-p", "task_options", json.dumps(tiny.OPTIONS), "-p", "embedding_size", "12",
@@ -83,6 +84,13 @@ def test_sweep_then_ledger_then_verify(run, store):
     code, told, _ = run("verify")
     assert code == 1
     assert f"{rows[0]['key']}: curve.json is missing" in told
+
+
+def test_a_ledger_for_a_spreadsheet_holds_no_formula(run, monkeypatch):
+    one = pd.DataFrame({"task": ["=1.csv"], "lam": [-1.0]})
+    monkeypatch.setattr(frames, "stored_ledger", lambda _: one)
+    assert run("ledger", "--csv")[1] == "task,lam\n'=1.csv,-1.0\n"
+    assert json.loads(run("ledger", "--json")[1]) == [{"task": "=1.csv", "lam": -1.0}]
 
 
 def test_compute_says_where_the_run_is(run):

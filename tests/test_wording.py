@@ -1,14 +1,18 @@
 """Sentences list names and numbers as people do."""
 
+import csv
 from html import escape
+from io import StringIO
 
 import numpy as np
+import pandas as pd
 import pytest
+from hostile import FORMULAS, NUMBERS
 from markdown_it.renderer import RendererHTML
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 
-from sparseattn.wording import label, listed, span, verbatim, visible
+from sparseattn.wording import as_csv, label, listed, span, verbatim, visible
 
 
 @pytest.mark.parametrize(
@@ -91,3 +95,13 @@ def test_what_cannot_be_seen_is_named_and_what_has_no_room_shortened(text, seen)
     assert visible(text) == (text if seen is None else seen)
     assert visible(visible(text)) == visible(text)
     assert label(f"folder/{text[:60]}.csv") == visible(f"{text[:60]}.csv")
+
+
+def test_a_spreadsheet_runs_nothing_of_a_table():
+    plain = [*NUMBERS, "a=1", "", "−5", "⟨U+000D⟩=1"]
+    texts = [*FORMULAS, *plain[:-1], "\r=1"]
+    frame = pd.DataFrame({"text": texts, "either": [-1, None, *texts[2:]], "number": -0.5})
+    rows = list(csv.DictReader(StringIO(as_csv(frame), newline="")))
+    assert [row["text"] for row in rows] == [*(f"'{text}" for text in FORMULAS), *plain]
+    assert [row["either"] for row in rows[:3]] == ["-1", "", f"'{FORMULAS[2]}"]
+    assert {row["number"] for row in rows} == {"-0.5"}

@@ -162,11 +162,14 @@
 
   window.sparseattn = { make, scripted, save }; // for the other scripts, which may be read before this
 
+  /* What a spreadsheet program would run as a formula, were there no apostrophe before it. */
+  const FORMULA = /^(?=[=@\t\r\n]|[+-](?!\d*\.?\d+([eE][+-]?\d+)?$))/;
+
   function asCsv(spec) {
     const rows = Object.values(spec.datasets || {}).flat();
     const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
     const cell = (value) => {
-      const text = value === null || value === undefined ? "" : String(value);
+      const text = String(value ?? "").replace(FORMULA, "'");
       return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
     };
     return [columns, ...rows.map((row) => columns.map((column) => row[column]))]

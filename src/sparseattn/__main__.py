@@ -245,13 +245,14 @@ def ledger(
     as_csv: Annotated[bool, Option("--csv", help="Write CSV.")] = False,
 ) -> None:
     """List the runs in the store: from what, by which versions, how good, how long."""
+    from sparseattn import wording
     from sparseattn.results.frames import stored_ledger
 
     table = stored_ledger(_store())
     if as_json:
         print(table.to_json(orient="records", indent=1, force_ascii=False))
     elif as_csv:
-        print(table.to_csv(index=False), end="")
+        print(wording.as_csv(table), end="")
     elif table.empty:
         print(f"No runs in {_store().root}.")
     else:

@@ -178,6 +178,8 @@ _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     "\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
 )
+# What a spreadsheet program would run as a formula: as in book/_static/sparseattn.js.
+_FORMULA = re.compile(r"^(?=[=@]|[+-](?!\d*\.?\d+([eE][+-]?\d+)?$))")
 _FILE = re.compile(r"\.(csv|jsonl?)(\.gz)?$", re.IGNORECASE)
 _ROOM = 80  # characters of a name or word
 
@@ -213,6 +215,13 @@ def verbatim(text: object) -> str:
         lambda found: "".join(f"&#{ord(one)};" for one in found[0]),
         line,
     )
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """Return comma-separated values, a line a row: every text `visible`, none of them a formula."""
+    return frame.map(
+        lambda cell: _FORMULA.sub("'", visible(cell, None)) if isinstance(cell, str) else cell
+    ).to_csv(index=False)
 
 
 def signed(value: SupportsFloat, form: str = "g") -> str:

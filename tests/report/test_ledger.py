@@ -195,6 +195,13 @@ def test_the_download_has_a_line_a_row(frame):
     assert float(read[1]["lam"]) == -1
 
 
+def test_the_download_holds_no_formula(frame):
+    markup = ledger_table(frame.assign(task="=1.csv", vectors="@a"), "Runs.").markup
+    (held,) = re.findall(r'class="ledger-csv">(.*?)</script>', markup)
+    for row in csv.DictReader(json.loads(held)):
+        assert (row["task"], row["vectors"]) == ("'=1.csv", "'@a")
+
+
 def test_text_is_escaped(frame):
     hostile = frame.assign(task='<b>"x"', processor="<script>", pages="<i>")
     markup = ledger_table(hostile, "A & B").markup

@@ -1,11 +1,13 @@
 """Texts and names that would harm a page are shown on it, and do nothing."""
 
+import csv
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import altair as alt
 import pandas as pd
@@ -14,7 +16,7 @@ import pytest
 import tiny
 import yaml
 from browser import Visit, served, visiting
-from hostile import CLASSES, RAN, TEXTS, write
+from hostile import CLASSES, FORMULAS, NUMBERS, RAN, TEXTS, write
 from markdown_it.renderer import RendererHTML
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
@@ -34,6 +36,7 @@ from sparseattn.verdicts import training
 from sparseattn.wording import label, verbatim, visible
 
 WIDTHS = (1280, 360)
+SPREADSHEET = (*FORMULAS, "\t=1", "\r=1", "\n=1")
 COMMAND = "SPARSEATTN_TRUST=1 pytest tests/trust/test_hostile_text.py"
 
 # Chromium's helper processes outlive the pipes that Python closes.
@@ -89,6 +92,14 @@ def figures(names: list[str]) -> str:
     return "".join(one._repr_html_() for one in shown)
 
 
+def formulas() -> str:
+    frame = pd.DataFrame({"=text": [*SPREADSHEET, *NUMBERS], "number": -0.5})
+    chart = alt.Chart(frame, width="container", height=600).mark_point()
+    drawn = chart.encode(x="number:Q", y="=text:N")
+    shown = charts.show(drawn, name="formulas", caption="Formulas.", description="None.")
+    return str(shown._repr_html_())
+
+
 def tables(names: list[str]) -> str:
     frame = pd.DataFrame({"origin": names, "link": names, "sentence": names, "number": 1.0})
     frame["verdict"] = frame["origin"]
@@ -113,6 +124,7 @@ def page(run, file, tmp_path_factory) -> Iterator[str]:
     recorded = ledger.with_pages([run], {run.key: ["08-explorer"]})
     body = [
         figures(files),
+        formulas(),
         tables(names),
         shown._repr_html_(),
         shown.questions(),
@@ -191,6 +203,17 @@ def test_names_and_texts_are_shown_and_nothing_runs(browser, page, run, width):
                 tips.append(visit.page.locator("#vg-tooltip-element").text_content())
             assert any("<img src=x" in str(tip) for tip in tips)
             assert unharmed(visit, "tooltips") == []
+
+
+def test_a_spreadsheet_runs_nothing_of_a_download(browser, page):
+    with visiting(browser, page) as visit:
+        visit.open("page.html")
+        with visit.page.expect_download() as download:
+            visit.page.locator("#figure-formulas [data-get=csv]").click()
+        with Path(download.value.path()).open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    assert [row["'=text"] for row in rows] == [*(f"'{text}" for text in SPREADSHEET), *NUMBERS]
+    assert {row["number"] for row in rows} == {"-0.5"}
 
 
 def test_what_is_published_holds_numbers_alone(run, tmp_path):

@@ -20,7 +20,7 @@ from sparseattn.report.links import ANY, CHOICES, PAGE, to_run, written
 from sparseattn.report.provenance import origin_in
 from sparseattn.results import frames, published
 from sparseattn.results.frames import SPENT
-from sparseattn.wording import TITLES, label, sparsity_rank, verbatim, visible
+from sparseattn.wording import TITLES, as_csv, label, sparsity_rank, verbatim
 
 _ENTRIES = ("parameters", "runs", "seconds", "date")
 
@@ -190,8 +190,7 @@ def ledger_table(frame: pd.DataFrame, caption: str) -> Table:
     head += '<th scope="col" class="unsorted">Details</th>'
     body = "".join(_row(row) for row in rows)
     kind = "dataframe cards ledger-runs"
-    # A line a row (no value has a line break), so that just the rows shown can be saved.
-    lines = frame.assign(task=frame["task"].map(visible)).to_csv(index=False).splitlines()
+    lines = as_csv(frame).splitlines()  # so that just the rows shown can be saved
     return Table(
         f'<div class="ledger"><form class="ledger-choice" role="search" '
         f'aria-label="Choose runs" hidden>{_choices(rows)}'
