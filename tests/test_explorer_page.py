@@ -130,6 +130,18 @@ def test_pointing_shows_every_share_of_a_token(page: Page) -> None:
         assert shown.endswith("%")
 
 
+def test_a_document_has_one_number_in_the_list_and_above_its_text(page: Page) -> None:
+    select = page.locator("select[name=document]")
+    about = page.locator(".explorer-about")
+    for place in (0, 4):
+        select.select_option(str(place))
+        listed = str(select.locator("option").nth(place).text_content())
+        assert listed.startswith(f"{place + 1}. ")
+        assert str(about.text_content()).startswith(f"Document {place + 1}: ")
+    page.locator("select[name=task]").select_option("1")  # whose first is not the first observed
+    assert str(about.text_content()).startswith("Document 1: ")
+
+
 def test_documents_classifiers_and_tasks_are_chosen(page: Page) -> None:
     tasks = data()["tasks"]
 

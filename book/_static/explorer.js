@@ -349,7 +349,7 @@
       this.paintBars();
       const kept = positions.length < tokens.length ? ` Influence is kept for the ${positions.length} states with most attention.` : "";
       this.about.textContent =
-        `Document ${this.document.number}: ${this.document.why}. ${tokens.length} tokens` +
+        `Document ${this.state.document + 1}: ${this.document.why}. ${tokens.length} tokens` +
         (evidence ? `; ● marks those that ${this.task.truth || "truly decide"}.` : ".") +
         (this.unknown.size ? " Words in italics the classifiers do not know; all such are one word to them." : "") +
         ` Noise has a dispersion of about ${spelled(this.document.null)} here.` + kept;

@@ -238,10 +238,14 @@ def test_agreements_are_of_every_panel(shown):
     assert (found.dropna()["tau"] <= found.dropna()["ceiling"] + 1e-4).all()
 
 
+def test_documents_are_counted_as_a_reader_does(shown):
+    assert shown.documents()["document"].tolist() == [1, 2, 3, 4]
+
+
 def test_few_documents_stand_beside_all(shown, runs):
     some = [run for run in runs if run.spec.seed == 0]
     found = explorer.few_and_all(some, shown)
-    numbers = shown.documents()["document"]
+    numbers = shown.numbers()
     for row, run in zip(found.to_dict("records"), some, strict=True):
         tau = run.measurements()["tau_inputs_gradient"]
         assert row["every"] == pytest.approx(tau.mean())
@@ -271,7 +275,7 @@ def test_questions_point_at_what_is_there(shown):
     for where in asked:
         parts = dict(part.split("=") for part in where.replace("&amp;", "&").split("&"))
         assert parts["projection"] in codes
-        assert int(parts["document"]) in shown.documents()["document"].tolist()
+        assert int(parts["document"]) in shown.numbers()
 
 
 def test_own_texts_are_shown(tmp_path):

@@ -40,18 +40,18 @@ class Explorer:
         return [document["number"] for document in task["documents"]]
 
     def documents(self) -> pd.DataFrame:
-        """Return what is shown: ``task``, ``document``, ``label``, ``tokens`` and ``why``."""
+        """Return what is shown: ``task``, ``document`` from 1, ``label``, ``tokens``, ``why``."""
         return pd.DataFrame(
             [
                 {
                     "task": task["name"],
-                    "document": document["number"],
+                    "document": place,
                     "label": task["classes"][document["label"]],
                     "tokens": len(document["tokens"]),
                     "why": document["why"],
                 }
                 for task in self.data["tasks"]
-                for document in task["documents"]
+                for place, document in enumerate(task["documents"], start=1)
             ]
         )
 
