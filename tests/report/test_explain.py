@@ -151,6 +151,14 @@ def test_what_they_learned_is_said_as_it_is(made):
         assert told in explaining.learned(scores.assign(sure=sure), asked)
 
 
+def test_a_file_is_read_to_find_its_columns_and_to_read_them(tmp_path, monkeypatch):
+    path, read, whole = written(tmp_path), [], Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda one: read.append(one) or whole(one))
+    asked = explaining.ask(path, **SMALL)
+    assert read == [path, path]
+    assert asked.task.classes == tuple(sorted(CLASSES))
+
+
 def test_an_examination_follows_its_run_and_each_is_asked_once(made):
     asked = explaining.ask(made[0].parent / "notes.csv", **SMALL)
     for jobs in (1, 2, 3, 16):

@@ -80,6 +80,7 @@ class Prepared:
     splits: Mapping[str, Texts]
     vocabulary: tuple[str, ...]
     deviations: tuple[str, ...]
+    classes: tuple[str, str] = ("class 0", "class 1")
 
 
 class _Lexicon(dict[str, int]):
@@ -291,7 +292,7 @@ def prepare_own(path: Path, options: FileOptions) -> Prepared:
         for split in ("train", "dev", "test")
     }
     vocabulary, final = lexicon.vocabulary(splits["train"], options.min_count)
-    return _prepared(splits, vocabulary, final, notes)
+    return replace(_prepared(splits, vocabulary, final, notes), classes=own.classes)
 
 
 def own_words(path: Path, options: FileOptions) -> dict[str, list[str]]:

@@ -74,6 +74,7 @@ class Task:
     ``train``, ``dev`` and ``test`` are to train on, to choose the epoch by, and to report on;
     ``vocabulary[id]`` is the word; ``deviations`` say where the task departs from the paper's, and
     why; ``shortcut`` is the kind that decides the labels, if one does (`data.shortcuts`);
+    ``classes`` are the names that a user's file gives labels 0 and 1;
     ``fingerprint`` is the SHA-256 (hexadecimal) of all ids, labels, keys, evidence and words.
     """
 
@@ -85,6 +86,7 @@ class Task:
     deviations: tuple[str, ...] = ()
     fingerprint: str = field(default="", compare=False)
     shortcut: shortcuts.Kind | None = None
+    classes: tuple[str, str] = Prepared.classes
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fingerprint", _fingerprint(self))
@@ -259,7 +261,8 @@ def _task(name: str, prepared: Prepared) -> Task:
         )
         for split, texts in prepared.splits.items()
     }
-    return Task(name, **splits, vocabulary=prepared.vocabulary, deviations=prepared.deviations)
+    rest: dict[str, Any] = {"deviations": prepared.deviations, "classes": prepared.classes}
+    return Task(name, **splits, vocabulary=prepared.vocabulary, **rest)
 
 
 def _shortened(task: Task, words: int) -> Task:

@@ -19,7 +19,7 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from sparseattn import charts
-from sparseattn.data.owntexts import FILE_KINDS, check_own, find_columns, is_own, read_own
+from sparseattn.data.owntexts import FILE_KINDS, find_columns, is_own
 from sparseattn.data.tasks import Task, load_task
 from sparseattn.errors import UserError
 from sparseattn.experiments import machine
@@ -62,7 +62,6 @@ class Asked:
     path: Path
     text: str  # the column of the texts, and that of their labels
     label: str
-    classes: tuple[str, str]  # names of labels 0 and 1
     task: Task  # the texts, prepared and split
     runs: list[Spec]  # what is to be computed
     examinations: list[ExaminationSpec]
@@ -153,15 +152,13 @@ def ask(path: Path, text: str | None = None, label: str | None = None, **setting
             f"{', '.join(FILE_KINDS)}, possibly with .gz behind. From a spreadsheet, save as 'CSV "
             "UTF-8'."
         )
-    check_own(path)
     columns = find_columns(path, text, label)
     options = {"text_column": columns[0], "label_column": columns[1], "max_length": LONGEST}
     task = load_task(str(path), options)
     runs = grid(task=str(path), task_options=options, **SETTINGS | settings)
     length = float(task.test.lengths.mean())
     examined = min(EXAMINED, max(_FEWEST, round(EXAMINED * _USUAL / length)), runs[0].observed)
-    own = read_own(path, *columns)
-    return Asked(path, *columns, own.classes, task, runs, examinations_of(runs, examined))
+    return Asked(path, *columns, task, runs, examinations_of(runs, examined))
 
 
 def _target(path: Path, output: Path | None) -> Path:
@@ -189,7 +186,7 @@ def _announce(
     task = asked.task
     tell(
         f"{asked.name}: texts in column '{asked.text}', labels in column '{asked.label}' "
-        f"('{asked.classes[0]}' and '{asked.classes[1]}')."
+        f"('{task.classes[0]}' and '{task.classes[1]}')."
     )
     tell(
         f"{len(task.train):,} texts to train on, {len(task.dev):,} to choose the epoch by, "
@@ -217,7 +214,7 @@ def _about(seconds: float) -> str:
 
 def _parts(asked: Asked, runs: list[Run], examinations: list[Examination]) -> Iterator[object]:
     """Yield the page: accuracy, the answer, the explorer."""
-    zero, one = (f"**{verbatim(name)}**" for name in asked.classes)
+    zero, one = (f"**{verbatim(name)}**" for name in asked.task.classes)
     yield (
         f"Small classifiers were trained to tell {zero} from {one} in the texts of "
         f"{verbatim(asked.name)}. Each weighs the words of a text by *attention*: under "

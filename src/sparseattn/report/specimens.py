@@ -14,7 +14,7 @@ from jaxtyping import Float
 from scipy.special import expit
 
 from sparseattn.attribution.influence import influence
-from sparseattn.data.owntexts import is_own, read_own
+from sparseattn.data.owntexts import is_own
 from sparseattn.data.preparation import FileOptions, own_words
 from sparseattn.data.tasks import Documents, load_task
 from sparseattn.data.words import UNKNOWN
@@ -132,9 +132,9 @@ def _task(runs: list[Run], count: int, room: int) -> dict[str, Any]:
     documents = runs[0].documents(task)
     chosen = choose(measurements(runs), count)
     words = [task.words(ids) for ids in documents.ids]
-    classes: Sequence[str] = CLASSES.get(task.name, ("class 0", "class 1"))
+    classes = CLASSES.get(task.name, task.classes)
     if is_own(spec.task):
-        words, classes = _as_written(spec, documents)
+        words = _as_written(spec, documents)
     found = seen(runs, documents, words, chosen, label(task.name), classes, room)
     if is_own(spec.task):
         for document, (number, _) in zip(found["documents"], chosen, strict=True):
@@ -144,13 +144,11 @@ def _task(runs: list[Run], count: int, room: int) -> dict[str, Any]:
     return found
 
 
-def _as_written(spec: Spec, documents: Documents) -> tuple[list[list[str]], tuple[str, str]]:
-    """Return the words of a user's documents, rare ones too, and the names of both classes."""
-    path, options = Path(spec.task).expanduser(), validate(FileOptions, spec.task_options)
-    every = own_words(path, options)
-    classes = read_own(path, options.text_column, options.label_column).classes
+def _as_written(spec: Spec, documents: Documents) -> list[list[str]]:
+    """Return the words of a user's documents, rare ones too."""
+    every = own_words(Path(spec.task).expanduser(), validate(FileOptions, spec.task_options))
     # Keys of texts that occur more than once are numbered.
-    return [every[key.partition("-")[0]] for key in documents.keys], classes
+    return [every[key.partition("-")[0]] for key in documents.keys]
 
 
 def seen(
