@@ -1,6 +1,7 @@
 """A forest plot draws every effect where it belongs, in units of what matters."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -94,7 +95,27 @@ def test_a_click_leads_to_the_evidence(cells, means):
 
 def test_the_key_names_the_shapes_and_hollow_marks(cells, means):
     figure, _ = drawn(cells, means)
-    assert "● SST, ■ IMDb, hollow: one seed" in figure._repr_html_()
+    assert "● SST, ▲ IMDb, hollow: one seed" in figure._repr_html_()
+
+
+def test_each_task_has_a_shape_of_its_own_on_every_page(cells, means):
+    every = ["imdb+token", "planted", *(f"sst+{kind}" for kind in ("order", "beside", "token"))]
+    every += ["planted+context", "imdb", "newsgroups", "sst"]
+    whole = pd.concat([cells.iloc[:1].assign(task=task) for task in every])
+    marks, alone = [], []
+    for frame in (whole, *(whole[whole["task"] == task] for task in every)):
+        spec = drawn(frame, means)[0].spec
+        scales = [layer["encoding"]["shape"]["scale"] for layer in spec["layer"][2:4]]
+        assert scales[0] == scales[1]
+        marks.append(dict(zip(scales[0]["domain"], scales[0]["range"], strict=True)))
+        key = spec["usermeta"]["key"].partition(", hollow")[0]
+        alone.append(
+            {name: mark for mark, name in re.findall(r"(\S) ([^●■▲▼◀✚✖★▶⬢]+?)(?:, |$)", key)}
+        )
+    for found in (marks, alone):
+        together, *each = found
+        assert len(set(together.values())) == len(every)
+        assert {name: mark for one in each for name, mark in one.items()} == together
 
 
 @pytest.mark.parametrize("width", [330, 760])

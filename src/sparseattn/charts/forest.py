@@ -1,6 +1,8 @@
 """A forest plot: effects in units of what matters, so that rows of other units compare."""
 
 import json
+from collections.abc import Iterable
+from itertools import cycle
 from textwrap import wrap
 
 import altair as alt
@@ -12,7 +14,22 @@ from sparseattn.charts.encodings import chosen_by, colour_by, finish, tidy, tip
 from sparseattn.charts.figure import AnyChart
 from sparseattn.wording import label
 
-_SHAPES = {"circle": "●", "square": "■", "triangle-up": "▲", "triangle-down": "▼", "cross": "✚"}
+# One shape means one task on all pages, as Vega draws it and as a letter that looks like it. A
+# user's own task, or any other, has one of the rest.
+_SHAPES = {
+    "SST": ("circle", "●"),
+    "20News": ("square", "■"),
+    "IMDb": ("triangle-up", "▲"),
+    "Planted": ("triangle-down", "▼"),
+    "Planted, in context": ("triangle-left", "◀"),
+    "SST + token": ("cross", "✚"),
+    "SST + beside": (
+        "M0,-.4L.5,-1L1,-.5L.4,0L1,.5L.5,1L0,.4L-.5,1L-1,.5L-.4,0L-1,-.5L-.5,-1Z",
+        "✖",
+    ),
+    "SST + order": ("M0,-1.1L.3,-.4L1,-.4L.5,.1L.7,1L0,.5L-.7,1L-.5,.1L-1,-.4L-.3,-.4Z", "★"),
+}
+_OTHERS = (("triangle-right", "▶"), ("M1,0L.5,.9L-.5,.9L-1,0L-.5,-.9L.5,-.9Z", "⬢"))
 _LINE, _LEAST, _NAME = 4, 52, 16  # pixels a cell, and of a row; letters a line of a row's name
 _TICKS = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)
 _ENDS = ("low", "high", "predicted_low", "predicted_high")
@@ -104,7 +121,7 @@ def forest(
     up = alt.Y(f"{row}:N", title=None, sort=order, scale=scale_of_rows, axis=axis)
     lines = alt.Scale(domain=[-most / 2 - 0.5, most / 2 + 8.5], range=[0, height])
     band = alt.Chart(pd.DataFrame({"low": [-1.0], "high": [1.0], "zero": [0.0]}))
-    shapes = list(dict.fromkeys(rows[shape]))
+    shapes = _shapes(rows[shape])
     points = (
         alt.Chart(rows)
         .transform_filter(chosen_by(colour))
@@ -114,8 +131,7 @@ def forest(
             yOffset=alt.YOffset("line:Q", scale=lines),
             shape=alt.Shape(
                 f"{shape}:N",
-                sort=shapes,
-                scale=alt.Scale(domain=shapes, range=list(_SHAPES)[: len(shapes)]),
+                scale=alt.Scale(domain=list(shapes), range=[drawn for drawn, _ in shapes.values()]),
                 legend=None,
             ),
             color=colour_by(colour, rows),
@@ -163,10 +179,17 @@ def forest(
         for name, verdict, counts in zip(order, means["verdict"], means["counts"], strict=True)
     )
     drawn = finish(chart, colour, rows.drop(columns="seeds"), None, filtered=True, words=summary)
-    key = [f"{mark} {name}" for name, mark in zip(shapes, _SHAPES.values(), strict=False)]
+    key = [f"{mark} {name}" for name, (_, mark) in shapes.items()]
     papers = "; ◇ the paper's own" if theirs else ""
     drawn.usermeta = drawn.usermeta | {"key": f"{', '.join([*key, _KEY])}{papers}."}
     return drawn
+
+
+def _shapes(tasks: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return the shape of each task, as Vega draws it and as a letter that looks like it."""
+    names = set(tasks)
+    known = {name: shape for name, shape in _SHAPES.items() if name in names}
+    return known | dict(zip(sorted(names - set(known)), cycle(_OTHERS), strict=False))
 
 
 def _with_intervals(rows: pd.DataFrame) -> list[str]:
