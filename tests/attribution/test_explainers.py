@@ -10,6 +10,7 @@ from captum._utils.models.linear_model import SkLearnRidge
 from captum.attr import IntegratedGradients, Lime, ShapleyValues, ShapleyValueSampling
 from networks import WORDS
 from networks import document as text
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from sparseattn.attribution import explainers
@@ -18,6 +19,7 @@ from sparseattn.attribution.explainers import (
     alignment_scores,
     attention_norm,
     integrated_gradients,
+    leave_one_out,
     lime,
     mean_addition,
     random_importance,
@@ -92,6 +94,8 @@ def test_a_bag_of_words_by_hand():
     lengths = classifier.embedding.weight[[7, 11]].norm(dim=-1).detach().numpy()
     near(attention_norm(classifier, ids)[0], lengths / 2)
     assert (alignment_scores(classifier, ids) == 0).all()
+    full, *less = expit(classifier.decoder.bias.item() + np.array([(a + b) / 2, b, a]))
+    near(leave_one_out(classifier, ids)[0], np.abs(full - less))
 
 
 def test_limes_regression_by_hand():

@@ -194,6 +194,18 @@ def test_searches_stay_within_the_exact_limits(by, encoder, monkeypatch):
             assert (found[:, 0] <= found[:, 1]).all()
 
 
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("by", ["deletion", "unknown"])
+def test_a_single_effect_is_that_of_its_set(by, kept):
+    """Of one token more that is removed, or kept, in a text where some are already."""
+    removals = Removals(make(), document(9), by)
+    present = subsets(9, 1)[0]
+    sets = np.array([present | (np.arange(9) == one) for one in np.nonzero(~present)[0]])
+    expected = removals.drops(sets if kept else ~sets)
+    assert np.abs(expected).max() > 1e-3
+    np.testing.assert_allclose(removal._singles(removals, present, kept), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("n", [20, LONG + 5])
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_chance_lies_within_what_is_searched(encoder, n):
