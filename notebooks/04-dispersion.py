@@ -186,8 +186,8 @@ charts.show(
 # The paper's Table 2 correlates λ with dispersion. It does not name the coefficient, nor the number
 # of points. The chart below has Pearson's within seeds, with an interval; beside it, the
 # correlation with the sparsity that is realised, one minus the effective share of attention. The
-# folded table adds the numbers of runs and seeds, and the correlation with the rank of λ, on which
-# the verdict at the end of this page rests. Both are within seeds, and their intervals over seeds.
+# folded table adds the numbers of runs and seeds, and the correlation with the rank of λ, along
+# which claim 3 is judged. Both are within seeds, and their intervals over seeds.
 
 # %% tags=["hide-input"]
 correlations = effects.correlations(frame)

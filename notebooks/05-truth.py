@@ -136,7 +136,8 @@ charts.show(
 #
 # Take away the words that a measure ranks first: what does the decision lose? The scale is each
 # classifier's own, from the least to the most that any order of the words reaches
-# ({ref}`measures-faithful`): without that, classifiers cannot be compared.
+# ({ref}`measures-faithful`): without that, classifiers cannot be compared. In long texts both ends
+# are searched for, and a measure may come out beyond them.
 
 # %% tags=["hide-input"]
 falls = question.levels(
@@ -147,7 +148,7 @@ charts.show(
     falls,
     group="shown",
     panel=["origin", "encoder"],
-    title="Comprehensiveness, 0 the least and 1 the most any order reaches",
+    title="Comprehensiveness, 0 the least and 1 the most of any order found",
     null=None,
     domain=(0, 1),
     name="faithful",

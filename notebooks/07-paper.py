@@ -15,8 +15,7 @@
 # the claim stand?**
 #
 # Every number in the paper's Tables 1, 2, 3, 5 and 6 and in its Figures 2 and 3 is put beside ours,
-# from the measurements published with this book; Figures 1 and 4 draw numbers of Table 6. Hollow
-# marks are the paper's, filled ones ours.
+# from the measurements published with this book; Figures 1 and 4 draw numbers of Table 6.
 
 # %% tags=["parameters", "hide-input"]
 tasks = ["sst", "newsgroups", "imdb"]
