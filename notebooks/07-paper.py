@@ -207,13 +207,5 @@ print("figures of the paper:", {figure.__name__: len(figure()) for figure in fig
 for row in against.to_dict("records"):
     print(row["number"], row["paper"])
 
-# %% tags=["hide-input"]
-charts.table(
-    replication.behind(ledger),
-    "Published runs, by task.",
-    fold="The runs behind this page",
-    missing="None are published yet.",
-)
-
 # %% tags=["remove-input"]
 provenance.Provenance(p, [*published.runs(p.tasks), *published.adversaries(p.tasks)])

@@ -126,23 +126,6 @@ def tally(compared: pd.DataFrame) -> str:
     return f"Of {len(compared)} figures: {told}"
 
 
-def behind(ledger: pd.DataFrame) -> pd.DataFrame:
-    """Return the published runs of a ledger by task: how many, on what, and when."""
-    return (
-        ledger.groupby("task", sort=False)
-        .agg(
-            runs=("key", "size"),
-            seeds=("seed", "nunique"),
-            observed=("observed", "max"),
-            devices=("device", lambda column: ", ".join(sorted(set(column)))),
-            outdated=("state", lambda column: (column == "outdated").sum()),
-            last=("date", lambda column: max(column)[:10]),
-            data=("fingerprint", lambda column: column.iloc[0][:16]),
-        )
-        .reset_index()
-    )
-
-
 def named(replicated: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
     """Return the figures of some tasks, in their order, named for charts and tables.
 
