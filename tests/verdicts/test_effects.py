@@ -313,3 +313,20 @@ def test_dispersion_falls_with_realised_sparsity(frame):
             expected = correlate(known, effects.WHERE, x, ["dispersion_inputs_gradient"], method)
             assert part["mean"].tolist() == expected["correlation"].tolist()
     assert len(effects.correlations(frame[frame["seed"] == 0])) == len(found)  # without intervals
+
+
+def test_medians_are_of_each_classifier_and_measure():
+    spread = pd.DataFrame(
+        [
+            ("SST", "B", "loo", 0.1), ("SST", "B", "loo", 0.9), ("SST", "B", "loo", 0.3),
+            ("SST", "B", "gradient", 0.8), ("IMDb", "B", "loo", 0.5), ("IMDb", "A", "loo", 0.6),
+        ],
+        columns=["origin", "classifier", "measure", "dispersion"],
+    )  # fmt: skip
+    found = effects.medians(spread)
+    assert list(found.itertuples(index=False, name=None)) == [
+        ("SST", "B", "loo", 0.3),
+        ("SST", "B", "gradient", 0.8),
+        ("IMDb", "B", "loo", 0.5),
+        ("IMDb", "A", "loo", 0.6),
+    ]
