@@ -69,7 +69,7 @@ def test_sweep_then_ledger_then_verify(run, store):
     code, told, _ = run(*arguments)
     assert code == 0
     assert len(told.splitlines()) == 4
-    assert "bilstm, additive, sparsegen λ=-10.0, seed 0: test accuracy 0." in told
+    assert "BiLSTM, additive, sparsegen λ = −10, seed 0: test accuracy 0." in told
     assert run(*arguments)[1] == told
 
     rows = json.loads(run("ledger", "--json")[1])
@@ -208,7 +208,7 @@ def test_jacobians_of_published_runs(run, monkeypatch, tmp_path, store):
     key = store.compute(tiny.spec(), tiny.task()).key
     assert run("publish", key)[0] == 0
     given = ("jacobian", key, "--documents", "2")
-    assert run(*given)[:2] == (0, f"{key}  bilstm, additive, softmax, seed 0: compared\n")
+    assert run(*given)[:2] == (0, f"{key}  BiLSTM, additive, softmax, seed 0: compared\n")
     assert run(*given)[1].endswith("was already\n")
     code, _, error = run("jacobian", "--task", "sst")
     assert code == 2

@@ -232,11 +232,11 @@ def test_command_finds_and_computes(run, store, monkeypatch):
     code, told, _ = run(*arguments)
     assert code == 0
     assert len(told.splitlines()) == 2
-    assert "bilstm, additive, softmax, frozen λ_adv=1, seed 0: JSD 0." in told
+    assert "BiLSTM, additive, softmax, frozen λ_adv = 1, seed 0: JSD 0." in told
     own = ["--pressures", "0.5", "--epochs", "1", "--patience", "7", "--learning-rate", "0.25"]
     code, told, _ = run(*TINY, "--variants", "frozen", *own)
     assert code == 0
-    assert "λ_adv=0.5" in told
+    assert "λ_adv = 0.5" in told
     kept = Store(store.root).get(told.split()[0])
     assert (kept.spec.epochs, kept.spec.patience, kept.spec.learning_rate) == (1, 7, 0.25)
 

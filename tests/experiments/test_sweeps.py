@@ -159,7 +159,7 @@ def test_a_failing_run_stops_no_other(tmp_path, jobs):
     wanted = [*specs([0]), *specs([1], learning_rate=1e30), *specs([2])]
     with pytest.raises(UserError, match=r"1 of 3 runs failed") as caught:
         ensure(wanted, store, jobs=jobs, progress=False)
-    assert "- planted: bilstm, additive, softmax, seed 1\n  The loss was not" in str(caught.value)
+    assert "- planted: BiLSTM, additive, softmax, seed 1\n  The loss was not" in str(caught.value)
     assert missing(wanted, store) == wanted[1:2]
 
 

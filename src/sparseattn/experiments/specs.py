@@ -18,7 +18,7 @@ from sparseattn.data.vectors import GLOVE_SHA256, VECTORS_VERSION, check_vectors
 from sparseattn.errors import UserError, nearest, validate
 from sparseattn.models.adversary import ADVERSARY_VERSIONS, OWN_RATE, PRESSURE, AdversarySettings
 from sparseattn.models.training import TRAINING_VERSION, TrainingSettings, resolve_device
-from sparseattn.wording import Alpha, EncoderName, Lam, ProjectionName
+from sparseattn.wording import Alpha, EncoderName, Lam, ProjectionName, label, projection_name
 
 FORMAT = 1  # of a run's files
 
@@ -80,9 +80,7 @@ class Spec(TrainingSettings):
     @property
     def label(self) -> str:
         """The classifier in words, without its seed."""
-        sparsity = {"sparsegen": f" λ={self.lam}", "entmax": f" α={self.alpha}"}
-        projection = self.projection + sparsity.get(self.projection, "")
-        return f"{self.encoder}, {self.alignment}, {projection}"
+        return f"{label(self.encoder)}, {label(self.alignment)}, {projection_name(self)}"
 
     def canonical(self) -> str:
         """Return the spec as JSON: keys sorted, no spaces, floats in their shortest exact form."""
@@ -206,8 +204,8 @@ class AdversarySpec(AdversarySettings, Upon):
     @property
     def label(self) -> str:
         """The adversary in words, without its seed."""
-        pressure = f" λ_adv={self.pressure:g}" if self.variant in TRAINED else ""
-        return f"{self.base.label}, {self.variant}{pressure}"
+        pressure = f" λ_adv = {self.pressure:g}" if self.variant in TRAINED else ""
+        return f"{self.base.label}, {label(self.variant)}{pressure}"
 
     @property
     def runs(self) -> list[Spec]:
