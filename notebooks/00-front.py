@@ -44,7 +44,7 @@ from IPython.display import Markdown
 
 from sparseattn import charts, paths
 from sparseattn.results import published, side_by_side
-from sparseattn.verdicts import adversarial, answers, claims, headline, question, replication
+from sparseattn.verdicts import adversarial, answers, claims, headline, question, replication, truth
 
 runs = p.runs()
 # Those of the page that judges claim 6, with what this page was asked for.
@@ -82,7 +82,7 @@ Markdown(headline.answer(frame, verdicts, readings))
 # ## How much of the paper comes out again
 
 # %% tags=["remove-input"]
-yardstick = question.of_importances(question.evidence_auc(runs))
+yardstick = truth.of_importances(truth.evidence_auc(runs))
 replicated = replication.replicate().query("task in @known")
 Markdown(headline.reproduced(replicated, published.ledger(known), verdicts, yardstick))
 

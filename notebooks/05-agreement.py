@@ -45,7 +45,7 @@ from IPython.display import Markdown
 
 from sparseattn import charts
 from sparseattn.results import paper, published, side_by_side, variants
-from sparseattn.verdicts import agreement, answers, claims, effects, question
+from sparseattn.verdicts import agreement, answers, claims, effects, truth
 
 runs = p.runs()
 frame = effects.derived(side_by_side.together(runs, p.tasks))
@@ -58,9 +58,9 @@ measured = variants.summaries().query("task in @p.tasks")
 # ## The answer
 
 # %% tags=["hide-input"]
-found = question.evidence_auc(runs)
+found = truth.evidence_auc(runs)
 judged = claims.cells(frame, numbers=[4, 5])
-Markdown(f"{answers.opening(judged, [4, 5], frame)}\n\n{question.of_importances(found)}")
+Markdown(f"{answers.opening(judged, [4, 5], frame)}\n\n{truth.of_importances(found)}")
 
 # %% tags=["hide-input"]
 answers.figure(judged)
@@ -335,7 +335,7 @@ charts.show(
 
 # %% tags=["hide-input"]
 charts.table(
-    question.by_classifier(found),
+    truth.by_classifier(found),
     "AUC of the decisive tokens by each ranking, means over documents and seeds; chance is 0.50. "
     "Where the gradient's length is near chance, agreement with it says nothing of truth.",
     columns="classifier sparsity attention gradient product loo",

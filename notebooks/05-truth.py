@@ -47,7 +47,7 @@ from IPython.display import Markdown
 from sparseattn import charts
 from sparseattn.data.owntexts import is_own
 from sparseattn.results import side_by_side
-from sparseattn.verdicts import claims, effects, question
+from sparseattn.verdicts import claims, effects, question, truth
 
 runs, examinations = p.runs(), p.examinations()
 recorded = question.recorded([] if is_own(p.task) else p.tasks)
@@ -90,8 +90,8 @@ charts.table(
 # learn its task holds no truth, and is left out; where few seeds learned it, little is certain.
 
 # %% tags=["remove-input"]
-yardsticks = question.passing(frame)
-Markdown(question.passed(yardsticks))
+yardsticks = truth.passing(frame)
+Markdown(truth.passed(yardsticks))
 
 # %% tags=["hide-input"]
 charts.table(

@@ -89,7 +89,8 @@ MODULES = (
         for path, functions in {
             "measures/statistics": ("compare",),
             "verdicts/claims": ("by_cell", "verdicts", "deciding"),
-            "verdicts/question": ("verdicts", "answer", "passing"),
+            "verdicts/question": ("verdicts", "answer"),
+            "verdicts/truth": ("passing",),
             "verdicts/replication": ("_verdict",),
         }.items()
     ),

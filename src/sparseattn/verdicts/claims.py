@@ -10,7 +10,7 @@ many have one seed. "Sparse" is sparsemax; only where a classifier was trained u
 are its other sparse projections taken for it.
 
 Where the importance of inputs is needed, the measure that decides is leave-one-out: it comes
-near the decisive tokens wherever they are known (`verdicts.question`), and every run has it. The
+near the decisive tokens wherever they are known (`verdicts.truth`), and every run has it. The
 gradient times the embedding does so as well, and stands beside it where it was measured, as does
 the paper's own measure, the length of the gradient, which does not.
 """
