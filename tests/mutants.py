@@ -153,6 +153,8 @@ def _start(module: Module) -> None:
             name: code if _status(code) == "killed" else None for name, code in results.items()
         }
         meta.write_text(json.dumps(known), encoding="utf-8")
+        # Which test runs what: one that was changed is not asked again, while this is there.
+        (folder / "mutants" / "mutmut-stats.json").unlink(missing_ok=True)
     surroundings = {
         **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         "SPARSEATTN_ROOT": str(ROOT), "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1",
