@@ -137,18 +137,14 @@ def of_importances(found: pd.DataFrame) -> str:
     lowest = f"{span([worst['gradient']])} (by leave-one-out {span([worst['loo']])})"
     softmax = means[means.index.get_level_values("sparsity") == "softmax"]["gradient"]
     under = f" (under softmax {span(softmax)})" if len(softmax) else ""
+    weak = " What rests on the gradient alone is weak evidence." if worst["gradient"] < WEAK else ""
     return (
         "The paper leans on the length of the gradient; here leave-one-out decides. Where the "
-        "decisive tokens are known, on planted documents, one is above another (AUC; chance is "
-        f"0.50) with probability {span(means['gradient'])} by the length of the gradient{under}, "
-        f"{span(means['product'])} by the gradient times the embedding, and "
+        "decisive tokens are known, on planted documents, such a token ranks above another (AUC; "
+        f"chance is 0.50) with probability {span(means['gradient'])} by the length of the "
+        f"gradient{under}, {span(means['product'])} by the gradient times the embedding, and "
         f"{span(means['loo'])} by leave-one-out, over {len(means)} classifiers. Lowest by the "
-        f"gradient: {classifier}, {sparsity}, {lowest}."
-        + (
-            " What rests on the gradient alone is weak evidence."
-            if worst["gradient"] < WEAK
-            else ""
-        )
+        f"gradient: {classifier}, {sparsity}, {lowest}.{weak}"
     )
 
 
