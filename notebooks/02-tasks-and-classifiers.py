@@ -109,7 +109,7 @@ charts.table(
 )
 
 # %% tags=["hide-input"]
-Markdown(training.departures(data))
+Markdown(training.departures_of(data))
 
 # %% [markdown]
 # ## Accuracy

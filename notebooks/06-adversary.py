@@ -244,7 +244,7 @@ Markdown(adversarial.who_moves_information(replicated, found))
 projection = frame["sparsity"].iloc[0]
 charts.show(
     charts.paper_versus_here,
-    adversarial.agreement(at_default, projection),
+    adversarial.with_the_base(at_default, projection),
     group="adversary",
     colour="shown",
     panel="where",

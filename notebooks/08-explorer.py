@@ -48,7 +48,7 @@ from sparseattn.report import explorer
 
 runs = p.runs()
 controls = explorer.in_context(p)
-shown = explorer.explore([*runs, *controls], opening=explorer.opening(p))
+shown = explorer.explore([*runs, *controls], opening=explorer.first_shown(p))
 
 # %% [markdown]
 # ## The documents

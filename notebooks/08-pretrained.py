@@ -96,7 +96,7 @@ answers.figure(pretrained.claimed(runs))
 
 # %% tags=["hide-input"]
 charts.table(
-    pretrained.scores([*runs, *others]),
+    pretrained.how_good([*runs, *others]),
     "How good the classifiers are on the test texts, and what training and observing one takes.",
     columns="task classifier projection seeds accuracy auc minutes",
     titles={"minutes": "minutes of processor time"},

@@ -34,8 +34,8 @@ from sparseattn.verdicts import departures, replication
 from sparseattn.verdicts.effects import sides
 
 measured = variants.summaries().query("task in @p.tasks")
-effects, gaps = departures.judged(measured), departures.gaps(measured)
-figures = departures.reached(measured)
+effects, gaps = departures.judged(measured), departures.hidden_less_inputs(measured)
+figures = departures.by_setting(measured)
 missing = departures.NOT_MEASURED
 
 # %% [markdown]
@@ -134,7 +134,7 @@ charts.table(
 # %% tags=["hide-input"]
 charts.show(
     charts.learning_curves,
-    variants.curves().query("task in @p.tasks"),
+    variants.learning_curves().query("task in @p.tasks"),
     colour="encoder",
     panel="variant",
     name="curves",
@@ -152,13 +152,13 @@ Markdown(departures.unfinished(measured))
 
 # %% tags=["hide-input"]
 charts.table(
-    departures.reached_side_by_side(figures),
+    departures.settings_side_by_side(figures),
     "The paper's figures under softmax, and ours with each setting, means over seeds.",
     missing=missing,
 )
 
 # %% tags=["hide-input"]
-Markdown(departures.nearest(figures))
+Markdown(departures.nearest_setting(figures))
 
 # %% [markdown]
 # ## What would change our mind

@@ -36,8 +36,8 @@ packages = provenance.requirements()
 licences = provenance.licences()
 frame = ledger.everything("12-reproducibility")
 frame = frame[(frame["origin"] != "published") | frame["task"].isin(p.tasks)]
-recorded, diverged = checklist.parts(frame)
-scores = checklist.scores(recorded)
+recorded, diverged = checklist.by_kind(frame)
+scores = checklist.dev_beside_test(recorded)
 NO_RUNS = "No run is published yet."
 
 # %% [markdown]

@@ -32,7 +32,7 @@ SENTENCES = 200
 PRECISION = 1e-4
 STATIC = paths.book() / "_static"
 FOLDER = paths.book() / "_extra" / "live"
-CODES = [live.code(spec) for spec in live.specs()]
+CODES = [live.short_name(spec) for spec in live.specs()]
 
 pytestmark = [
     pytest.mark.slow,

@@ -41,7 +41,7 @@ def packages():
 
 
 def test_adversaries_stand_apart_and_this_build_aside(ledger):
-    recorded, diverged = checklist.parts(ledger)
+    recorded, diverged = checklist.by_kind(ledger)
     assert recorded["key"].tolist() == ["a", "b", "c"]
     assert diverged["key"].tolist() == ["d"]
 
@@ -55,13 +55,13 @@ def test_a_summary_counts_cells_runs_and_hours(ledger):
 
 
 def test_scores_are_means_over_seeds(ledger):
-    softmax, sparsemax = checklist.scores(checklist.parts(ledger)[0]).to_dict("records")
+    softmax, sparsemax = checklist.dev_beside_test(checklist.by_kind(ledger)[0]).to_dict("records")
     assert softmax["test"] == pytest.approx(0.85)
     assert (softmax["runs"], sparsemax["runs"]) == (2, 1)
 
 
 def test_sizes_are_of_the_vocabulary(ledger):
-    (size,) = checklist.sizes(checklist.parts(ledger)[0]).to_dict("records")
+    (size,) = checklist.sizes(checklist.by_kind(ledger)[0]).to_dict("records")
     assert size["embedding"] == size["words"] * 300
     assert size["seconds"] == pytest.approx(3000)
     assert size["runs"] == 3
@@ -69,20 +69,20 @@ def test_sizes_are_of_the_vocabulary(ledger):
 
 
 def test_answers_have_their_numbers(ledger, packages):
-    found = checklist.in_numbers(*checklist.parts(ledger), packages).set_index("of")["is"]
+    found = checklist.in_numbers(*checklist.by_kind(ledger), packages).set_index("of")["is"]
     assert found["Packages, and those pinned to one version"] == "2, 1"
     assert found["Processors of the published runs"] == "A, B"
     assert found["Published runs, trained and evaluated once each"] == "3"
     assert found["Hours of the runs, of the adversaries"] == "2.5, 0.1"
     assert found["Seconds a run, by classifier and task"] == "3,000"
     assert found["Epochs at most"] == "SST 20"
-    empty = checklist.in_numbers(*checklist.parts(ledger[:0]), packages).set_index("of")["is"]
+    empty = checklist.in_numbers(*checklist.by_kind(ledger[:0]), packages).set_index("of")["is"]
     assert empty["Seconds a run, by classifier and task"] == "none"
     assert empty["Epochs at most"] == "none"
 
 
 def test_the_verdict_counts_what_comes_out_again(ledger, packages):
-    said = checklist.verdict(checklist.parts(ledger)[0], packages)
+    said = checklist.verdict(checklist.by_kind(ledger)[0], packages)
     assert said.startswith("1 of 2 packages are those asked for. 2 of 3 published runs")
 
 

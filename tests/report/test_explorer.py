@@ -289,7 +289,7 @@ def test_own_texts_are_shown(tmp_path):
     runs = [Store(tmp_path / "store").compute(spec)]
     told = "label 0 is '&#36;&#60;i&#62;', label 1 is '&#42;&#60;i&#62;'"
     assert told in notes(runs)
-    assert told in training.departures(load_task(str(tmp_path / "mine.csv")))
+    assert told in training.departures_of(load_task(str(tmp_path / "mine.csv")))
     shown = explore(runs, count=3)
     (task,) = shown.data["tasks"]
     assert task["name"] == "mine.csv"

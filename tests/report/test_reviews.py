@@ -8,7 +8,7 @@ import pytest
 from sparseattn.data.words import UNKNOWN
 from sparseattn.models.batches import collate
 from sparseattn.report import live
-from sparseattn.report.explorer import opening
+from sparseattn.report.explorer import first_shown
 from sparseattn.report.parameters import validated
 from sparseattn.report.specimens import SHARE_UNIT
 
@@ -71,5 +71,5 @@ def test_all_projections_and_only_clear_truth(task):
 
 
 def test_a_task_of_ones_own_comes_alone():
-    assert opening(validated("08-explorer", {"task": "sst"})) == []
-    assert opening(validated("08-explorer", {}))[0]["name"] == live.NAME
+    assert first_shown(validated("08-explorer", {"task": "sst"})) == []
+    assert first_shown(validated("08-explorer", {}))[0]["name"] == live.NAME

@@ -13,7 +13,7 @@ from htmlbook import problems
 from sparseattn import paths
 from sparseattn.report import book as report
 from sparseattn.report import sphinx_extension
-from sparseattn.report.sphinx_extension import definitions, explain
+from sparseattn.report.sphinx_extension import definitions, link_terms
 
 NOTEBOOK = """\
     # ---
@@ -139,7 +139,7 @@ def test_a_term_is_explained_where_prose_first_uses_it():
         "`cell <x>`_, sub-cell, cell.\n"
     )
     before = page.astext()
-    explain(page, known, "glossary.html")
+    link_terms(page, known, "glossary.html")
     links = [link for link in page.findall(nodes.reference) if "term" in link["classes"]]
     assert [(one.astext(), one["refuri"], one["reftitle"]) for one in links] == [
         ("cell", "glossary.html#term-1", "A part."),

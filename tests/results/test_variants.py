@@ -50,7 +50,7 @@ class TestKept:
         assert row["accuracy"] == pytest.approx(run.manifest["accuracy"])
         assert row["dev_accuracy"] == pytest.approx(run.manifest["dev"]["accuracy"])
         assert row["trained"] == len(run.curve)
-        curve = variants.curves(file)
+        curve = variants.learning_curves(file)
         assert list(curve["dev_auc"]) == pytest.approx(list(run.curve["dev_auc"]), abs=1e-5)
 
     def test_twice_changes_nothing(self, run, file):
@@ -86,7 +86,7 @@ class TestKept:
     def test_nothing_kept_has_columns(self, file):
         assert variants.summaries(file).empty
         assert set(QUANTITIES) <= set(variants.summaries(file))
-        assert variants.curves(file).empty
+        assert variants.learning_curves(file).empty
         assert variants.effects(variants.summaries(file)).empty
 
 

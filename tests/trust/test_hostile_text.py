@@ -132,7 +132,7 @@ def page(run, file, tmp_path_factory) -> Iterator[str]:
         Provenance(p, [run])._html(),
         ledger_table(recorded, "Runs.").markup,
         markdown(explorer.notes([run])),
-        markdown(training.departures(task)),
+        markdown(training.departures_of(task)),
         markdown(training.about(str(file), {"min_count": 1})),
         *(markdown(f"- {verbatim(name)}\n") for name in names),
     ]

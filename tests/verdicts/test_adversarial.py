@@ -114,7 +114,7 @@ def test_the_farthest_from_uniform_is_by_length(frame):
 
 
 def test_agreement_with_the_base_leaves_uniform_attention_out(frame):
-    rows = adversarial.agreement(frame[frame["pressure"] == PRESSURE], "softmax")
+    rows = adversarial.with_the_base(frame[frame["pressure"] == PRESSURE], "softmax")
     assert "uniform" not in set(rows["adversary"])
     assert rows.groupby("shown")["mean"].first().to_dict() == {
         "attention": pytest.approx(0.1),

@@ -38,7 +38,7 @@ def measurements(attention, gradient, loo, spread=0.01):
 
 
 def test_factors_are_those_planted():
-    found = headline.shares(measurements(0.2, 0.5, 0.9)).set_index("of")
+    found = headline.narrowing(measurements(0.2, 0.5, 0.9)).set_index("of")
     np.testing.assert_allclose(found["mean"], [0.2, 0.9], rtol=0.02)
     assert (found["low"] <= found["mean"]).all()
     assert (found["mean"] <= found["high"]).all()
@@ -51,7 +51,7 @@ def test_a_classifier_under_one_projection_is_left_out():
     quantities = [name for name in frame if "effective" in name]
     alone[quantities] *= 100
     both = pd.concat([frame, alone])
-    pd.testing.assert_frame_equal(headline.shares(both), headline.shares(frame))
+    pd.testing.assert_frame_equal(headline.narrowing(both), headline.narrowing(frame))
 
 
 READINGS = pd.DataFrame(
@@ -92,7 +92,7 @@ def test_the_answer_has_its_size_and_how_sure_it_is():
 
 def test_without_both_projections_there_is_no_answer():
     frame = measurements(0.2, 1.0, 1.0).query("projection == 'softmax'")
-    assert headline.shares(frame).empty
+    assert headline.narrowing(frame).empty
     nothing = verdicts(verdict="not measured here", value=np.nan)
     told = headline.answer(frame, nothing, READINGS[:0])
     assert told.startswith("**No answer here: this needs softmax and a sparse projection.** Of the")

@@ -43,19 +43,20 @@ def test_a_change_is_judged_beside_its_tolerance():
 
 def test_the_verdict_counts_and_names_what_differs():
     measured = summaries(tau_inputs_gradient=-0.3)
-    said = departures.verdict(departures.judged(measured), departures.gaps(measured))
+    said = departures.verdict(departures.judged(measured), departures.hidden_less_inputs(measured))
     assert said == (
         "Of 6 comparisons, 5 say the same, 1 different, and 0 are undecided with this few seeds. "
         f"Different: {RATES}, SST, BiLSTM: τ-b with input gradients −0.300. Agreement with hidden "
         "states is the higher one in every run of every variant."
     )
     measured = summaries(tau_inputs_gradient=0.2)
-    said = departures.verdict(departures.judged(measured), departures.gaps(measured))
+    said = departures.verdict(departures.judged(measured), departures.hidden_less_inputs(measured))
     assert said.endswith("Which agreement is the higher one depends on the variant.")
 
 
 def test_gaps_are_within_runs():
-    ours, theirs = departures.gaps(summaries(tau_inputs_gradient=-0.3)).to_dict("records")
+    found = departures.hidden_less_inputs(summaries(tau_inputs_gradient=-0.3))
+    ours, theirs = found.to_dict("records")
     assert (ours["min"], ours["max"]) == pytest.approx((0.1, 0.1))
     assert theirs["mean"] == pytest.approx(0.4)
     assert theirs["size"] == 4
@@ -77,11 +78,11 @@ def test_a_run_still_rising_is_said():
 
 def test_the_nearest_setting_is_counted():
     """At the paper's own values nothing is away; moved from there, every figure is."""
-    figures = departures.reached(summaries())
+    figures = departures.by_setting(summaries())
     exact = figures.assign(here=figures["value"].where(figures["variant"] == RATES, 9.0))
     exact["away"] = (exact["here"] - exact["value"]).abs()
-    count = len(departures.reached_side_by_side(exact))
-    said = departures.nearest(exact)
+    count = len(departures.settings_side_by_side(exact))
+    said = departures.nearest_setting(exact)
     assert said.startswith(
         f"Nearest to the paper, of {count} figures: {OURS}, 0; {RATES}, {count}."
     )
@@ -89,12 +90,12 @@ def test_the_nearest_setting_is_counted():
 
 
 def test_without_a_measurement_that_is_said(nothing):
-    effects, gaps = departures.judged(nothing), departures.gaps(nothing)
+    effects, gaps = departures.judged(nothing), departures.hidden_less_inputs(nothing)
     assert departures.verdict(effects, gaps) == departures.NOT_MEASURED
     assert departures.unfinished(nothing) == departures.NOT_MEASURED
-    figures = departures.reached(nothing)
-    assert departures.nearest(figures) == departures.NOT_MEASURED
-    assert departures.reached_side_by_side(figures).empty
+    figures = departures.by_setting(nothing)
+    assert departures.nearest_setting(figures) == departures.NOT_MEASURED
+    assert departures.settings_side_by_side(figures).empty
     assert departures.trained(nothing).empty
 
 

@@ -62,7 +62,7 @@ def test_pretrained_classifiers_stand_apart():
 @pytest.mark.parametrize("pretrained_too", [False, None])
 def test_scores_are_means_over_seeds(pretrained_too):
     found = published.examinations(["sst"], pretrained=pretrained_too)
-    table = pretrained.scores(found)
+    table = pretrained.how_good(found)
     assert table["seeds"].sum() == len({(one.spec.label, one.spec.seed) for one in found})
     first = table.iloc[0]
     alike = [one.manifest["accuracy"] for one in found if one.label == found[0].label]

@@ -44,7 +44,7 @@ def read_columns(path: Path, names: Sequence[str], advice: str = "") -> list[lis
     for name in names:
         if name not in known:
             raise UserError(
-                f"{path.name} has no column '{name}'; it has {listed(known)}."
+                f"{path.name} has no column '{name}'; it has {quoted(known)}."
                 f"{nearest(name, known)} {advice}".rstrip()
             )
     for number, row in enumerate(rows, 1):
@@ -69,7 +69,7 @@ def read_rows(path: Path, wanted: Collection[str] = ()) -> list[dict[str, Any]]:
     return rows
 
 
-def listed(names: Collection[str]) -> str:
+def quoted(names: Collection[str]) -> str:
     """Return the first ten names in quotes, and how many more there are."""
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return ", ".join(f"'{name[:40]}'" for name in list(names)[:10]) + more
@@ -112,7 +112,7 @@ def _csv_rows(path: Path, text: str, wanted: Collection[str]) -> Iterator[dict[s
                 names = [" ".join(cell.split()) for cell in cells]
                 if twice := [name for name in wanted if names.count(name) > 1]:
                     raise UserError(
-                        f"The header of {path.name} names a column twice: {listed(twice)}. "
+                        f"The header of {path.name} names a column twice: {quoted(twice)}. "
                         "Rename one of them."
                     )
                 continue

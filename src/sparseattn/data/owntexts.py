@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparseattn.data.corpora import Rows
-from sparseattn.data.files import JSON_FORM, listed, read_columns, read_rows
+from sparseattn.data.files import JSON_FORM, quoted, read_columns, read_rows
 from sparseattn.errors import UserError, nearest
 from sparseattn.wording import visible
 
@@ -58,7 +58,7 @@ def read_own(path: Path, text_column: str, label_column: str) -> OwnTexts:
     if len(classes) != 2:
         raise UserError(
             f"Column '{label_column}' of {path.name} must hold two classes; "
-            f"it holds {len(classes)}: {listed(classes)}."
+            f"it holds {len(classes)}: {quoted(classes)}."
         )
     rows = [
         ("" if text is None or text != text else str(text), classes.index(label))  # NaN: no text
@@ -92,7 +92,7 @@ def find_columns(path: Path, text: str | None = None, label: str | None = None) 
     for name in (text, label):
         if name is not None and name not in columns:
             raise UserError(
-                f"{path.name} has no column '{name}'; it has {listed(columns)}."
+                f"{path.name} has no column '{name}'; it has {quoted(columns)}."
                 f"{nearest(name, columns)}"
             )
     values = {name: [row.get(name) for row in rows] for name in columns}
@@ -111,13 +111,13 @@ def find_columns(path: Path, text: str | None = None, label: str | None = None) 
     if text and label:
         _check_header(path, text, label, labels[label])
         return text, label
-    told = [f"Which columns of {path.name} to read is not clear. It has {listed(columns)}."]
+    told = [f"Which columns of {path.name} to read is not clear. It has {quoted(columns)}."]
     if not text:
-        seen = f"{listed(texts)} all hold texts" if texts else "none holds texts of several words"
+        seen = f"{quoted(texts)} all hold texts" if texts else "none holds texts of several words"
         told.append(f"The texts: {seen}; name their column with --text COLUMN.")
     if not label:
         if pairs and not many:
-            seen = f"{listed(pairs)} all hold two values"
+            seen = f"{quoted(pairs)} all hold two values"
         elif many:
             seen = f"'{many[0]}' holds {len(labels[many[0]])} values, and labels must be two"
         else:
@@ -150,7 +150,7 @@ def _check_header(path: Path, text: str, label: str, labels: Sequence[str]) -> N
     if label.strip() in labels or len(text.split()) > _LONGEST_NAME:
         raise UserError(
             f"The first row of {path.name} must name the columns, but it seems to be a text and "
-            f"its label: {listed([text, label])}. Put a row above it, such as: text,label"
+            f"its label: {quoted([text, label])}. Put a row above it, such as: text,label"
         )
 
 

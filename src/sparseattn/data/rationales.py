@@ -20,7 +20,7 @@ from jaxtyping import Bool, Integer
 
 from sparseattn.data.corpora import find_folder, read_corpus, read_file
 from sparseattn.data.preparation import key_of
-from sparseattn.data.tasks import Documents, Task, unique
+from sparseattn.data.tasks import Documents, Task, numbered
 from sparseattn.data.words import BEGIN, END, UNKNOWN, splitter
 from sparseattn.errors import UserError
 
@@ -102,7 +102,7 @@ def movie_rationales(task: Task) -> Marked:
         keys.append(key_of(words))
         people.append(np.array([marks], dtype=bool))
     values = torch.tensor(labels, dtype=torch.float32)
-    return Marked(Documents(tuple(ids), values, unique(keys)), tuple(people))
+    return Marked(Documents(tuple(ids), values, numbered(keys)), tuple(people))
 
 
 def _whole_words(
@@ -161,7 +161,7 @@ def _overlaps(words: Words, pieces: Words) -> list[list[int]]:
     return overlaps
 
 
-def judged(task: Task, documents: Documents) -> list[np.ndarray] | None:
+def sentiments(task: Task, documents: Documents) -> list[np.ndarray] | None:
     """Return the sentiments (`word_sentiments`) of test documents of SST; None of another task.
 
     None, too, where there is no folder of real data; UserError where some are not found.

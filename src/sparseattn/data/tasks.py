@@ -257,7 +257,7 @@ def _task(name: str, prepared: Prepared) -> Task:
         split: Documents(
             tuple(torch.from_numpy(np.concatenate(([BEGIN], ids, [END]))) for ids in texts.ids),
             torch.tensor(texts.labels, dtype=torch.float32),
-            unique(texts.keys),
+            numbered(texts.keys),
         )
         for split, texts in prepared.splits.items()
     }
@@ -333,7 +333,7 @@ def _planted_task(options: planted.PlantedOptions) -> Task:
     return Task(name, **splits, vocabulary=vocabulary, deviations=(note,))
 
 
-def unique(keys: Iterable[str]) -> tuple[str, ...]:
+def numbered(keys: Iterable[str]) -> tuple[str, ...]:
     """Return the keys with repeats numbered."""
     seen: dict[str, int] = {}
     numbered = []

@@ -34,7 +34,7 @@ from sparseattn.attribution.explainers import EXPLAINERS, random_importance
 from sparseattn.attribution.importance import Ids, logits_without_each
 from sparseattn.attribution.paths import path_effects, replacements
 from sparseattn.attribution.removal import KINDS, curves
-from sparseattn.data.rationales import judged, marked
+from sparseattn.data.rationales import marked, sentiments
 from sparseattn.data.tasks import Documents, Task, swapped
 from sparseattn.experiments.making import origin, reproducible, timed
 from sparseattn.experiments.runs import Run
@@ -248,9 +248,9 @@ def simulability(
 
 def sentiment(task: Task, documents: Documents, sizes: Importances) -> Columns:
     """Return how well each measure finds the words that people call positive or negative."""
-    if (sentiments := judged(task, documents)) is None:
+    if (people := sentiments(task, documents)) is None:
         return {}
-    strong, lengths = _padded([abs(one - 2) / 2 for one in sentiments]), documents.lengths
+    strong, lengths = _padded([abs(one - 2) / 2 for one in people]), documents.lengths
     found: Columns = {}
     for name, size in [*sizes.items(), ("chance", np.ones(strong.shape))]:
         found[f"sentiment_auprc_{name}"] = auprc(strong, size, lengths)

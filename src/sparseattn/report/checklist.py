@@ -28,7 +28,7 @@ from sparseattn.verdicts import replication
 from sparseattn.wording import label
 
 
-def parts(ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def by_kind(ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the published runs of a ledger (`report.ledger.everything`), and the adversaries."""
     recorded = ledger[ledger["origin"] == "published"]
     return recorded[recorded["kind"] == "run"], recorded[recorded["adversary"].notna()]
@@ -109,7 +109,7 @@ def sizes(recorded: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def scores(recorded: pd.DataFrame) -> pd.DataFrame:
+def dev_beside_test(recorded: pd.DataFrame) -> pd.DataFrame:
     """Return validation beside test performance, means over seeds, one row a cell."""
     cells = recorded.groupby(["task", "classifier", "sparsity"], sort=False, as_index=False)
     return cells.agg(
@@ -138,7 +138,7 @@ def in_numbers(
 ) -> pd.DataFrame:
     """Return the numbers that answers to the checklist need, and no table gives alone.
 
-    Given both of `parts`, and `report.provenance.requirements`: ``of`` what, ``is`` what.
+    Given both of `by_kind`, and `report.provenance.requirements`: ``of`` what, ``is`` what.
     """
     default, tried, models = Spec(), variants.summaries(), sizes(recorded)
     more = len(set(tried["key"]) - set(recorded["key"]))
@@ -194,7 +194,7 @@ def where_the_data_are() -> str:
 
 
 def verdict(recorded: pd.DataFrame, packages: pd.DataFrame) -> str:
-    """Say how much of what is published would come out again, given `parts` and the packages."""
+    """Say how much of what is published would come out again, given `by_kind` and the packages."""
     figures = replication.replicate()
     alike = int((packages["pinned"] == packages["here"]).sum())
     current = int((recorded["state"] == "current").sum())

@@ -107,7 +107,7 @@ def explore(
     return Explorer({"measures": measures, **units, "tasks": tasks}, len(opening))
 
 
-def opening(given: Parameters) -> list[dict[str, Any]]:
+def first_shown(given: Parameters) -> list[dict[str, Any]]:
     """Return the reviews that the page opens on, unless it is asked for a task of one's own."""
     return [live.explored()] if given.task == "planted" else []
 

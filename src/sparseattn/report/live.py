@@ -137,9 +137,9 @@ def export(
     files = {_WORDS: f"{_ASSIGN}.words={json.dumps(words, ensure_ascii=False)};\n".encode()}
     entries = []
     for run in runs:
-        content = script(code(run.spec), run.classifier().state_dict())
+        content = script(short_name(run.spec), run.classifier().state_dict())
         entries.append(_entry(run, content, task))
-        files[f"{code(run.spec)}.js"] = content
+        files[f"{short_name(run.spec)}.js"] = content
     index = {
         "task": {
             "name": task.name,
@@ -216,7 +216,7 @@ def known_words(folder: Path | None = None) -> dict[str, int]:
 
 def load(spec: Spec, folder: Path | None = None) -> Classifier:
     """Return a classifier of a folder, as the page computes with it."""
-    path = (_folder() if folder is None else folder) / f"{code(spec)}.js"
+    path = (_folder() if folder is None else folder) / f"{short_name(spec)}.js"
     return restored(path.read_bytes(), spec)
 
 
@@ -237,7 +237,7 @@ def described(shown: Page) -> str:
     )
 
 
-def code(spec: Spec) -> str:
+def short_name(spec: Spec) -> str:
     """Return a classifier's short name, as in addresses: ``bilstm-sparsegen-10``."""
     return f"{spec.encoder}-{spec.projection}" + (
         f"{spec.lam:g}" if spec.projection == "sparsegen" else ""
@@ -314,7 +314,7 @@ def _entry(run: Run, content: bytes, task: Task) -> dict[str, Any]:
     with reproducible():
         accuracy = evaluate(restored(content, spec), task.test)["accuracy"]
     return {
-        "code": code(spec),
+        "code": short_name(spec),
         "name": f"{label(spec.encoder)}, {projection_name(spec)}",
         **{
             name: getattr(spec, name)

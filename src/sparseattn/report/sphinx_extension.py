@@ -78,7 +78,9 @@ def definitions(glossary: nodes.document) -> dict[str, tuple[str, str]]:
     return found
 
 
-def explain(doctree: nodes.document, known: Mapping[str, tuple[str, str]], glossary: str) -> None:
+def link_terms(
+    doctree: nodes.document, known: Mapping[str, tuple[str, str]], glossary: str
+) -> None:
     """Make each glossary term, where prose first uses it, a link that shows its definition."""
     if not known:
         return
@@ -115,7 +117,7 @@ def _explain_terms(app: Sphinx, doctree: nodes.document, page: str) -> None:
     here = page.startswith("notebooks/") and _GLOSSARY in app.env.found_docs
     if app.builder.format == "html" and here:
         known = definitions(app.env.get_doctree(_GLOSSARY))
-        explain(doctree, known, app.builder.get_relative_uri(page, _GLOSSARY))
+        link_terms(doctree, known, app.builder.get_relative_uri(page, _GLOSSARY))
 
 
 def _set_formulas(app: Sphinx, doctree: nodes.document, page: str) -> None:

@@ -142,7 +142,7 @@ def _waiting(file: Path) -> dict[str, Any] | None:
     return record if record.get("sha256") == hashlib.sha256(content).hexdigest() else None
 
 
-def finish(folder: Path, kind: Kind) -> None:
+def finish_publishing(folder: Path, kind: Kind) -> None:
     """Finish what a kill of earlier publishing left half done, or clear it away."""
     for place in (task / kind.folder for task in folder.glob("*")):
         try:

@@ -23,7 +23,7 @@ from sparseattn.results.frames import PLACE, base_of, cell
 from sparseattn.results.parquet import (
     ADVERSARIES,
     TASK,
-    finish,
+    finish_publishing,
     publishing_alone,
     read_json,
     write_json,
@@ -110,7 +110,7 @@ def publish(given: Iterable[Result], folder: Path | None = None) -> list[Path]:
     for one in new:
         _check_origin(one)
     with publishing_alone(folder):
-        finish(folder, kind)
+        finish_publishing(folder, kind)
         for old in outdone(kind, folder):
             _remove(old.key, old.path)
         described = _same_data(new, folder) if kind is ADVERSARIES else _described(new, folder)

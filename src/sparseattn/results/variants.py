@@ -134,7 +134,7 @@ def summaries(file: Path | None = None) -> pd.DataFrame:
     return _ordered(frame, ["seed"])
 
 
-def curves(file: Path | None = None) -> pd.DataFrame:
+def learning_curves(file: Path | None = None) -> pd.DataFrame:
     """Return the learning curves, one row a run and epoch, with the ROC-AUC on dev."""
     rows = [
         {

@@ -206,7 +206,7 @@ def who_moves_information(replicated: pd.DataFrame, found: pd.DataFrame) -> str:
     )
 
 
-def agreement(frame: pd.DataFrame, sparsity: str) -> pd.DataFrame:
+def with_the_base(frame: pd.DataFrame, sparsity: str) -> pd.DataFrame:
     """Summarise τ-b with the base, of attention and of gradients, under one projection."""
     shown = {"tau_attention": "attention", "tau_gradient": "gradient importance"}
     rows = frame[(frame["sparsity"] == sparsity) & (frame["adversary"] != "uniform")]

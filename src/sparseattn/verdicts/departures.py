@@ -313,7 +313,7 @@ def unfinished(measured: pd.DataFrame) -> str:
     )
 
 
-def reached(measured: pd.DataFrame) -> pd.DataFrame:
+def by_setting(measured: pd.DataFrame) -> pd.DataFrame:
     """Return the paper's figures under softmax beside ours with each setting.
 
     One row a figure and ``variant``: ``item`` of the paper, ``task``, ``encoder``, ``quantity``,
@@ -329,16 +329,16 @@ def reached(measured: pd.DataFrame) -> pd.DataFrame:
     return both.assign(away=(both["here"] - both["value"]).abs())
 
 
-def reached_side_by_side(figures: pd.DataFrame) -> pd.DataFrame:
-    """Return `reached` with a column for each variant, the quantities in words (``shown``)."""
+def settings_side_by_side(figures: pd.DataFrame) -> pd.DataFrame:
+    """Return `by_setting` with a column for each variant, the quantities in words (``shown``)."""
     named = figures.assign(shown=figures["quantity"].map(variants.QUANTITIES))
     row = ["item", "task", "encoder", "shown", "value"]
     wide = named.pivot_table(index=row, columns="variant", values="here", sort=False)
     return wide.reset_index().rename_axis(columns=None)
 
 
-def nearest(figures: pd.DataFrame) -> str:
-    """Say which setting comes closest to the paper's figures, of `reached`."""
+def nearest_setting(figures: pd.DataFrame) -> str:
+    """Say which setting comes closest to the paper's figures, of `by_setting`."""
     if figures.empty:
         return NOT_MEASURED
     cell = [figures[name] for name in ("task", "encoder", "quantity")]
@@ -346,7 +346,7 @@ def nearest(figures: pd.DataFrame) -> str:
     marks = closest.groupby(figures["variant"], sort=False).sum()
     away = figures.groupby("variant", sort=False)["away"].mean()
     return (
-        f"Nearest to the paper, of {len(reached_side_by_side(figures))} figures: "
+        f"Nearest to the paper, of {len(settings_side_by_side(figures))} figures: "
         + "; ".join(f"{name}, {count}" for name, count in marks.items())
         + ". Mean distance from the paper: "
         + "; ".join(f"{name}, {gap:.3f}" for name, gap in away.items())
@@ -355,7 +355,7 @@ def nearest(figures: pd.DataFrame) -> str:
     )
 
 
-def gaps(measured: pd.DataFrame) -> pd.DataFrame:
+def hidden_less_inputs(measured: pd.DataFrame) -> pd.DataFrame:
     """Return τ-b with hidden states less τ-b with inputs, by gradients (claim 4).
 
     One row a ``variant``, ``task`` and ``encoder``: ``mean``, ``min``, ``max``, ``size`` over
@@ -367,7 +367,7 @@ def gaps(measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdict(effects: pd.DataFrame, gaps: pd.DataFrame) -> str:
-    """Say what the variants change, given `judged` and `gaps`."""
+    """Say what the variants change, given `judged` and `hidden_less_inputs`."""
     if effects.empty:
         return NOT_MEASURED
     known = effects.dropna(subset="verdict")

@@ -62,7 +62,7 @@ def answer(frame: pd.DataFrame, verdicts: pd.DataFrame, readings: pd.DataFrame) 
     """
     row = verdicts.set_index("number").loc[7]
     told = f"**{_ANSWERS[row['verdict']]}.** "
-    narrowed = shares(claims.deciding(frame)).set_index("of")
+    narrowed = narrowing(claims.deciding(frame)).set_index("of")
     if len(narrowed):
         attention, importance = (_share(narrowed.loc[name]) for name in _NAMES.values())
         told += (
@@ -187,7 +187,7 @@ def reproduced(
     )
 
 
-def shares(measurements: pd.DataFrame) -> pd.DataFrame:
+def narrowing(measurements: pd.DataFrame) -> pd.DataFrame:
     """Return the effective numbers of tokens under sparsemax as shares of those under softmax.
 
     One row each for attention and for the importance of inputs by leave-one-out: ``of``, ``mean``,

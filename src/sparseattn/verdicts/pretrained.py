@@ -47,7 +47,7 @@ def claimed(runs: Runs) -> pd.DataFrame:
     return claims.cells(side_by_side.joined(side_by_side.by_task(runs), measurements([])))
 
 
-def scores(results: Sequence[Result]) -> pd.DataFrame:
+def how_good(results: Sequence[Result]) -> pd.DataFrame:
     """Return how good the classifiers are and what one costs, a row each without its seeds.
 
     Returns

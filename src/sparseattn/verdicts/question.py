@@ -348,7 +348,7 @@ def levels(
     `measures.statistics.summarise`, a cell for each of the columns `by`, with ``shown``, the
     measure in words.
     """
-    return _summed(frame, by, {column.format(name): named(name) for name in names})
+    return _summed(frame, by, {column.format(name): measure_name(name) for name in names})
 
 
 def parts(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
@@ -395,7 +395,7 @@ def left_out(frame: pd.DataFrame) -> str:
     )
 
 
-def named(name: str) -> str:
+def measure_name(name: str) -> str:
     """Return a measure of importance in words: ``Gradient · embedding``."""
     kind = name.removeprefix("inputs_")
     words = label(kind)

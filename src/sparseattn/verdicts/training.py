@@ -55,7 +55,7 @@ def observed(frame: pd.DataFrame, task: Task) -> str:
     )
 
 
-def departures(task: Task) -> str:
+def departures_of(task: Task) -> str:
     """Return where a task departs from the paper's, as Markdown."""
     return "Where this departs from the paper:\n\n" + "\n".join(
         f"- {verbatim(one)}" for one in task.deviations

@@ -13,7 +13,7 @@ from sparseattn.data.tasks import CONTEXT
 from sparseattn.experiments.runs import Run
 from sparseattn.measures.per_document import attended_auc
 from sparseattn.results.frames import cell
-from sparseattn.verdicts.question import levels, named
+from sparseattn.verdicts.question import levels, measure_name
 from sparseattn.wording import label, listed, span
 
 BAR = 0.75
@@ -64,7 +64,7 @@ def passing(frame: pd.DataFrame) -> pd.DataFrame:
         found.append(
             {
                 "name": name,
-                "shown": named(name),
+                "shown": measure_name(name),
                 "lowest": worst["mean"],
                 "low": max(worst["low"], 0.0),  # few seeds make intervals wider than the scale
                 "where": ", ".join(where),
