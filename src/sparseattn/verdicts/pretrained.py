@@ -94,14 +94,22 @@ def holds(found: pd.DataFrame, effects: pd.DataFrame) -> str:
         )
     known = found[["small", "pretrained"]] != "not certain"
     both, same = known.all(axis=1), found["small"] == found["pretrained"]
-    told = f"{len(found)} tests, {both.sum()} certain for both"
-    told = f"Of {told}: {(both & same).sum()} alike" if both.any() else f"Not known yet: of {told}"
+    told = f"Not known yet: none of {len(found)} tests is certain for both"
+    if both.any():
+        told = (
+            f"Of {len(found)} tests, certain for both: {both.sum()}; of these with one verdict: "
+            f"{(both & same).sum()}"
+        )
     others = [
         f"{question.within(one['test'])}: *{one['small']}* for small classifiers, "
         f"*{one['pretrained']}* for pretrained ones"
         for one in found[known.any(axis=1) & ~same].to_dict("records")
     ]
     told = "; ".join([told, *others]) + "."
+    if known["pretrained"].any():
+        rest = len(effects.loc[effects["seeds"] > 1, ["task", "classifier"]].drop_duplicates())
+        which = f"{rest} classifier{'s' if rest > 1 else ''} of several seeds"
+        told += f" What is certain of pretrained ones rests on {which}."
     hints = effects[effects["seeds"] == 1]
     if len(hints):
         below = (hints["value"] < 0).sum()
