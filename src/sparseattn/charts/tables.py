@@ -121,8 +121,8 @@ def table(
             f"there are {', '.join(map(str, frame.columns))}."
         )
     # Two ends are one column: an interval.
-    ends = {low: high for low in shown if (high := re.sub("low$", "high", low)) in shown}
-    ends = {low: high for low, high in ends.items() if low != high}
+    lows = (name for name in shown if name.endswith("low"))
+    ends = {low: high for low in lows if (high := f"{low.removesuffix('low')}high") in shown}
     drawn = {
         name: INTERVAL if name in ends else title
         for name, title in shown.items()
