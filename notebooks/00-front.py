@@ -57,14 +57,15 @@ decisive = claims.deciding(cells)
 verdicts = claims.verdicts(decisive)
 live, recorded = parameters.shared(p, "05-truth").examinations(), question.recorded(known)
 examined = claims.deciding(question.together(live, recorded))
-better, above = question.cells(examined), question.cells(examined, chance=True)
+better = question.cells(examined)
 
 # %% [markdown]
 # ## The answer
 
 # %% tags=["remove-input"]
-told = question.answer(question.verdicts(better), question.verdicts(above))
-Markdown(f"{told}\n\n{question.reached(examined)}\n\n{answers.own_texts(frame)}")
+Markdown(
+    f"{question.answer(examined)}\n\n{question.reached(examined)}\n\n{answers.own_texts(frame)}"
+)
 
 # %% tags=["remove-input"]
 headline.figure(better, decisive, paths.notebook_names())

@@ -45,7 +45,7 @@ compared = pretrained.compared(
 # ## The answer
 
 # %% tags=["remove-input"]
-told = question.answer(question.verdicts(better), question.verdicts(above)) if large else ""
+told = question.answer(frame) if large else ""
 Markdown(f"{told}\n\n**Does the answer hold?** {pretrained.holds(compared, better)}")
 
 # %% tags=["remove-input"]

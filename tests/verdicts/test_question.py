@@ -45,7 +45,7 @@ def test_the_answer_names_each_test_once_and_sizes(gain, told):
     """Two tests do not depend on the projection, so sparsity never helps in all."""
     effects = question.cells(world(gain))
     above = question.cells(world(gain), chance=True)
-    said = question.answer(question.verdicts(effects), question.verdicts(above))
+    said = question.in_words(question.verdicts(effects), question.verdicts(above))
     assert said.startswith(f"**Is sparse attention the better explanation? {told}.**")
     first = said.partition("\n")[0]
     for test in effects["test"].unique():
@@ -82,19 +82,19 @@ def test_the_answer_is_what_the_words_say_in_any_order(verdicts, told):
         "**Is sparse attention the better explanation? {}.** Sparsemax against softmax, over {}: "
     )
     for words in (verdicts, verdicts[::-1]):
-        answer = question.answer(judged(words), judged(["holds"]))
+        answer = question.in_words(judged(words), judged(["holds"]))
         assert answer.startswith(said.format(told, f"{len(words)} tests"))
 
 
 def test_the_answer_as_it_reads():
     better = judged(["holds", "too few data"]).assign(value=[7.4, np.nan])
-    assert question.answer(better, judged(["reversed"], -0.4)) == (
+    assert question.in_words(better, judged(["reversed"], -0.4)) == (
         "**Is sparse attention the better explanation? In 1 of 2 tests; in 1 it is not certain.** "
         "Sparsemax against softmax, over 2 tests: *better* in 1 (test 0: +7 points); *not certain* "
         "in 1 (test 1).\n\n**Is it one at all?** Sparsemax attention against chance: *worse "
         "than chance* in 1 (test 0: +0 points)."
     )
-    assert question.answer(better[:0], better) == (
+    assert question.in_words(better[:0], better) == (
         "**No answer here**: this needs softmax and a sparse projection."
     )
 
@@ -119,7 +119,7 @@ def test_without_a_projection_to_compare_there_is_no_answer():
     effects = question.cells(frame[frame["projection"] == "softmax"])
     assert effects.empty
     none = question.verdicts(effects)
-    assert "No answer here" in question.answer(none, none)
+    assert "No answer here" in question.in_words(none, none)
     assert question.rows(effects, "page")[1].empty
 
 

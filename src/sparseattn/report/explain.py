@@ -240,8 +240,8 @@ def _parts(asked: Asked, runs: list[Run], examinations: list[Examination]) -> It
         yield "**Read this with care: the classifiers have learned next to nothing (above).**"
     frame = question.together(examinations, []).assign(origin=verbatim(asked.name))
     better, above = question.cells(frame), question.cells(frame, chance=True)
-    told = question.answer(question.verdicts(better), question.verdicts(above))
-    yield f"{told}\n\n{question.reached(frame)}\n\n{question.left_out(frame)}"
+    told = question.answer(frame), question.reached(frame), question.left_out(frame)
+    yield "\n\n".join(told)
     yield question.figure(better, "", each="classifier")
     yield question.figure(above, "", chance=True, each="classifier")
     yield charts.table(

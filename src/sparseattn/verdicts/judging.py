@@ -7,7 +7,7 @@ what is left when nothing is certain.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,8 @@ Word = Literal[
     "too few data", "not measured here",
 ]  # fmt: skip
 """What may become of a claim over cells."""
+Cells: TypeAlias = pd.DataFrame | Mapping[str, Any]
+"""Effects, by columns: ``value``, its interval ``low`` to ``high``, ``se`` and ``stance``."""
 _KNOWN = 0.01
 """Standard errors below this share of the smallest effect are taken for it, lest one cell rule."""
 
@@ -54,11 +56,8 @@ def stance(value: float, low: float, high: float, smallest: float, single: bool 
     return "against" if high < 0 and value <= -smallest else "unclear"
 
 
-def mean_over(cells: pd.DataFrame, smallest: float) -> Mean:
-    """Return the mean effect over cells of several seeds.
-
-    From columns ``value``, ``low``, ``high``, ``se`` and ``stance``; `smallest` is the least effect
-    that matters.
+def mean_over(cells: Cells, smallest: float) -> Mean:
+    """Return the mean effect over cells of several seeds; `smallest` is the least that matters.
 
     Notes
     -----
@@ -72,14 +71,14 @@ def mean_over(cells: pd.DataFrame, smallest: float) -> Mean:
     (2015), BMC Medical Research Methodology 15:99. Higgins, Thompson & Spiegelhalter (2009), JRSS A
     172(1).
     """
-    known = cells[cells["stance"] != "one seed"]
-    if known.empty:
+    known = [one != "one seed" for one in cells["stance"]]
+    names = "value", "low", "high", "se"
+    values, low, high, errors = (np.asarray(cells[one], dtype=float)[known] for one in names)
+    if not len(values):
         return Mean(*[np.nan] * 6)
-    if len(known) == 1:
-        one = known.iloc[0]
-        return Mean(one["value"], one["low"], one["high"], np.nan, np.nan, np.nan)
-    values = known["value"].to_numpy()
-    errors = known["se"].to_numpy(dtype=float).clip(_KNOWN * smallest)
+    if len(values) == 1:
+        return Mean(float(values[0]), float(low[0]), float(high[0]), np.nan, np.nan, np.nan)
+    errors = errors.clip(_KNOWN * smallest)
     with np.errstate(divide="ignore"):  # of its I², which is not used, where all effects are equal
         found = combine_effects(values, errors**2)  # unless told otherwise, by Paule and Mandel
     value, degrees = float(found.mean_effect_re), len(values) - 1
@@ -126,13 +125,14 @@ def word(counts: Mapping[str, int], mean: Stance) -> Word:
     return "negligible" if not (pro or contra) and 2 * none > judged else "too few data"
 
 
-def judge(cells: pd.DataFrame, smallest: float) -> dict[str, Any]:
+def judge(cells: Cells, smallest: float) -> dict[str, Any]:
     """Judge cells together; both arguments as for `mean_over`.
 
     Returns ``verdict``, a `Word`; ``counts``, in words; the fields of `Mean`; and of each of
     `STANCES` the number of cells.
     """
-    numbers: dict[str, int] = {name: int((cells["stance"] == name).sum()) for name in STANCES}
+    stances = list(cells["stance"])
+    numbers: dict[str, int] = {name: stances.count(name) for name in STANCES}
     mean = mean_over(cells, smallest)
     found = word(numbers, stance(mean.value, mean.low, mean.high, smallest))
     return {"verdict": found, "counts": counted(numbers), **vars(mean), **numbers}

@@ -5,7 +5,7 @@ on the same document and seed, and attention is also held against what chance wo
 intervals and words are those of the claims (`verdicts.claims`, `verdicts.judging`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from sparseattn.results.frames import measurements
 from sparseattn.verdicts import claims
 from sparseattn.verdicts.effects import WHERE
 from sparseattn.verdicts.judging import judge
+from sparseattn.verdicts.luck import exchanged
 from sparseattn.wording import classifier_names, label, listed, signed, span
 
 KNOWN = ("planted", CONTEXT, *SHORTCUTS)
@@ -183,7 +184,15 @@ def cells(frame: pd.DataFrame, chance: bool = False) -> pd.DataFrame:
 
     Sparsemax less softmax; with `chance`, attention under sparsemax less what chance would give.
     """
-    parts = []
+    parts = [
+        claims.by_cell(effect, SMALLEST, test.unit).assign(test=test.name)
+        for test, effect in _effects(frame, chance)
+    ]
+    return claims.stacked(parts, [*claims.EFFECT, "test"])
+
+
+def _effects(frame: pd.DataFrame, chance: bool = False) -> Iterator[tuple[Test, pd.Series]]:
+    """Yield the tests that were measured, and the effects of each, a number a `claims.KEYS`."""
     real = unplanted(frame)
     for test in TESTS:
         # Where the truth was planted it is asked for; the other tests are of texts as people write.
@@ -194,13 +203,26 @@ def cells(frame: pd.DataFrame, chance: bool = False) -> pd.DataFrame:
         if chance:
             level = of[test.chance] if isinstance(test.chance, str) else test.chance
             above = of.assign(effect=of[column] - level)
-            pair = claims.pairs(above, ["effect"])["effect"]
+            yield test, 100 * claims.pairs(above, ["effect"])["effect"]
         else:
             both = claims.pairs(of, [column])
-            pair = both[column] - both[f"{column}_even"]
-        found = claims.by_cell(100 * pair, SMALLEST, test.unit)
-        parts.append(found.assign(test=test.name))
-    return claims.stacked(parts, [*claims.EFFECT, "test"])
+            yield test, 100 * (both[column] - both[f"{column}_even"])
+
+
+def by_luck(frame: pd.DataFrame) -> str:
+    """Say how often so many tests would come out so if projections did not matter; see `luck`."""
+    found = exchanged({test.name: one for test, one in _effects(frame)}, SMALLEST)
+    told = [
+        f"{side} in {(found[side] >= found[side][0]).mean():.0%} of cases"
+        for side in found
+        if found[side][0]
+    ]
+    if not told:
+        return ""
+    return (
+        "By luck alone, were the two projections alike, as many tests or more would come out "
+        f"{listed(told)}."
+    )
 
 
 def verdicts(effects: pd.DataFrame) -> pd.DataFrame:
@@ -270,11 +292,17 @@ def figure(
     )
 
 
-def answer(better: pd.DataFrame, above: pd.DataFrame) -> str:
+def answer(frame: pd.DataFrame) -> str:
     """Return as Markdown whether sparse attention is the better explanation, and one at all.
 
-    From `verdicts` of `cells` against softmax, and against chance.
+    `frame` is from `together`.
     """
+    better, above = (verdicts(cells(frame, chance)) for chance in (False, True))
+    return in_words(better, above, by_luck(frame))
+
+
+def in_words(better: pd.DataFrame, above: pd.DataFrame, luck: str = "") -> str:
+    """Tell `verdicts` of `cells` against softmax, and against chance; `luck` is of `by_luck`."""
     if better.empty:
         return "**No answer here**: this needs softmax and a sparse projection."
     gains = better["verdict"].isin(["holds", "holds on average"]).sum()
@@ -291,8 +319,8 @@ def answer(better: pd.DataFrame, above: pd.DataFrame) -> str:
         told += f"; in {unknown} it is not certain" if unknown else ""
     return (
         f"**Is sparse attention the better explanation? {told}.** Sparsemax against softmax, over "
-        f"{len(better)} tests: {_said(better, _BETTER)}.\n\n**Is it one at all?** Sparsemax "
-        f"attention against chance: {_said(above, _ABOVE)}."
+        f"{len(better)} tests: {_said(better, _BETTER)}.{luck and f' {luck}'}\n\n**Is it one at "
+        f"all?** Sparsemax attention against chance: {_said(above, _ABOVE)}."
     )
 
 
