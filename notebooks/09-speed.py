@@ -314,6 +314,23 @@ Markdown(
 )
 
 # %% [markdown]
+# An *examination* puts a run's classifier to the tests of {doc}`05-truth`. It was to take no longer
+# than the run itself. What takes its time are passes through the classifier with words removed: a
+# longer text needs more of them, and each takes longer.
+
+# %% tags=["hide-input"]
+charts.table(
+    goals.examinations(p.tasks),
+    "Median seconds of an examination, how its wall time divides, and its seconds over those of "
+    "the run that it examines.",
+    missing="No examination of these tasks is published yet.",
+    columns="task encoder examinations explain faithfulness flow simulate people seconds ratio met",
+    titles={"explain": "importances", "simulate": "students", "ratio": "in runs"},
+    formats=dict.fromkeys(("explain", "faithfulness", "flow", "simulate", "people"), ".0%")
+    | {"seconds": ".0f", "ratio": ".1f"},
+)
+
+# %% [markdown]
 # ## What would change our mind
 #
 # - **Another processor.** The ratios rest on how fast it multiplies large matrices against many

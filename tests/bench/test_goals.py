@@ -1,6 +1,7 @@
 """The published measurement of speed, its goals, and the time of the paper's grid."""
 
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -217,3 +218,28 @@ def test_what_is_unknown_is_said(ledgers):
     assert said.startswith("18 of the 108 runs")
     assert "IMDb Transformer, 18 runs each" in said
     assert "none of its runs" in goals.grid_in_words(goals.grid_cells(ledgers([], [])))
+
+
+def test_examinations_are_held_against_their_own_runs(monkeypatch):
+    def result(key, encoder, cpu, **manifest):
+        base = SimpleNamespace(task="sst", encoder=encoder)
+        spec = SimpleNamespace(base=base)
+        return SimpleNamespace(key=key, spec=spec, manifest={"cpu_seconds": cpu, **manifest})
+
+    parts = {"seconds": {"explain": 10.0, "faithfulness": 30.0}}
+    runs = [result("a", "bilstm", 20.0), result("b", "bilstm", 40.0), result("c", "none", None)]
+    examined = [
+        result("x", "bilstm", 30.0, base="a", **parts),
+        result("y", "bilstm", 20.0, base="b", **parts),
+        result("z", "none", 20.0, base="c", **parts),  # whose run has no time
+        result("w", "none", 20.0, base="gone", **parts),
+    ]
+    monkeypatch.setattr(published, "runs", lambda *_: runs)
+    monkeypatch.setattr(published, "examinations", lambda *_: examined)
+    (row,) = goals.examinations(["sst"]).to_dict("records")
+    assert (row["encoder"], row["examinations"]) == ("bilstm", 2)
+    assert (row["seconds"], row["run"], row["ratio"]) == (25.0, 30.0, (1.5 + 0.5) / 2)
+    assert (row["explain"], row["faithfulness"]) == (0.25, 0.75)
+    assert row["met"]
+    monkeypatch.setattr(published, "examinations", lambda *_: examined[2:])
+    assert goals.examinations(["sst"]).empty

@@ -41,6 +41,8 @@ The goals were set before anything was measured.
 """
 RUN_SECONDS = {"sst": 60.0, "newsgroups": 150.0}
 """The most that a run of a task should take, trained and observed."""
+EXAMINATION = 1.0
+"""The most that an examination should take, in runs: as long again as to train and observe."""
 GRID_HOURS = 10.0
 """One night, for the paper's complete grid on two cores."""
 ENCODERS = ("bilstm", "transformer")
@@ -209,6 +211,38 @@ def run_goals(runs: pd.DataFrame) -> pd.DataFrame:
         )
     columns = ["task", "encoder", "runs", "seconds", *STAGES, "goal", "met"]
     return pd.DataFrame(found, columns=columns)
+
+
+def examinations(tasks: Sequence[str]) -> pd.DataFrame:
+    """Hold the times of published examinations of tasks against those of their runs.
+
+    One row a ``task`` and ``encoder``: how many ``examinations``; the median processor seconds of
+    one, ``seconds``, and of its ``run``; the median share in its wall time of ``explain``,
+    ``faithfulness``, ``flow``, ``simulate`` and ``people``; the median ``ratio`` of the two times,
+    its ``goal`` and whether it is ``met``. Left out where the processor's time is not known.
+    """
+    runs = {one.key: one.manifest.get("cpu_seconds") for one in published.runs(tasks, None, None)}
+    rows = []
+    for one in published.examinations(tasks, None, None):
+        spec, made = one.spec.base, one.manifest
+        wall = sum(made["seconds"].values())
+        if run := runs.get(made["base"]):
+            rows.append(
+                {
+                    "task": spec.task,
+                    "encoder": spec.encoder,
+                    "key": one.key,
+                    "seconds": made["cpu_seconds"],
+                    "run": run,
+                    "ratio": made["cpu_seconds"] / run,
+                    **{part: seconds / wall for part, seconds in made["seconds"].items()},
+                }
+            )
+    if not rows:
+        return pd.DataFrame()
+    by = pd.DataFrame(rows).groupby(["task", "encoder"], sort=False)
+    found = by.median(numeric_only=True).join(by["key"].size().rename("examinations"))
+    return found.assign(goal=EXAMINATION, met=found["ratio"] <= EXAMINATION).reset_index()
 
 
 def grid_cells(runs: pd.DataFrame) -> pd.DataFrame:
