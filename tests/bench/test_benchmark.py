@@ -45,6 +45,18 @@ def test_a_pass_for_each_text_gives_the_same_faithfulness(encoder):
     assert row.difference <= 1e-5
 
 
+@pytest.mark.filterwarnings("ignore")  # captum's own
+@pytest.mark.parametrize("encoder", ["bilstm", "transformer"])
+def test_captums_integrated_gradients_and_shapley_values_are_the_same(encoder):
+    rows = comparisons.compare_integrated(small(encoder), document(6), 1, steps=3)
+    rows += comparisons.compare_shapley(small(encoder), document(6), 1, permutations=3)
+    assert [row.key.removeprefix("transformer_") for row in rows] == [
+        "integrated_vs_captum",
+        "shapley_vs_captum",
+    ]
+    assert all(row.difference <= 1e-5 for row in rows)
+
+
 def test_captum_replaces_and_does_not_delete():
     classifier, ids = small("none"), document(5)
     with torch.no_grad():

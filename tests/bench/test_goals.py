@@ -131,7 +131,7 @@ def test_goals_name_what_is_compared():
         for prefix in ("", "transformer_")
         for name in ("loo_vs_batched", "loo_vs_naive", "influence_vs_batched", "influence_vs_loop")
     }
-    known.add("paths_vs_loop")
+    known |= {"paths_vs_loop", "faithfulness_vs_loop", "integrated_vs_captum", "shapley_vs_captum"}
     assert set(goals.PEERS) <= {*known, "tau_vs_scipy", "train_vs_padded", "train_vs_packed"}
 
 

@@ -21,9 +21,11 @@ from sparseattn.bench.comparisons import (
     classifier_of,
     compare_faithfulness,
     compare_influence,
+    compare_integrated,
     compare_kendall,
     compare_leave_one_out,
     compare_paths,
+    compare_shapley,
     compare_training,
     difference,
     document,
@@ -50,6 +52,8 @@ def comparisons(repetitions: int, quick: bool) -> Iterable[Comparison]:
     for classifier in (bilstm, transformer):
         yield from compare_paths(classifier, ids, min(repetitions, 3))
         yield from compare_faithfulness(classifier, document(SHORT), repetitions)
+        yield from compare_integrated(classifier, ids, min(repetitions, 3))
+        yield from compare_shapley(classifier, document(SHORT), min(repetitions, 3))
     yield from compare_kendall(500 if quick else 2000, TOKENS, repetitions)
     yield from compare_training(*((96, 100, 1) if quick else (256, 200, 3)))
 

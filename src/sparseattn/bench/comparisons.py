@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sparseattn.attribution.explainers import integrated_gradients, mean_addition
 from sparseattn.attribution.importance import logits_without_each
 from sparseattn.attribution.influence import influence, jacobian_influence
 from sparseattn.attribution.paths import PATHS, path_effects
@@ -243,6 +244,36 @@ def compare_paths(classifier: Classifier, ids: Tensor, repetitions: int) -> list
         {f"{prefix}paths_vs_loop": ("one forward pass a token", loop)},
         repetitions,
         1e-4,  # the parts are small differences of logits
+    )
+
+
+def compare_integrated(
+    classifier: Classifier, ids: Tensor, repetitions: int, steps: int = 16
+) -> list[Comparison]:
+    """Compare integrated gradients with captum's."""
+    tokens, prefix, encoder = _named(classifier, ids)
+    captum = partial(peers.integrated_by_captum, classifier, ids, steps)
+    return hold_against(
+        f"integrated gradients, {steps} nodes, {encoder}, n = {tokens}",
+        lambda: integrated_gradients(classifier, [ids], steps)[0],
+        {f"{prefix}integrated_vs_captum": ("captum IntegratedGradients, defaults", captum)},
+        repetitions,
+    )
+
+
+def compare_shapley(
+    classifier: Classifier, ids: Tensor, repetitions: int, permutations: int = 20
+) -> list[Comparison]:
+    """Compare sampled Shapley values with captum's, of the same permutations."""
+    tokens, prefix, encoder = _named(classifier, ids)
+    places = np.tile(np.arange(tokens), (permutations, 1))
+    orders = np.random.default_rng(0).permuted(places, axis=1)
+    captum = partial(peers.shapley_by_captum, classifier, ids, orders)
+    return hold_against(
+        f"Shapley values, {permutations} permutations, {encoder}, n = {tokens}",
+        lambda: mean_addition(classifier, ids, orders, None),
+        {f"{prefix}shapley_vs_captum": ("captum ShapleyValueSampling, defaults", captum)},
+        repetitions,
     )
 
 

@@ -57,6 +57,41 @@ def leave_out_by_captum(
     return found[0, 1:-1, 0]
 
 
+def integrated_by_captum(
+    classifier: Classifier, ids: Document, steps: int
+) -> Float[Tensor, " tokens"]:
+    """Return captum's integrated gradients by the rule of ours, summed over a token's entries."""
+    from captum.attr import IntegratedGradients
+
+    def network(points: Tensor) -> Tensor:
+        return classifier.from_embedded(points, collate([ids] * len(points))).logit
+
+    embedded = classifier.embedding(ids[None]).detach()
+    zeros = embedded.clone()
+    zeros[:, 1:-1] = 0
+    found: Tensor = IntegratedGradients(network).attribute(
+        embedded, zeros, n_steps=steps, method="gausslegendre"
+    )
+    return found[0, 1:-1].sum(dim=-1)
+
+
+def shapley_by_captum(
+    classifier: Classifier, ids: Document, orders: Int[np.ndarray, "permutations tokens"]
+) -> Float[Tensor, " tokens"]:
+    """Return captum's sampled Shapley values, of the orders given; a forward pass a text."""
+    from captum.attr import ShapleyValueSampling
+
+    def network(mask: Tensor) -> Tensor:
+        kept = torch.cat([ids[:1], ids[1:-1][mask[0] > 0], ids[-1:]])
+        return classifier(collate([kept])).logit
+
+    sampling = ShapleyValueSampling(network)
+    sampling.permutation_generator = lambda *_: iter(orders.tolist())
+    with torch.no_grad():
+        found: Tensor = sampling.attribute(torch.ones(1, orders.shape[1]), n_samples=len(orders))
+    return found[0]
+
+
 class PlainRemovals(Removals):
     """A forward pass for each set of tokens, those asked for before and equal texts as well."""
 
