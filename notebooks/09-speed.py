@@ -163,6 +163,13 @@ charts.table(
 # $\varphi$ is solved again, over all but one: $f_{-i} = \sum_{t \ne i} \varphi(a_{-i})_t\,
 # w^\top h_t + b$, all $i$ of many documents as one batch.
 #
+# ### Sets of words removed
+#
+# Faithfulness and Shapley values ask for the logits of many subsets of one text, thousands where the
+# limits of faithfulness are searched for. Each distinct text is computed once, and those of one
+# length together, without padding. A BiLSTM's texts are made of few words: what each adds to the
+# gates, $W_{ih} x + b$, is computed once, and the fused kernel is given it in place of the weights.
+#
 # ### Influence
 #
 # The influence of $X_i$ on the state $h_p$ is $\|\partial \|h_p\| / \partial X_i\|$, for all $p$
