@@ -165,8 +165,8 @@ charts.table(
 #
 # ### Sets of words removed
 #
-# Faithfulness and Shapley values ask for the logits of many subsets of one text, thousands where the
-# limits of faithfulness are searched for. Each distinct text is computed once, and those of one
+# Faithfulness and Shapley values ask for the logits of many subsets of one text, thousands where
+# the limits of faithfulness are searched for. Each distinct text is computed once, and those of one
 # length together, without padding. A BiLSTM's texts are made of few words: what each adds to the
 # gates, $W_{ih} x + b$, is computed once, and the fused kernel is given it in place of the weights.
 #

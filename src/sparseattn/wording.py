@@ -38,7 +38,7 @@ LABELS = {
     **{
         f"{code}+{kind}": f"{name} + {kind}"
         for code, name in (("sst", "SST"), ("newsgroups", "20News"), ("imdb", "IMDb"))
-        for kind in ("token", "beside", "order")
+        for kind in ("token", "beside", "order", "thinned")
     },
     "newsgroups+first200": "20News, 200 words",
     "imdb+first200": "IMDb, 200 words",

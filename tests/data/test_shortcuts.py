@@ -12,7 +12,15 @@ from sklearn.linear_model import LogisticRegression
 
 from sparseattn.data import vectors
 from sparseattn.data.shortcuts import INCOMPLETE, KINDS, WORDS, insert
-from sparseattn.data.tasks import SHORTCUTS, SHORTENED, check_task, imdb_texts, load_task, swapped
+from sparseattn.data.tasks import (
+    SHORTCUTS,
+    SHORTENED,
+    THINNED,
+    check_task,
+    imdb_texts,
+    load_task,
+    swapped,
+)
 from sparseattn.data.words import SPLITTERS
 from sparseattn.errors import UserError, validate
 from sparseattn.experiments.specs import Spec
@@ -187,6 +195,33 @@ def test_the_first_words_are_kept(small, name):
     both = load_task(name, {"words": 8, "shortcut": "token"})
     assert both.source == name
     assert all(len(ids) <= 11 for ids in both.test.ids)
+
+
+@pytest.mark.parametrize("name", ["sst", "newsgroups", "imdb"])
+def test_of_a_thinned_task_each_training_text_is_there_with_words_left_out(small, name):
+    plain, task = load_task(name), load_task(name, {"thinned": True})
+    assert (task.name, task.source) == (f"{name}+thinned", name)
+    assert task.name in THINNED
+    assert task.name in LABELS
+    assert task.fingerprint == load_task(name, {"thinned": True}).fingerprint != plain.fingerprint
+    for split in ("dev", "test"):
+        one, other = plain.splits()[split], task.splits()[split]
+        assert (one.keys, [*map(len, one.ids)]) == (other.keys, [*map(len, other.ids)])
+    count = len(plain.train)
+    assert task.train.keys[:count] == plain.train.keys
+    assert len(set(task.train.keys)) == 2 * count
+    kept = []
+    for place, one in enumerate(plain.train.ids):
+        assert torch.equal(task.train.ids[place], one)
+        assert task.train.labels[place] == task.train.labels[count + place]
+        thin = task.train.ids[count + place]
+        rest = iter(one.tolist())
+        assert all(word in rest for word in thin.tolist())  # in their order, none twice
+        assert 3 <= len(thin) <= len(one)
+        assert (thin[0], thin[-1]) == (one[0], one[-1])
+        kept.append((len(thin) - 2) / (len(one) - 2))
+    assert abs(np.mean(kept) - 0.5) < 4 * 0.4 / count**0.5
+    assert min(kept) < 0.35 < 0.65 < max(kept)
 
 
 def test_shortened_tasks_that_can_be_published_have_names_in_words(small):

@@ -53,13 +53,14 @@ class PaperOptions(BaseModel):
     """Settings of the paper's tasks.
 
     ``shortcut`` is the kind put into their texts, or None; of longer texts the first ``words`` are
-    kept.
+    kept; where ``thinned``, every training text is there a second time, with words left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     shortcut: Kind | None = None
     words: int | None = Field(default=None, ge=5)
+    thinned: bool = False
 
 
 class WithShortcut(NamedTuple):

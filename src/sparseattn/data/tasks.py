@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ SHORTCUTS = tuple(f"{name}+{kind}" for name in SOURCES for kind in shortcuts.KIN
 """Names of the tasks whose texts hold a shortcut, see `data.shortcuts`."""
 SHORTENED = ("newsgroups+first200", "imdb+first200")
 """Names of tasks with the first words of their texts, which a pretrained encoder can read."""
+THINNED = tuple(f"{name}+thinned" for name in SOURCES)
+"""Names of tasks whose training texts are there with words left out, too: see `_thinned`."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,8 @@ def load_task(name: str, options: Mapping[str, object] | None = None) -> Task:
     options
         Settings of the planted task (`planted.PlantedOptions`), of a file (`FileOptions`), or of
         the paper's (`shortcuts.PaperOptions`): ``{"shortcut": "token"}`` makes ``sst+token`` of
-        ``sst``, ``{"words": 200}`` ``imdb+first200`` of ``imdb``.
+        ``sst``, ``{"words": 200}`` ``imdb+first200`` of ``imdb``, ``{"thinned": true}``
+        ``sst+thinned`` of ``sst``.
 
     Raises
     ------
@@ -167,6 +171,8 @@ def load_task(name: str, options: Mapping[str, object] | None = None) -> Task:
     task = _task(name, prepare_paper(name, read_corpus(name)))
     if settings.words is not None:
         task = _shortened(task, settings.words)
+    if settings.thinned:
+        task = _thinned(task)
     return task if settings.shortcut is None else _with_shortcut(task, settings.shortcut)
 
 
@@ -279,6 +285,29 @@ def _shortened(task: Task, words: int) -> Task:
     note = f"Of texts longer than {words} words the first {words} are kept."
     name = f"{task.name}+first{words}"
     return replace(task, name=name, **splits, deviations=(*task.deviations, note))
+
+
+def _thinned(task: Task) -> Task:
+    """Join to each training text a copy with a share of its words left out, uniform in (0, 1).
+
+    So a classifier knows texts without some of their words, and their removal is no surprise to it
+    (Hase et al., 2021). What is left out is drawn by a text's key; one word stays at least.
+    """
+    thin = []
+    for ids, key in zip(task.train.ids, task.train.keys, strict=True):
+        random = Random(f"thinned/{key}")
+        share, count = random.random(), len(ids) - 2
+        left = [place for place in range(count) if random.random() >= share]
+        words = ids[1:-1][left or [random.randrange(count)]]
+        thin.append(torch.cat([ids[:1], words, ids[-1:]]))
+    train = Documents(
+        (*task.train.ids, *thin),
+        task.train.labels.repeat(2),
+        (*task.train.keys, *(f"{key}, thinned" for key in task.train.keys)),
+    )
+    note = "Each training text is there a second time, with a random share of its words left out."
+    name, deviations = f"{task.name}+thinned", (*task.deviations, note)
+    return replace(task, name=name, train=train, deviations=deviations)
 
 
 def _with_shortcut(task: Task, kind: shortcuts.Kind) -> Task:

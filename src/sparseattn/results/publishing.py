@@ -14,7 +14,7 @@ import pandas as pd
 from sparseattn import arithmetic, paths
 from sparseattn.data.corpora import SOURCES
 from sparseattn.data.preparation import digest
-from sparseattn.data.tasks import CONTEXT, NAMES, SHORTCUTS, SHORTENED, load_task
+from sparseattn.data.tasks import CONTEXT, NAMES, SHORTCUTS, SHORTENED, THINNED, load_task
 from sparseattn.errors import UserError, nearest
 from sparseattn.experiments.runs import Result
 from sparseattn.experiments.store import Store
@@ -55,7 +55,7 @@ def publishable(
     named. A UserError for an unknown task, a key that no such result has, or when there is none at
     all.
     """
-    every = (*NAMES, CONTEXT, *SHORTCUTS, *SHORTENED)
+    every = (*NAMES, CONTEXT, *SHORTCUTS, *SHORTENED, *THINNED)
     for name in tasks:
         if name not in every:
             raise UserError(
