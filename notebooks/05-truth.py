@@ -47,7 +47,7 @@ from IPython.display import Markdown
 from sparseattn import charts
 from sparseattn.data.owntexts import is_own
 from sparseattn.results import side_by_side
-from sparseattn.verdicts import claims, effects, question, truth
+from sparseattn.verdicts import claims, effects, question, truth, twins
 
 runs, examinations = p.runs(), p.examinations()
 recorded = question.recorded([] if is_own(p.task) else p.tasks)
@@ -161,6 +161,38 @@ charts.show(
 # Leave-one-out, Shapley values and LIME know for which class a word speaks, and are ranked by that;
 # attention cannot know it.
 #
+# **Is it the surprise?** On a text without some of its words a classifier may err only because it
+# never saw the like {cite:p}`hooker2019benchmark,hase2021out`. So {term}`twins <twin>` were
+# trained: the same classifiers, on the same texts and, a second time, on each with a random share
+# of its words left out. To them a removal is no surprise.
+
+# %% tags=["remove-input"]
+thinned = twins.recorded([] if is_own(p.task) else p.tasks)
+paired = twins.beside(question.together([], thinned), decisive)
+Markdown(twins.told(paired))
+
+# %% tags=["hide-input"]
+charts.show(
+    charts.paper_versus_here,
+    question.parts(paired, twins.LOST),
+    group="shown",
+    panel="classifier",
+    title="Probability that a decision loses",
+    domain=(0, 1),
+    name="surprise",
+    fold="Are twins less surprised?",
+    caption="What a decision's probability loses without a tenth to half of the words, at random, "
+    "and with these alone: classifiers, and their twins, with 95 % intervals over documents and "
+    "seeds.",
+    missing="No twins are examined.",
+)
+
+# %% tags=["remove-input"]
+question.figure(
+    twins.cells(paired), "05-truth", each="classifier", fold="The tests on twins", of="twins"
+)
+
+# %% [markdown]
 # (truth-flow)=
 # ## Where an effect flows
 #
@@ -285,4 +317,4 @@ for name in ("evidence_auc_inputs_loo", "evidence_auc_random"):
     print(*(f"{end(means):.2f}" for end in (min, max) if means))
 
 # %% tags=["remove-input"]
-provenance.Provenance(p, [*recorded, *runs, *examinations])
+provenance.Provenance(p, [*recorded, *thinned, *runs, *examinations])

@@ -319,8 +319,8 @@ def in_words(better: pd.DataFrame, above: pd.DataFrame, luck: str = "") -> str:
         told += f"; in {unknown} it is not certain" if unknown else ""
     return (
         f"**Is sparse attention the better explanation? {told}.** Sparsemax against softmax, over "
-        f"{len(better)} tests: {_said(better, _BETTER)}.{luck and f' {luck}'}\n\n**Is it one at "
-        f"all?** Sparsemax attention against chance: {_said(above, _ABOVE)}."
+        f"{len(better)} tests: {said(better)}.{luck and f' {luck}'}\n\n**Is it one at "
+        f"all?** Sparsemax attention against chance: {said(above, chance=True)}."
     )
 
 
@@ -346,10 +346,11 @@ def reached(frame: pd.DataFrame) -> str:
     )
 
 
-def _said(found: pd.DataFrame, names: dict[str, str]) -> str:
+def said(found: pd.DataFrame, chance: bool = False) -> str:
+    """Tell `verdicts` of `cells`: which tests came out how, and their sizes."""
     told = []
-    for word, name in names.items():
-        some = found[found["verdict"] == word].to_dict("records")
+    for word, name in (_ABOVE if chance else _BETTER).items():
+        some = found[found["verdict"] == word].to_dict("records") if len(found) else []
         if some:
             told.append(f"*{name}* in {len(some)} ({'; '.join(map(_size, some))})")
     return "; ".join(told) or "nothing was measured"
@@ -384,6 +385,8 @@ def parts(frame: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
 
     In ``part``, and in ``shown`` with the task where there are several.
     """
+    if frame.empty:
+        return frame
     named = frame.assign(classifier=classifier_names(frame))
     found = _summed(named, [*WHERE, "projection", "sparsity"], names)
     if found.empty:

@@ -1,0 +1,81 @@
+"""Twins: classifiers that learned from texts with words left out, too (`data.tasks.THINNED`).
+
+On a text without some of its words a classifier may err only because it never saw the like; what
+its decision loses then says little of these words. To a twin their removal is no surprise.
+
+References
+----------
+Hooker et al. (2019), A Benchmark for Interpretability Methods in Deep Neural Networks, NeurIPS.
+Hase, Xie and Bansal (2021), The Out-of-Distribution Problem in Explainability and Search Methods
+for Feature Importance Explanations, NeurIPS.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from sparseattn.data.tasks import THINNED
+from sparseattn.results import published
+from sparseattn.verdicts import claims, question
+from sparseattn.wording import span
+
+LOST = {"lost_without": "Without random words", "lost_only": "Random words alone"}
+"""What a decision's probability loses: see `beside`."""
+_WHO = ["task", "encoder", "alignment", "projection", "seed"]
+
+
+def recorded(tasks: Sequence[str]) -> list[published.PublishedExamination]:
+    """Return the published examinations of the twins of tasks' classifiers."""
+    known = [name for name in THINNED if name.partition("+")[0] in tasks]
+    return [one for name in known for one in published.examinations([name])]
+
+
+def cells(frame: pd.DataFrame, twin: bool = True) -> pd.DataFrame:
+    """Return `question.cells` of the tests that remove words, of twins or those they belong to.
+
+    `frame` is from `beside`.
+    """
+    if frame.empty:
+        return pd.DataFrame(columns=[*claims.EFFECT, "test"])
+    found = question.cells(frame[frame["twin"] == twin])
+    removing = [test.name for test in question.TESTS if test.anchor == "truth-faithful"]
+    return found[found["test"].isin(removing)]
+
+
+def beside(twins: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Put twins below the classifiers they belong to; both frames are from `question.together`.
+
+    With ``twin``; ``lost_without``, the probability that the decision loses without a tenth to
+    half of the words, at random; and ``lost_only``, with these alone.
+    """
+    if twins.empty or others.empty:
+        return pd.DataFrame()
+    own = others.merge(twins[_WHO].drop_duplicates(), on=_WHO)
+    frame = pd.concat([own.assign(twin=False), twins.assign(twin=True)], ignore_index=True)
+    ends = {
+        name: (frame[f"{name}_{end}"] for end in ("random", "least", "most"))
+        for name in ("comprehensiveness", "sufficiency")
+    }
+    share, least, most = ends["comprehensiveness"]
+    frame["lost_without"] = least + share * (most - least)
+    share, least, most = ends["sufficiency"]  # where little loss is the best
+    frame["lost_only"] = most - share * (most - least)
+    return frame
+
+
+def told(frame: pd.DataFrame) -> str:
+    """Say in Markdown whether removal surprises, and what the tests that remove words say of twins.
+
+    `frame` is from `beside`.
+    """
+    if frame.empty:
+        return "No twins of these tasks' classifiers are examined."
+    means = frame.groupby(["twin", *_WHO[:3]])[[*LOST]].mean()
+    lost = [{name: span(means.loc[twin, name], ".2f") for name in LOST} for twin in (False, True)]
+    said = [question.said(question.verdicts(cells(frame, twin))) for twin in (False, True)]
+    return (
+        f"Without a tenth to half of its words, at random, a decision loses "
+        f"{lost[0]['lost_without']} of its probability, a twin's {lost[1]['lost_without']}; with "
+        f"these words alone {lost[0]['lost_only']} and {lost[1]['lost_only']}. Sparsemax against "
+        f"softmax, on twins: {said[1]}; on the classifiers they belong to: {said[0]}."
+    )
