@@ -164,7 +164,8 @@ charts.show(
 # **Is it the surprise?** On a text without some of its words a classifier may err only because it
 # never saw the like {cite:p}`hooker2019benchmark,hase2021out`. So *twins* were trained: the same
 # classifiers, on the same texts and, a second time, on each with a random share of its words left
-# out. To them a removal is no surprise.
+# out. To them a removal is no surprise. The less they lose, the more of what a removal does was
+# surprise.
 
 # %% tags=["remove-input"]
 thinned = twins.recorded([] if is_own(p.task) else p.tasks)
@@ -180,7 +181,7 @@ charts.show(
     title="Probability that a decision loses",
     domain=(0, 1),
     name="surprise",
-    fold="Are twins less surprised?",
+    fold="What removal costs classifiers, and their twins",
     caption="What a decision's probability loses without a tenth to half of the words, at random, "
     "and with these alone: classifiers, and their twins, with 95 % intervals over documents and "
     "seeds.",

@@ -8,22 +8,26 @@ from worlds import world
 from sparseattn.verdicts import question, twins
 
 
-def limited(frame, least, most, share):
-    """Give examinations limits of both kinds of removal, and what random words have of them."""
+def limited(frame, least, most, share, more):
+    """Give examinations limits of removal, and what random words have of them.
+
+    Of sufficiency the limits are `more` than those of comprehensiveness.
+    """
     return frame.assign(
-        **{
-            f"{name}_{end}": value
-            for name in ("comprehensiveness", "sufficiency")
-            for end, value in (("least", least), ("most", most), ("random", share))
-        }
+        comprehensiveness_least=least,
+        comprehensiveness_most=most,
+        comprehensiveness_random=share,
+        sufficiency_least=least + more,
+        sufficiency_most=most + more,
+        sufficiency_random=share,
     )
 
 
 @pytest.fixture
 def paired():
-    own = limited(world(0.2, tasks=("sst", "imdb")), 0.1, 0.9, 0.5)
-    twin = limited(world(0.0, tasks=("sst",)), 0.0, 0.4, 0.25)
-    return twins.beside(twin.assign(origin="SST + thinned"), own)
+    own = limited(world(0.2, tasks=("sst", "imdb")), 0.1, 0.7, 0.5, 0.2)
+    twin = limited(world(0.0, tasks=("sst",)), 0.0, 0.4, 0.25, 0.1)
+    return twins.beside(twin.assign(task="sst+thinned", origin="SST + thinned"), own)
 
 
 def test_only_classifiers_that_have_a_twin_stand_beside_them(paired):
@@ -33,10 +37,10 @@ def test_only_classifiers_that_have_a_twin_stand_beside_them(paired):
 
 def test_what_random_words_lose_is_between_the_limits(paired):
     own, twin = (paired[paired["twin"] == one] for one in (False, True))
-    np.testing.assert_allclose(own["lost_without"], 0.1 + 0.5 * 0.8)
-    np.testing.assert_allclose(own["lost_only"], 0.9 - 0.5 * 0.8)
-    np.testing.assert_allclose(twin["lost_without"], 0.1)
-    np.testing.assert_allclose(twin["lost_only"], 0.3)
+    np.testing.assert_allclose(own["lost_without"], 0.1 + 0.5 * 0.6)
+    np.testing.assert_allclose(own["lost_only"], 0.9 - 0.5 * 0.6)
+    np.testing.assert_allclose(twin["lost_without"], 0.25 * 0.4)
+    np.testing.assert_allclose(twin["lost_only"], 0.5 - 0.25 * 0.4)
 
 
 def test_twins_are_judged_apart_and_by_tests_that_remove_words(paired):
@@ -48,14 +52,17 @@ def test_twins_are_judged_apart_and_by_tests_that_remove_words(paired):
 
 def test_both_are_told(paired):
     told = twins.told(paired)
-    assert "a decision loses 0.50 of its probability, a twin's 0.10" in told
-    assert "with these words alone 0.50 and 0.30" in told
+    assert "a decision loses 0.40 of its probability, a twin's 0.10" in told
+    assert "with these words alone 0.60 and 0.40" in told
+    assert "what twins lose less, is +0.30 and +0.20" in told
     assert "on twins: *no different* in 1" in told
     assert "belong to: *better* in 1" in told
 
 
 def test_without_twins_that_is_told_and_nothing_drawn():
     none = twins.beside(pd.DataFrame(), world())
+    other = world(tasks=("imdb",)).assign(task="imdb+thinned")
+    assert twins.beside(other, world(tasks=("sst",))).empty
     assert twins.told(none).startswith("No twins")
     assert question.parts(none, twins.LOST).empty
     assert "softmax and a sparse projection" in str(

@@ -17,7 +17,7 @@ import pandas as pd
 from sparseattn.data.tasks import THINNED
 from sparseattn.results import published
 from sparseattn.verdicts import claims, question
-from sparseattn.wording import span
+from sparseattn.wording import signed, span
 
 LOST = {"lost_without": "Without random words", "lost_only": "Random words alone"}
 """What a decision's probability loses: see `beside`."""
@@ -50,17 +50,21 @@ def beside(twins: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     """
     if twins.empty or others.empty:
         return pd.DataFrame()
+    twins = twins.assign(task=twins["task"].str.partition("+")[0])  # that of those they belong to
     own = others.merge(twins[_WHO].drop_duplicates(), on=_WHO)
+    if own.empty:
+        return own
     frame = pd.concat([own.assign(twin=False), twins.assign(twin=True)], ignore_index=True)
-    ends = {
-        name: (frame[f"{name}_{end}"] for end in ("random", "least", "most"))
-        for name in ("comprehensiveness", "sufficiency")
-    }
-    share, least, most = ends["comprehensiveness"]
+    share, least, most = _of_random(frame, "comprehensiveness")
     frame["lost_without"] = least + share * (most - least)
-    share, least, most = ends["sufficiency"]  # where little loss is the best
+    share, least, most = _of_random(frame, "sufficiency")  # of which the least loss is the best
     frame["lost_only"] = most - share * (most - least)
     return frame
+
+
+def _of_random(frame: pd.DataFrame, name: str) -> list[pd.Series]:
+    """Return where random words come between the least and the most, and these two."""
+    return [frame[f"{name}_{end}"] for end in ("random", "least", "most")]
 
 
 def told(frame: pd.DataFrame) -> str:
@@ -72,10 +76,13 @@ def told(frame: pd.DataFrame) -> str:
         return "No twins of these tasks' classifiers are examined."
     means = frame.groupby(["twin", *_WHO[:3]])[[*LOST]].mean()
     lost = [{name: span(means.loc[twin, name], ".2f") for name in LOST} for twin in (False, True)]
+    less = (means.loc[False] - means.loc[True]).mean()
+    without, only = (signed(round(less[name], 2) + 0.0, "+.2f") for name in LOST)
     said = [question.said(question.verdicts(cells(frame, twin))) for twin in (False, True)]
     return (
         f"Without a tenth to half of its words, at random, a decision loses "
         f"{lost[0]['lost_without']} of its probability, a twin's {lost[1]['lost_without']}; with "
-        f"these words alone {lost[0]['lost_only']} and {lost[1]['lost_only']}. Sparsemax against "
-        f"softmax, on twins: {said[1]}; on the classifiers they belong to: {said[0]}."
+        f"these words alone {lost[0]['lost_only']} and {lost[1]['lost_only']}. So the surprise, "
+        f"what twins lose less, is {without} and {only}. Sparsemax against softmax, on twins: "
+        f"{said[1]}; on the classifiers they belong to: {said[0]}."
     )
