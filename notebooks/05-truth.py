@@ -164,8 +164,7 @@ charts.show(
 # **Is it the surprise?** On a text without some of its words a classifier may err only because it
 # never saw the like {cite:p}`hooker2019benchmark,hase2021out`. So *twins* were trained: the same
 # classifiers, on the same texts and, a second time, on each with a random share of its words left
-# out. To them a removal is no surprise. The less they lose, the more of what a removal does was
-# surprise.
+# out. To them a removal is no surprise.
 
 # %% tags=["remove-input"]
 thinned = twins.recorded([] if is_own(p.task) else p.tasks)
