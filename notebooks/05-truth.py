@@ -50,7 +50,8 @@ from sparseattn.results import side_by_side
 from sparseattn.verdicts import claims, effects, question, truth, twins
 
 runs, examinations = p.runs(), p.examinations()
-recorded = question.recorded([] if is_own(p.task) else p.tasks)
+beside = [] if is_own(p.task) else p.tasks
+recorded = question.recorded(beside)
 frame = question.together(examinations, recorded)
 decisive = claims.deciding(frame)
 real = side_by_side.without_lambda(question.unplanted(decisive))
@@ -167,7 +168,7 @@ charts.show(
 # out. To them a removal is no surprise.
 
 # %% tags=["remove-input"]
-thinned = twins.recorded([] if is_own(p.task) else p.tasks)
+thinned = twins.recorded(beside)
 paired = twins.beside(question.together([], thinned), decisive)
 Markdown(twins.told(paired))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from captum._utils.models.linear_model import SkLearnRidge
-from captum.attr import IntegratedGradients, Lime, ShapleyValues, ShapleyValueSampling
+from captum.attr import Lime, ShapleyValues
 from networks import WORDS
 from networks import document as text
 from scipy.special import expit
@@ -28,6 +28,7 @@ from sparseattn.attribution.explainers import (
 )
 from sparseattn.attribution.importance import attention
 from sparseattn.attribution.removal import logits_of_subsets
+from sparseattn.bench import peers
 from sparseattn.data.tasks import load_task
 from sparseattn.errors import UserError
 from sparseattn.experiments.specs import Spec
@@ -124,18 +125,8 @@ def test_integrated_gradients_are_captums(encoder, projection, steps):
     classifier, ids = make(encoder, projection), texts(6, 1, 11)
     found = integrated_gradients(classifier, ids, steps)
     for row, document in enumerate(ids):
-        embedded = classifier.embedding(document[None]).detach()
-        zeros = embedded.clone()
-        zeros[:, 1:-1] = 0
-
-        def network(points, document=document):
-            return classifier.from_embedded(points, collate([document] * len(points))).logit
-
-        expected = IntegratedGradients(network).attribute(
-            embedded, zeros, n_steps=steps, method="gausslegendre"
-        )
         n = len(document) - 2
-        near(found[row, :n], expected[0, 1:-1].sum(dim=-1).numpy())
+        near(found[row, :n], peers.integrated_by_captum(classifier, document, steps).numpy())
         assert (found[row, n:] == 0).all()
 
 
@@ -153,10 +144,8 @@ def test_all_permutations_give_captums_shapley_values(encoder):
 def test_the_same_permutations_give_captums_sampled_values():
     classifier, (document,) = make("transformer"), texts(9)
     orders = np.random.default_rng(3).permuted(np.tile(np.arange(9), (6, 1)), axis=1)
-    sampling = ShapleyValueSampling(masked(classifier, document))
-    sampling.permutation_generator = lambda *_: iter(orders.tolist())
-    expected = sampling.attribute(torch.ones(1, 9), n_samples=6, perturbations_per_eval=4)
-    near(mean_addition(classifier, document, orders, None), expected[0].numpy())
+    expected = peers.shapley_by_captum(classifier, document, orders)
+    near(mean_addition(classifier, document, orders, None), expected.numpy())
 
 
 @pytest.mark.filterwarnings("ignore")

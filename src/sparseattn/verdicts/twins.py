@@ -26,8 +26,7 @@ _WHO = ["task", "encoder", "alignment", "projection", "seed"]
 
 def recorded(tasks: Sequence[str]) -> list[published.PublishedExamination]:
     """Return the published examinations of the twins of tasks' classifiers."""
-    known = [name for name in THINNED if name.partition("+")[0] in tasks]
-    return [one for name in known for one in published.examinations([name])]
+    return published.examinations([one for one in THINNED if one.partition("+")[0] in tasks])
 
 
 def cells(frame: pd.DataFrame, twin: bool = True) -> pd.DataFrame:
