@@ -16,7 +16,7 @@
 # and a hidden state has seen the whole text. {cite:t}`meister2021sparse` asked whether sparse
 # attention leads to few influential *inputs*, and answered no. This report repeats their
 # experiments, adds those a referee would ask for, and computes every verdict below from the runs
-# behind it. Every page can be executed again, on other tasks and on your own texts.
+# behind it. Most pages can be executed again, on other tasks and on your own texts.
 
 # %% tags=["parameters", "hide-input"]
 task = "planted"
@@ -73,7 +73,8 @@ headline.figure(better, decisive, paths.notebook_names())
 # %% [markdown]
 # ## What the paper asked
 #
-# It compared attention with measures of importance.
+# Whether sparse attention agrees more with what matters to the output: it compared attention with
+# measures of importance.
 
 # %% tags=["remove-input"]
 readings = answers.by_yardstick(frame, [7])
@@ -91,9 +92,10 @@ Markdown(headline.reproduced(replicated, published.ledger(known), verdicts, yard
 # ## The paper's claims
 #
 # A claim *holds* when most classifiers are for it and none is against; *on average*, when only
-# their mean is; it is *mixed* when some are for it and others against; *negligible*, when the
-# effect is surely too small to matter. {ref}`The rule <measures-verdicts>` is the same on both
-# sides.
+# their mean is; *reversed*, the other way round; *mixed*, when some are for it and others against;
+# *negligible*, when the effect is surely too small to matter. It has *too few data* when most
+# classifiers have one seed, or nothing is certain. {ref}`The rule <measures-verdicts>` is the same
+# on both sides.
 # *Live* is what this build computed itself, and decides nothing beside published tasks.
 
 # %% tags=["remove-input"]
@@ -110,6 +112,7 @@ charts.claims_table(headline.by_source(cells), paths.notebook_names())
 # - {doc}`05-truth`: which measures are true, and whether attention is.
 # - {doc}`06-adversary`: other attention, the same predictions.
 # - {doc}`07-paper`: every figure of the paper beside ours, on the paper's tasks.
+# - {doc}`08-pretrained`: whether the answer holds for a pretrained encoder.
 # - {doc}`08-explorer`: single texts, word by word; {doc}`14-live`: a sentence of your own.
 # - {doc}`10-deviations`: what is done otherwise here, and how much that changes.
 # - {doc}`11-ledger`: every run behind the book; {doc}`12-reproducibility`: all one needs to repeat

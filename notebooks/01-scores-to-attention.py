@@ -131,7 +131,7 @@ charts.show(
 )
 
 # %% [markdown]
-# For α-entmax the same holds with the curvature of the penalty in place of its weight:
+# α-entmax, too, gives fewer non-zero weights as α grows:
 
 # %% tags=["hide-input"]
 charts.table(
@@ -152,7 +152,8 @@ Markdown(
     f"Sparsegen and sparsemax at temperature 1 − λ {'agree' if agree else '**disagree**'} on these "
     f"scores to {identity['difference'].max():.0e} for all {len(identity)} values of λ; the number "
     f"of non-zero weights falls from {identity['nonzero'].max()} to {identity['nonzero'].min()} of "
-    f"{len(p.scores)}. The following pages therefore report the realised sparsity beside every λ."
+    f"{len(p.scores)}. What a λ makes of a trained "
+    'classifier is shown on <a href="04-dispersion.html">another page</a>.'
 )
 
 # %% tags=["remove-input"]

@@ -193,7 +193,7 @@ titles = {
 charts.table(
     place,
     "The co-indexed input: its share of the influence on a state, how often it comes first, and "
-    "both if all inputs were alike.",
+    "both if all inputs were alike. The whole Jacobian is of few documents: see below.",
     columns=" ".join(["origin classifier", *(name for name in titles if name in place)]),
     titles=titles,
     formats=dict.fromkeys(titles, ".0%"),
@@ -216,8 +216,9 @@ charts.table(
 # a sample of documents.
 
 # %% tags=["hide-input"]
+agree = effects.norms_agree(sampled)
 charts.table(
-    effects.norms_agree(sampled),
+    agree,
     "Influence by length against influence by whole Jacobian. Length varies: standard deviation of "
     "the lengths of a document's states, over their mean. Seen: the share of the squared Jacobian "
     "that lies along the state, over what a random direction would see. τ-b (Kendall's) and same "
@@ -230,7 +231,10 @@ charts.table(
 # %% [markdown]
 # Where what is seen lies far below chance, the paper's measure reads a small remainder. Where the
 # two rank the inputs alike nonetheless, that remainder still tells what matters to the state; where
-# they do not, Table 1 is about the length and not about the state.
+# they do not, Table 1 is about the length and not about the state. Here:
+
+# %% tags=["remove-input"]
+Markdown(f"{effects.seen(agree) or NONE}")
 
 # %% tags=["hide-input"]
 by_norm = effects.by_norm(sampled)
@@ -244,8 +248,7 @@ charts.show(
     domain=(0, 1),
     name="jacobian",
     fold="The same summaries by the whole Jacobian",
-    caption=f"{effects.reach(by_norm, 'norm')} "
-    "The same summaries by the length of the state, as in the paper, and by its whole "
+    caption="The same summaries by the length of the state, as in the paper, and by its whole "
     "Jacobian, on a sample of documents under softmax and sparsemax, with 95 % intervals.",
     missing=NONE,
 )
@@ -270,9 +273,9 @@ charts.show(
     zero=True,
     name="contextualisation",
     fold="The change, task by task",
-    caption=f"{effects.sides(change)} Change of the dispersion of influence when sparsemax takes "
-    "the place of softmax, with 95 % intervals over documents and seeds. Right of zero, sparsity "
-    f"makes states mix more. {ONE_SEED}",
+    caption="Change of the dispersion of influence when sparsemax takes the place of softmax, with "
+    "95 % intervals over documents and seeds. Right of zero, sparsity makes states mix more. "
+    f"{ONE_SEED}",
     missing="This needs both softmax and sparsemax.",
 )
 

@@ -102,8 +102,8 @@ charts.table(
 # %% [markdown]
 # ## From softmax to sparsemax
 #
-# If few words mattered when attention points at few states, dispersion would fall: the points below
-# would lie left of zero. They are paired by document and seed, for four measures of importance. A
+# If importance narrowed as attention does, the points below would lie far left of zero. They are
+# paired by document and seed, for four measures of importance. A
 # confident classifier saturates: its probability hardly moves, so LOO may show small differences
 # between small numbers; the **logit** does not saturate. And gradients reach a word by two ways,
 # through the hidden states and through the attention weights; **fixing attention** leaves the
@@ -154,8 +154,7 @@ charts.table(
 spread = effects.levels(cells, effects.CELL, effects.DISPERSION)
 charts.table(
     spread,
-    "Dispersion of importance. ± over documents and over seeds are different things, and shown "
-    "apart.",
+    "Dispersion of importance. The spreads over documents and over seeds are shown apart.",
     columns="origin classifier sparsity measure mean low high null sd_documents sd_seeds seeds",
     titles={"mean": "dispersion", "null": "noise"},
     fold="Dispersion, number by number",
@@ -185,9 +184,10 @@ charts.show(
 #
 # The paper's Table 2 correlates λ with dispersion. It does not name the coefficient, nor the number
 # of points. The chart below has Pearson's within seeds, with an interval; beside it, the
-# correlation with the sparsity that is realised, one minus the effective share of attention. The
-# folded table adds the numbers of runs and seeds, and the correlation with the rank of λ, along
-# which claim 3 is judged. Both are within seeds, and their intervals over seeds.
+# correlation with the sparsity that is realised, one minus the effective share of attention. This
+# is by the paper's gradient; claim 3 is judged by leave-one-out, along the rank of λ, and the
+# folded table at the top of this page has what becomes of it by the gradient. Both correlations are
+# within seeds, and their intervals over seeds.
 
 # %% tags=["hide-input"]
 correlations = effects.correlations(frame)
@@ -202,7 +202,7 @@ charts.show(
     title="Correlation with dispersion",
     domain=(-1, 1),
     name="correlation",
-    caption=f"{effects.sides(pearson, 'correlations')} "
+    caption=f"{effects.sides(pearson.dropna(subset=['low']), 'correlations with an interval')} "
     "Pearson's correlation of sparsity with the dispersion of gradient importance, with "
     "95 % intervals over seeds; of one seed there is none. Below zero, importance narrows as "
     "attention gets sparser.",
@@ -246,7 +246,7 @@ charts.show(
 #
 # **Is the gradient's length importance?** In planted texts, with a BiLSTM under softmax, it hardly
 # tells the words that decide from the rest ({ref}`where the truth is known <agreement-truth>`).
-# What it says of dispersion, above and in the verdict, stands under that doubt.
+# What the charts by gradient say stands under that doubt; the verdicts rest on leave-one-out.
 #
 # **Within a document.** Dispersion does not say *which* tokens are important. Importance may be
 # spread and yet lie on the tokens that have attention. Under sparse projections these can be told

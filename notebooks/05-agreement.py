@@ -62,6 +62,13 @@ found = truth.evidence_auc(runs)
 judged = claims.cells(frame, numbers=[4, 5])
 Markdown(f"{answers.opening(judged, [4, 5], frame)}\n\n{truth.of_importances(found)}")
 
+# %% [markdown]
+# Where a weight is exactly zero, the importance of its state is zero *by construction*; so claim 4
+# is judged under softmax, and sparsemax stands beside it.
+
+# %% tags=["hide-input"]
+Markdown(answers.under_sparsemax(frame, 4))
+
 # %% tags=["hide-input"]
 answers.figure(judged)
 
@@ -110,21 +117,22 @@ charts.table(
 # %% [markdown]
 # ## Inputs and hidden states
 #
-# By each of the four importances, and for every classifier:
+# By each of the four importances:
 
 # %% tags=["hide-input"]
 taus = effects.levels(cells, effects.CELL, agreement.TAUS)
 theirs = effects.reported(paper.table6(), frame)
+shown = agreement.of_the_papers_classifiers(taus, theirs)
 charts.show(
     charts.paper_versus_here,
-    agreement.of_the_papers_classifiers(taus, theirs),
+    shown,
     theirs,
     group="importance",
     panel=effects.WHERE,
     domain=(-1, 1),
     name="agreement",
     fold="The classifiers of the paper's Table 6, importance by importance",
-    caption=f"{effects.reach(taus, 'importance')} "
+    caption=f"{effects.reach(shown, 'importance')} "
     "Agreement (Kendall's τ-b) of attention with four measures of importance (the paper's "
     "Table 6), with 95 % intervals over documents and seeds.",
 )
@@ -132,8 +140,8 @@ charts.show(
 # %% tags=["hide-input"]
 charts.table(
     taus,
-    "Agreement of attention with importance. ± over documents and over seeds are different things, "
-    "and shown apart.",
+    "Agreement of attention with importance. The spreads over documents and over seeds are shown "
+    "apart.",
     columns="origin classifier sparsity importance mean low high sd_documents sd_seeds seeds "
     "undefined",
     titles={"mean": "τ-b", "importance": "importance of, by"},

@@ -26,8 +26,7 @@ def _page(part: str) -> str:
     return found[0]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (360, "dark")])
 @pytest.mark.parametrize("page", PAGES or ["none built"])
 def test_page_is_whole(browser: object, site: str, page: str, width: int, theme: str) -> None:
     with visiting(browser, site, width, theme) as visit:

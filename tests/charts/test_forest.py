@@ -105,7 +105,7 @@ def test_each_task_has_a_shape_of_its_own_on_every_page(cells, means):
     marks, alone = [], []
     for frame in (whole, *(whole[whole["task"] == task] for task in every)):
         spec = drawn(frame, means)[0].spec
-        scales = [layer["encoding"]["shape"]["scale"] for layer in spec["layer"][2:4]]
+        scales = [layer["encoding"]["shape"]["scale"] for layer in spec["layer"][3:5]]
         assert scales[0] == scales[1]
         marks.append(dict(zip(scales[0]["domain"], scales[0]["range"], strict=True)))
         key = spec["usermeta"]["key"].partition(", hollow")[0]

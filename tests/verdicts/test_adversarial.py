@@ -99,8 +99,9 @@ def test_shares_of_the_ceiling_and_from_zeros(frame):
 
 def test_uniform_attention_beside_frozen_adversaries(found):
     assert adversarial.uniform_and_frozen(found) == (
-        "Of 2 classifiers with both, uniform attention costs less than 2.5 points of accuracy in "
-        "2, by the whole interval. Of these, the frozen adversary does so too in 0 and costs more "
+        "Of 2 with both, each a classifier under a projection, uniform attention costs less than "
+        "2.5 points of accuracy in 2, by the whole interval. Of these, the frozen adversary does "
+        "so too in 0 and costs more "
         "in 2; in 0 its interval leaves it open."
     )
     assert adversarial.uniform_and_frozen(found[:0]) == "Not measured here."
@@ -108,7 +109,7 @@ def test_uniform_attention_beside_frozen_adversaries(found):
 
 def test_the_farthest_from_uniform_is_by_length(frame):
     told = adversarial.from_uniform(frame)
-    assert told.startswith("- SST: at most 0.")
+    assert told.startswith("- SST: 0.")
     assert "The paper's Transformer has" in told
     assert "paper" not in adversarial.from_uniform(frame.assign(task="planted"))
 

@@ -44,6 +44,21 @@ def test_factors_are_those_planted():
     assert (found["mean"] <= found["high"]).all()
 
 
+def test_each_classifier_counts_alike_however_many_seeds_it_has():
+    """Of a task with fewer seeds none of the others is left out."""
+    frame = measurements(0.2, 0.5, 0.9)
+    fewer = frame[frame["seed"] < 2].assign(task="imdb")
+    even = fewer["projection"] == "softmax"
+    fewer["attention_effective"] = fewer["attention_effective"].where(
+        even, 2 * fewer["attention_effective"]
+    )
+    found = headline.narrowing(pd.concat([frame, fewer])).set_index("of")["mean"]
+    np.testing.assert_allclose(found["attention"], np.sqrt(0.2 * 0.4), rtol=0.02)
+    single = headline.narrowing(fewer[fewer["seed"] == 0]).set_index("of")
+    np.testing.assert_allclose(single["mean"], [0.4, 0.9], rtol=0.02)
+    assert single[["low", "high"]].isna().all(axis=None)
+
+
 def test_a_classifier_under_one_projection_is_left_out():
     """Its level is its own, and would pass for an effect of the projection."""
     frame = measurements(0.2, 0.5, 0.9)
@@ -83,10 +98,10 @@ def test_the_answer_has_its_size_and_how_sure_it_is():
     assert "attention spreads over 20% [20%] as many tokens as under softmax" in told
     assert "(by leave-one-out) over 90% [" in told
     # Claim 7 says that agreement falls: its effect of .2 is a change of −.2.
-    assert "changes by −0.20 τ on average (95 % interval −0.30 to −0.10; for one more" in told
+    assert "changes by −0.20 τ on average (95 % interval −0.30 to −0.10; for one more cell" in told
     assert "anything from −0.50 to +0.10; 0.05 would matter)" in told
     assert "By other measures, the claim that it falls is reversed (three). Of" in told
-    assert "of 12 classifiers it rises in 1 and falls in 8." in told
+    assert "of 12 cells, each a classifier on a task, it rises in 1 and falls in 8." in told
     assert told.endswith("Of the paper's 7 claims, 7 hold (1, 2, 3, 4, 5, 6 and 7).")
 
 
@@ -110,10 +125,10 @@ def test_the_summary_counts_what_came_out_again():
     )
     ledger = pd.DataFrame({"task": ["sst", "imdb"], "seconds": [10.0, 30.0]})
     told = headline.reproduced(replicated, ledger, verdicts(verdict="mixed"), "Yardsticks.")
-    assert "3 of the paper's 4 numbers, from 2 classifiers trained here on SST and IMDb" in told
-    assert "1 come out the same, 1 different, 1 cannot be told apart" in told
+    assert "3 of the paper's 4 numbers, from 2 runs on SST and IMDb" in told
+    assert "1 come out the same, 1 different, 1 undecided: " in told
     assert "Table 1 comes closest (1 of 2 numbers the same)" in told
-    assert "Farthest away: Table 2 (0 of 1 the same)." in told
+    assert "Most often different: Table 2 (1 of 1); most often undecided: Table 1 (1 of 2)." in told
     assert "Claims: 7 “s”: mixed." in told
     assert "less than 20 seconds" in told
     assert told.endswith("Yardsticks.")

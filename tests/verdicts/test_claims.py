@@ -315,13 +315,26 @@ class TestAll:
         some.loc[some["seed"] == 2, "tau_inputs_loo"] = np.nan
         assert set(claims.cells(some).query("number in (4, 5, 7)")["seeds"]) == {2}
 
+    def test_claim_four_is_judged_under_softmax_with_sparsemax_beside_it(self, everything):
+        even = everything["projection"] == "softmax"
+        frame = everything.assign(
+            tau_hidden_loo=everything["tau_hidden_loo"].where(~even, everything["tau_inputs_loo"])
+        )
+        row = claims.verdicts(claims.cells(frame)).set_index("number").loc[4]
+        assert row["verdict"] == "negligible"
+        told = answers.under_sparsemax(frame, 4)
+        assert told.startswith("Under sparsemax claim 4: *holds*. Cells: 4 for, 0 against of 4.")
+        assert answers.under_sparsemax(frame[even], 4) == ""
+        sparse = claims.cells(frame[~even & (frame["lam"] == 0)], numbers=[4])
+        assert set(sparse["stance"]) == {"for"}  # without softmax, the sparse one is asked
+
     def test_sentences_hold_the_numbers_judged(self, everything):
         found = claims.verdicts(claims.cells(everything)).set_index("number")
         assert found.loc[1, "sentence"].startswith(
             "Cells: 4 for, 0 against of 4. On average 30.0 points of influence, 95 % interval from"
         )
         assert found.loc[1, "paper"] == "The paper's Table 1 has a dispersion of 0.46 to 0.93."
-        assert "above zero in 19 of 24 cells" in found.loc[4, "paper"]
+        assert "−0.17 to 0.55 under softmax" in found.loc[4, "paper"]
         for told in [*found["sentence"], *found["paper"]]:
             assert not re.search("nan|None", told)
 

@@ -235,13 +235,11 @@ def test_whole_jacobians_stand_beside_lengths():
 def test_change_under_sparsemax_is_paired_and_told(frame):
     change = effects.under_sparsemax(frame, effects.WHERE, ["influence_dispersion"])
     np.testing.assert_allclose(change["mean"], -0.2)
-    assert effects.sides(change) == (
-        "Of 2 changes, 2 lie below zero by their whole interval, 0 above."
-    )
+    assert effects.sides(change) == ("Of 2 changes, below zero by the whole interval: 2; above: 0.")
     assert effects.sides(change[:0]) == ""
     ends = {"low": [-2.0, -1, 0, 0.5, -0.5], "high": [-0.5, 0, 2.0, 0.75, 0.5]}
     assert effects.sides(pd.DataFrame(ends), "pairs") == (
-        "Of 5 pairs, 1 lie below zero by their whole interval, 1 above."
+        "Of 5 pairs, below zero by the whole interval: 1; above: 1."
     )
     told = answers.contextualised(change)
     theirs = effects.papers_change()["value"]

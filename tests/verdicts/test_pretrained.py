@@ -19,7 +19,7 @@ def rows(**verdicts):
 
 
 EFFECTS = pd.DataFrame({"value": [-3.0, -2.0, 4.0, -9.0], "seeds": [1, 1, 1, 3]})
-EFFECTS = EFFECTS.assign(task="sst", classifier=["MiniLM"] * 3 + ["MiniLM tuned"])
+EFFECTS = EFFECTS.assign(origin="SST", classifier=["MiniLM"] * 3 + ["MiniLM tuned"])
 
 
 def test_every_difference_is_said():
@@ -29,19 +29,19 @@ def test_every_difference_is_said():
     assert len(found) == len(question.TESTS)
     names = [test.name[0].lower() + test.name[1:] for test in question.TESTS]
     assert pretrained.holds(found, EFFECTS[3:]) == (
-        f"Of {len(found)} tests, certain for both: 3; of these with one verdict: 1; "
-        f"{names[1]}: *better* for small classifiers, *worse on average* for pretrained ones; "
-        f"{names[2]}: *no different* for small classifiers, *better* for pretrained ones; "
-        f"{names[3]}: *better* for small classifiers, *not certain* for pretrained ones. "
-        "What is certain of pretrained ones rests on 1 classifier of several seeds."
+        f"Of {len(found)} tests, 3 are certain for both, and 1 of these is the same. Where they "
+        f"differ: {names[1]}, *better* for small classifiers, *worse on average* for pretrained "
+        f"ones; {names[2]}, *no different* for small classifiers, *better* for pretrained ones; "
+        f"{names[3]}, *better* for small classifiers, *not certain* for pretrained ones. "
+        "What is certain of pretrained ones rests on MiniLM tuned on SST."
     )
 
 
 def test_what_is_not_certain_for_either_is_no_agreement():
     told = pretrained.holds(pretrained.compared(rows(), rows()), EFFECTS)
     assert told == (
-        f"Not known yet: none of {len(question.TESTS)} tests is certain for both. "
-        "Of 3 effects over one seed, 2 are for the worse: no verdict yet."
+        f"Of {len(question.TESTS)} tests, none is certain for both. Of MiniLM on SST one seed was "
+        "put to the tests, which gives no verdict: 2 of 3 effects are for the worse."
     )
 
 

@@ -57,6 +57,7 @@ ANSWERS = {
     "No": [["reversed"], ["reversed on average"], ["negligible"], ["mixed", "reversed"]],
     "No; in 1 it is not certain": [["negligible", "too few data"]],
     "Not certain": [["too few data"], ["mixed"], ["mixed", "too few data"]],
+    "Not certain: the worse in 1 of 3 tests": [["reversed", "too few data", "too few data"]],
     "In 1 of 2 tests": [["holds", "negligible"], ["mixed", "holds"]],
     "In 1 of 2 tests; in 1 it is not certain": [["holds on average", "too few data"]],
     "In 1 of 2 tests, and the worse in 1": [["holds", "reversed"]],
@@ -70,7 +71,7 @@ ANSWERS = {
 def judged(words, value=7.4):
     return pd.DataFrame(
         {"test": [f"Test {place}" for place, _ in enumerate(words)], "verdict": words,
-         "value": value, "unit": "points of AUC"}
+         "value": value, "low": value - 2, "high": value + 2, "unit": "points of AUC"}
     )  # fmt: skip
 
 
@@ -88,11 +89,12 @@ def test_the_answer_is_what_the_words_say_in_any_order(verdicts, told):
 
 def test_the_answer_as_it_reads():
     better = judged(["holds", "too few data"]).assign(value=[7.4, np.nan])
-    assert question.in_words(better, judged(["reversed"], -0.4)) == (
+    assert question.in_words(better, judged(["reversed"], -0.4), " By luck.") == (
         "**Is sparse attention the better explanation? In 1 of 2 tests; in 1 it is not certain.** "
-        "Sparsemax against softmax, over 2 tests: *better* in 1 (test 0: +7 points); *not certain* "
-        "in 1 (test 1).\n\n**Is it one at all?** Sparsemax attention against chance: *worse "
-        "than chance* in 1 (test 0: +0 points)."
+        "Sparsemax against softmax, over 2 tests: *better* in 1 (test 0: +7.4 [5.4 to 9.4] points)"
+        "; *not certain* in 1 (test 1). By luck.\n\n**Is it one at all?** Sparsemax attention "
+        "against chance, over the 1 tests that have one: *worse than chance* in 1 (test 0: −0.4 "
+        "points)."
     )
     assert question.in_words(better[:0], better) == (
         "**No answer here**: this needs softmax and a sparse projection."
@@ -147,6 +149,17 @@ def test_levels_leave_out_what_nobody_measured():
     assert question.levels(world(), "sentiment_auprc_{}", ["task"]).empty
 
 
+def test_which_texts_decide_is_said():
+    planted, real = world(tasks=("planted",)), world(tasks=("sst", "imdb"))
+    real = real[(real["task"] == "sst") | (real["seed"] == 0)]
+    effects = question.cells(pd.concat([planted, real.drop(columns="evidence_auc_attention")]))
+    assert question.judged_on(effects) == (
+        "Judged on the texts of: *finds the words that decide* on planted alone; the others on sst "
+        "alone; imdb, of one seed, does not count."
+    )
+    assert question.judged_on(effects[effects["seeds"] == 1]) == ""
+
+
 def test_planted_tasks_decide_on_the_truth_alone():
     """Beside real texts; by themselves they are all there is."""
     planted, real = world(-0.2, tasks=("planted",)), world(0.2)
@@ -164,5 +177,22 @@ def test_a_classifier_that_did_not_learn_the_task_tests_nothing():
 def test_how_good_it_is_is_told_beside_chance_and_the_best():
     frame = world().assign(comprehensiveness_inputs_loo=0.9)
     said = question.reached(frame)
-    assert "without its words the decision falls: 0.60 (chance 0.40, 0.90)" in said
+    assert "without its words the decision falls: 0.60 (chance 0.40, leave-one-out 0.90)" in said
     assert question.reached(frame[frame["projection"] == "softmax"]) == ""
+
+
+def test_attended_words_beside_all_words():
+    found = pd.DataFrame(
+        [
+            {"origin": "SST", "classifier": who, "quantity": f"{what}_inputs_{kind}", "mean": mean}
+            for who, all_words, attended in (("a", 0.2, 0.3), ("b", 0.4, 0.1))
+            for kind in ("loo", "gradient")
+            for what, mean in (("tau", all_words), ("tau_attended", attended))
+        ]
+    ).assign(part="Part")
+    told = question.within_support(found)
+    assert told.startswith(
+        "By leave-one-out τ-b is higher among the attended words in 1 of 2 classifiers, and lower "
+        "in 1; by gradient"
+    )
+    assert question.within_support(found[:0]) == ""

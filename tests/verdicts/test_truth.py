@@ -83,13 +83,16 @@ def aucs(**means):
 def test_passing_by_hand(monkeypatch):
     found = truth.passing(aucs(attention=0.75, inputs_loo=0.875, random=0.25))
     where = "Planted, BiLSTM, softmax"
+    every = found["unsure"][1]  # at the bar is not above it
+    assert len(every) == 8
+    assert where in every
     assert found.to_dict("records") == [
         {"name": "inputs_loo", "shown": "Leave-one-out", "lowest": 0.875, "low": 0.875,
-         "where": where, "cells": 8, "sure": 8, "passes": "passes"},
+         "where": where, "unsure": [], "cells": 8, "sure": 8, "passes": "passes"},
         {"name": "attention", "shown": "Attention", "lowest": 0.75, "low": 0.75,
-         "where": where, "cells": 8, "sure": 0, "passes": "fails"},  # at the bar is not above it
+         "where": where, "unsure": every, "cells": 8, "sure": 0, "passes": "fails"},
         {"name": "random", "shown": "Random", "lowest": 0.25, "low": 0.25,
-         "where": where, "cells": 8, "sure": 0, "passes": "fails"},
+         "where": where, "unsure": every, "cells": 8, "sure": 0, "passes": "fails"},
     ]  # fmt: skip
     assert list(found.index) == [0, 1, 2]
     one = truth.passing(aucs(inputs_loo=0.8))
@@ -116,7 +119,7 @@ def test_where_no_measure_passes_the_nearest_is_named_and_where_it_is_lowest():
     assert row["sure"] == row["cells"] - 1
     assert truth.passed(found).startswith(
         f"**No measure surely passes everywhere.** Leave-one-out comes nearest: AUC surely above "
-        f"0.75 in {row['sure']} of {row['cells']} cells, and lowest (0.60) in {row['where']}. In "
+        f"0.75 in {row['sure']} of {row['cells']} cells, but not in {row['where']}; lowest 0.60."
     )
     # Seeds far apart, each above the bar, leave it open.
     apart = frame["evidence_auc_inputs_loo"].mask(worst, 0.8 + 0.15 * (frame["seed"] % 2))
@@ -127,3 +130,13 @@ def test_where_no_measure_passes_the_nearest_is_named_and_where_it_is_lowest():
 
 def test_a_classifier_that_did_not_learn_the_task_finds_no_measure():
     assert truth.passing(world(tasks=truth.SINGLE, accuracy=0.5)).empty
+
+
+def test_runs_that_did_not_learn_are_counted():
+    frame = world(tasks=("planted", "imdb"))
+    assert truth.unlearned(frame) == ""
+    poor = frame.assign(accuracy=frame["accuracy"].where(frame["seed"] > 0, 0.5))
+    runs = poor[poor["task"] == "planted"].drop_duplicates("key")
+    told = truth.unlearned(poor)
+    assert told.startswith(f"{(runs['accuracy'] < 0.9).sum()} of {len(runs)} runs did not learn")
+    assert "imdb" not in told

@@ -54,9 +54,19 @@ def test_both_are_told(paired):
     told = twins.told(paired)
     assert "a decision loses 0.40 of its probability, a twin's 0.10" in told
     assert "with these words alone 0.60 and 0.40" in told
-    assert "what twins lose less, is +0.30 and +0.20" in told
-    assert "on twins: *no different* in 1" in told
+    assert "Without random words: *yes, surely* (" in told
+    assert "put to twins: *no different* in 1" in told
     assert "belong to: *better* in 1" in told
+
+
+def test_surprise_is_what_twins_lose_less(paired):
+    found = twins.surprise(paired).set_index("lost")
+    np.testing.assert_allclose(found["value"], [30, 20])
+    assert (found["verdict"] == "holds").all()
+    swapped = twins.surprise(paired.assign(twin=~paired["twin"]))
+    assert (swapped["verdict"] == "reversed").all()
+    alike = paired.assign(lost_without=0.3, lost_only=0.3)
+    assert (twins.surprise(alike)["verdict"] == "negligible").all()
 
 
 def test_without_twins_that_is_told_and_nothing_drawn():

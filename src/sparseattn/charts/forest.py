@@ -34,8 +34,9 @@ _LINE, _LEAST, _NAME = 4, 52, 16  # pixels a cell, and of a row; letters a line 
 _TICKS = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)
 _ENDS = ("low", "high", "predicted_low", "predicted_high")
 _KEY = (
-    "hollow: one seed, not in the mean; ◆ mean, thick its 95 % interval, thin where one more "
-    "classifier would lie; grey: too small to matter"
+    "hollow: one seed, not in the mean; faint: its 95 % interval; ◆ mean, thick its interval, thin "
+    "where one more classifier would lie; grey: too small to matter; beyond ±1 the axis is "
+    "logarithmic, and lines are cut at its ends"
 )
 
 
@@ -75,6 +76,7 @@ def forest(
         x=(rows["value"] / rows["smallest"]).round(4),
         effect=_with_intervals(rows),
         page=rows[row].map(page),
+        **{f"x_{end}": (rows[end] / rows["smallest"]).round(4) for end in ("low", "high")},
         # Cells of a row lie one below another, so that none hides another.
         line=rows.groupby(row).cumcount() - (rows.groupby(row)[row].transform("size") - 1) / 2,
     )
@@ -94,8 +96,9 @@ def forest(
     inside = [name for name in relative if "predicted" not in name]
     seen = np.concatenate([rows["x"], pooled[inside].to_numpy().ravel(), [-3, 3]])
     reach = 1.2 * float(np.nanmax(np.abs(seen)))
-    for name in relative:
-        pooled[name] = pooled[name].clip(-reach, reach)
+    for frame, names in ((pooled, relative), (rows, ("x_low", "x_high"))):
+        for name in names:
+            frame[name] = frame[name].clip(-reach, reach)
     ticks = sorted({sign * tick for tick in _TICKS if tick <= reach for sign in (-1.0, 1.0)})
     scale = alt.Scale(type="symlog", constant=1, domain=[-reach, reach], nice=False)
 
@@ -122,18 +125,12 @@ def forest(
     lines = alt.Scale(domain=[-most / 2 - 0.5, most / 2 + 8.5], range=[0, height])
     band = alt.Chart(pd.DataFrame({"low": [-1.0], "high": [1.0], "zero": [0.0]}))
     shapes = _shapes(rows[shape])
-    points = (
+    cell = (
         alt.Chart(rows)
         .transform_filter(chosen_by(colour))
         .encode(
-            x=across("x"),
             y=up,
             yOffset=alt.YOffset("line:Q", scale=lines),
-            shape=alt.Shape(
-                f"{shape}:N",
-                scale=alt.Scale(domain=list(shapes), range=[drawn for drawn, _ in shapes.values()]),
-                legend=None,
-            ),
             color=colour_by(colour, rows),
             href="page:N",
             tooltip=[
@@ -142,6 +139,8 @@ def forest(
             ],
         )
     )
+    drawn_as = alt.Scale(domain=list(shapes), range=[drawn for drawn, _ in shapes.values()])
+    points = cell.encode(x=across("x"), shape=alt.Shape(f"{shape}:N", scale=drawn_as, legend=None))
     mean = alt.Chart(pooled.assign(line=most / 2 + 2)).encode(
         y=up,
         yOffset=alt.YOffset("line:Q", scale=lines),
@@ -157,6 +156,9 @@ def forest(
     chart = alt.layer(
         band.mark_rect(opacity=0.13).encode(x=across("low"), x2="high:Q", color=alt.value(GREY)),
         band.mark_rule(strokeWidth=1.2).encode(x=across("zero")),
+        cell.transform_filter("isValid(datum.x_low)")
+        .mark_rule(strokeWidth=1, opacity=0.35)
+        .encode(x=across("x_low"), x2="x_high:Q"),
         points.transform_filter("datum.seeds != 1").mark_point(filled=True, opacity=0.9, size=36),
         points.transform_filter("datum.seeds == 1").mark_point(
             filled=False, opacity=0.9, size=36, strokeWidth=1.4

@@ -18,13 +18,13 @@ def numbers(rows: pd.DataFrame, title: str, value: str, by: Sequence[str | None]
         What `value` is.
     by
         Columns of the names: of a panel, a row and a colour, or the last alone; None for one that
-        the chart lacks. Of more than 40 numbers, each row's and colour's reach is said.
+        the chart lacks. Of more than 40 numbers, each panel's and colour's reach is said.
     """
     names = _names(by)
     here = rows[rows["source"] == "here"] if "source" in rows else rows
     here = here.dropna(subset=[value])
     if len(here.groupby(names)) > _MOST:
-        names = names[-2:] if len(names) > 2 else names[-1:]
+        names = [names[0], names[-1]] if len(names) > 2 else names[-1:]
     *places, last = names
     form = _form(here[value])
     told = []
@@ -37,7 +37,7 @@ def numbers(rows: pd.DataFrame, title: str, value: str, by: Sequence[str | None]
 def along(
     rows: pd.DataFrame, title: str, value: str, by: Sequence[str | None], over: str, at: str
 ) -> str:
-    """Say where each line of `tidy` rows begins and ends over a column, whose names are in `at`.
+    """Say where each line of `tidy` rows begins, is half-way and ends; the names are in `at`.
 
     ``Accuracy. SST, BiLSTM: 0.81 at λ = −50, 0.80 at λ = 0.6.`` Parameters as of `numbers`.
     """
@@ -49,8 +49,9 @@ def along(
     told = []
     for place, line in _parts(rows, names):
         means = line.groupby([over, at])[value].mean()
-        first, *rest = [f"{span([mean], form)} at {name}" for (_, name), mean in means.items()]
-        told.append(f"{place}{', '.join([first, *rest[-1:]])}.")
+        each = [f"{span([mean], form)} at {name}" for (_, name), mean in means.items()]
+        shown = {0, len(each) - 1} | ({len(each) // 2} if len(each) > 4 else set())
+        told.append(f"{place}{', '.join(each[at] for at in sorted(shown))}.")
     return f"{title}. {' '.join(told)}"
 
 
@@ -70,4 +71,6 @@ def _parts(rows: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[str, pd.D
 def _form(values: pd.Series) -> str:
     """Return the digits that tell values of such a size apart."""
     most = values.abs().max()
+    if most >= 1 and (values == values.round()).all():
+        return ".0f"
     return ",.0f" if most >= 100 else ".2f" if most >= 0.1 else ".4f"

@@ -164,7 +164,7 @@ def from_uniform(frame: pd.DataFrame) -> str:
             for row in theirs[theirs["task"] == task].to_dict("records")
         )
         told = f" The paper's Transformer has {of_paper}." if of_paper else ""
-        lines.append(f"- {verbatim(origin)}: at most {value:.2f} nats.{told}")
+        lines.append(f"- {verbatim(origin)}: {value:.2f} nats.{told}")
     return "\n".join(lines)
 
 
@@ -180,8 +180,9 @@ def uniform_and_frozen(found: pd.DataFrame) -> str:
         return "Not measured here."
     free = costs.loc[costs["uniform"] == "free", "frozen"]
     return (
-        f"Of {len(costs)} classifiers with both, uniform attention costs less than {100 * limit:g} "
-        f"points of accuracy in {len(free)}, by the whole interval. Of these, the frozen adversary "
+        f"Of {len(costs)} with both, each a classifier under a projection, uniform attention costs "
+        f"less than {100 * limit:g} points of accuracy in {len(free)}, by the whole interval. Of "
+        "these, the frozen adversary "
         f"does so too in {(free == 'free').sum()} and costs more in {(free == 'dear').sum()}; in "
         f"{(free == 'open').sum()} its interval leaves it open."
     )

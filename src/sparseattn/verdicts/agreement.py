@@ -6,7 +6,7 @@ from sparseattn.measures.nulls import null_tau_sd
 from sparseattn.results import paper, side_by_side, variants
 from sparseattn.verdicts import effects
 from sparseattn.verdicts.effects import CELL, KINDS, OVER, WHERE
-from sparseattn.wording import signed, verbatim
+from sparseattn.wording import label, listed, signed, span, verbatim
 
 TAUS = [f"tau_{of}_{kind}" for of in ("inputs", "hidden") for kind in KINDS]
 _GRADIENTS = {"tau_inputs_gradient": "inputs", "tau_hidden_gradient": "hidden states"}
@@ -140,14 +140,13 @@ def moved_by_rates(changed: pd.DataFrame) -> str:
     if moved.empty:
         return ""
     certain = ((moved["low"] > 0) | (moved["high"] < 0)).sum()
+    each = [
+        f"{signed(row['difference'], '+.2f')} [{span([row['low'], row['high']])}] τ "
+        f"({label(row['task'])}, {label(row['encoder'])})"
+        for row in moved.to_dict("records")
+    ]
     return (
-        f"Agreement with the inputs moves, with certainty, in {certain} of {len(moved)} "
-        "classifiers. "
-        + (
-            "How far attention agrees with the inputs is thus a matter of how a classifier was "
-            "trained, and not of its projection and encoder alone: a level of τ-b from one recipe "
-            "says little about another, and the comparisons on this page hold for ours."
-            if certain
-            else "The comparisons on this page do not depend on it as far as can be seen."
-        )
+        "Under softmax, at the paper's rates, agreement with the length of the gradient of the "
+        f"inputs changes by {listed(each)}, surely in {certain} of {len(moved)} classifiers. "
+        "By leave-one-out, which decides on this page, it was not measured."
     )

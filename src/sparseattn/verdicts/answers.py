@@ -43,7 +43,7 @@ def figure(cells: pd.DataFrame) -> charts.Figure | Markdown:
         *rows(cells),
         name="answer",
         caption=f"{in_short(cells)} Each point is a classifier: right of the grey band it speaks "
-        "for the claim, left of it against.",
+        "for the claim, left of it against, if its interval excludes zero.",
         missing="Nothing here to judge the claim by.",
     )
 
@@ -87,6 +87,17 @@ def in_full(cells: pd.DataFrame, number: int) -> str:
         + (f" {row['paper']}" if row["paper"] else "")
         + f"\n\n*What is compared.* {claim.compared}{by} {RULE}"
     )
+
+
+def under_sparsemax(frame: pd.DataFrame, number: int) -> str:
+    """Say what becomes of a claim that is judged under softmax if sparsemax alone is asked."""
+    decisive = claims.named(claims.deciding(frame))
+    sparse = decisive[decisive["projection"] == "sparsemax"]
+    found = claims.cells(sparse, numbers=[number])
+    row = claims.verdicts(found).set_index("number").loc[number]
+    if not row["counts"]:
+        return ""
+    return f"Under sparsemax claim {number}: *{row['verdict']}*. {row['sentence']}"
 
 
 def by_yardstick(frame: pd.DataFrame, numbers: Sequence[int]) -> pd.DataFrame:

@@ -83,8 +83,9 @@ def _rising_curves(replicated: pd.DataFrame, column: str) -> str:
         for row in pairs[rises].to_dict("records")
     ]
     return (
-        f"From λ = −50 to −10, {_count(rises)} curves rise by more than "
-        f"the error of reading them{': ' if named else ''}{'; '.join(named)}."
+        f"From λ = −50 to −10, {_count(rises)} curves rise by more than {READING_ERROR:g}"
+        f"{', the error of reading them' * (column == 'paper')}{': ' * bool(named)}"
+        f"{'; '.join(named)}."
     )
 
 

@@ -169,6 +169,17 @@ def norms_agree(sampled: pd.DataFrame) -> pd.DataFrame:
     return wide.merge(rows.drop_duplicates(WHERE)[[*WHERE, "documents"]], on=WHERE)
 
 
+def seen(agree: pd.DataFrame) -> str:
+    """Say of `norms_agree` how much a state's length shows, and whether it ranks inputs alike."""
+    encoder = agree.get("classifier", pd.Series(dtype=str)).str.split(",").str[0]
+    return "; ".join(
+        f"of a {name}, the length shows {span(some['times_chance'], '.3f')} times what a random "
+        f"direction would, and ranks inputs as the whole Jacobian does with a τ-b of "
+        f"{span(some['norms_tau'])}"
+        for name, some in agree.groupby(encoder, sort=False)
+    )
+
+
 def by_norm(sampled: pd.DataFrame) -> pd.DataFrame:
     """Summarise influence by the length of the state and by its whole Jacobian, a ``norm`` each."""
     by = ["origin", "encoder"]
@@ -201,9 +212,7 @@ def sides(change: pd.DataFrame, what: str = "changes") -> str:
     if change.empty:
         return ""
     below, above = (change["high"] < 0).sum(), (change["low"] > 0).sum()
-    return (
-        f"Of {len(change)} {what}, {below} lie below zero by their whole interval, {above} above."
-    )
+    return f"Of {len(change)} {what}, below zero by the whole interval: {below}; above: {above}."
 
 
 def reach(rows: pd.DataFrame, by: str, form: str = ".2f", value: str = "mean", of: str = "") -> str:

@@ -9,15 +9,16 @@ from IPython.display import Markdown
 from sparseattn import charts
 from sparseattn.charts.tables import claim_anchor
 from sparseattn.data.owntexts import is_own
-from sparseattn.measures.statistics import differences
 from sparseattn.results import paper, published
 from sparseattn.verdicts import claims, question
 from sparseattn.verdicts.departures import NOT_STATED, departures
-from sparseattn.verdicts.judging import STANCES
+from sparseattn.verdicts.judging import STANCES, mean_over
 from sparseattn.verdicts.replication import progress
 from sparseattn.wording import label, listed, signed, span
 
 _NAMES = {"attention_effective": "attention", "effective_inputs_loo": "importance of inputs"}
+_NARROWER = 0.05
+"""The least change, in logarithms of the effective number of tokens, that matters."""
 _ANSWERS = {
     "holds": "No: sparse attention agrees less with what matters to the output",
     "holds on average": "Rather not: sparse attention agrees less with what matters to the output, "
@@ -75,11 +76,11 @@ def answer(frame: pd.DataFrame, verdicts: pd.DataFrame, readings: pd.DataFrame) 
         value, low, high, least, most = (signed(-row[name], "+.2f") for name in ends)
         sure = "" if pd.isna(row["low"]) else f"95 % interval {low} to {high}; "
         if pd.notna(row["predicted_low"]):
-            sure += f"for one more classifier it may be anything from {least} to {most}; "
+            sure += f"for one more cell it may be anything from {least} to {most}; "
         told += (
             f"Agreement between the two changes by {value} τ on average ({sure}"
-            f"{row['smallest']:g} would matter): of {sum(row[name] for name in STANCES)} "
-            f"classifiers it rises in {row['against']} and falls in {row['for']}. "
+            f"{row['smallest']:g} would matter): of {sum(row[name] for name in STANCES)} cells, "
+            f"each a classifier on a task, it rises in {row['against']} and falls in {row['for']}. "
         )
     known = ~readings["verdict"].isin(["not measured here", "too few data"])
     others = readings.iloc[1:][known.iloc[1:]].groupby("verdict", sort=False)["by"]
@@ -157,8 +158,10 @@ def reproduced(
         return "Nothing here is about the paper's own tasks."
     count = known["verdict"].value_counts()
     items = progress(replicated).query("measured > 0")
-    alike = items["same"] / items["measured"]
-    best, worst = items.loc[alike.idxmax()], items.loc[alike.idxmin()]
+    best, worst, unsure = (
+        items.loc[(items[verdict] / items["measured"]).idxmax()]
+        for verdict in ("same", "different", "undecided")
+    )
     word = verdicts.set_index("number")["verdict"]
     open_ones = [departure for departure in departures() if NOT_STATED in departure.paper]
     single = int(verdicts["one seed"].sum())
@@ -170,19 +173,20 @@ def reproduced(
     return "\n".join(
         [
             f"- **Scope.** {len(known)} of the paper's {len(replicated)} numbers, from "
-            f"{len(ledger)} classifiers trained here on {tasks}: {count.get('same', 0)} come out "
-            f"the same, {count.get('different', 0)} different, {count.get('undecided', 0)} cannot "
-            "be told apart with so few seeds.",
+            f"{len(ledger)} runs on {tasks}: {count.get('same', 0)} come out the same, "
+            f"{count.get('different', 0)} different, {count.get('undecided', 0)} undecided: their "
+            "intervals reach from what would be the same to what would not.",
             f"- **What holds.** {_sentence(holding)} Of the tables and figures, {best['item']} "
             f"comes closest ({best['same']} of {best['measured']} numbers the same).",
-            f"- **What does not, or is not known.** {_sentence(failing)} Farthest away: "
-            f"{worst['item']} ({worst['same']} of {worst['measured']} the same).",
+            f"- **What does not, or is not known.** {_sentence(failing)} Most often different: "
+            f"{worst['item']} ({worst['different']} of {worst['measured']}); most often undecided: "
+            f"{unsure['item']} ({unsure['undecided']} of {unsure['measured']}).",
             "- **What was easy.** The three corpora are public, the classifiers small: half of the "
             "runs, with all their measures, took less than "
             f"{ledger['seconds'].median():.0f} seconds.",
             f"- **What was hard.** {len(open_ones)} choices are not stated in the paper "
-            f'(<a href="10-deviations.html">departures</a>); {single} of the effects in the '
-            f"chart rest on one seed. {yardstick}",
+            f'(<a href="10-deviations.html">departures</a>); {single} of the claims\' effects '
+            f"in the chart rest on one seed. {yardstick}",
         ]
     )
 
@@ -192,30 +196,25 @@ def narrowing(measurements: pd.DataFrame) -> pd.DataFrame:
 
     One row each for attention and for the importance of inputs by leave-one-out: ``of``, ``mean``,
     and the ends ``low`` and ``high`` of its interval; no row without both projections. Geometric
-    means over documents and classifiers, paired by document; 95 % intervals over documents and
-    seeds.
+    means of pairs of document and seed, and over classifiers as every mean of effects
+    (`verdicts.judging.mean_over`); with one seed everywhere plain means, without an interval.
     """
-    classifier = ["task", "encoder", "alignment", "seed"]
-    logs = measurements[measurements["projection"].isin(["softmax", "sparsemax"])]
-    # Only classifiers trained under both: the level of another would pass for an effect.
-    trained = logs.groupby(classifier, dropna=False)["projection"].transform("nunique")
-    logs = logs[trained == 2]
-    if logs.empty:
-        return pd.DataFrame(columns=["of", "mean", "low", "high"])
-    logs = logs.assign(every=0, **{name: np.log(logs[name]) for name in _NAMES})
-    keys = ["every", *classifier, "document"]
-    # Averaged over classifiers first: what is compared is a document under the two projections.
-    logs = logs.groupby([*keys, "projection"], dropna=False)[list(_NAMES)].mean().reset_index()
-    logs["document"] = logs["task"] + logs["document"].astype(str)
-    logs = logs.groupby(["every", "seed", "document", "projection"])[list(_NAMES)].mean()
-    pair = ("sparsemax", "softmax")
-    changes = differences(logs.reset_index(), "projection", pair, ["every"], list(_NAMES))
-    factors = np.exp(changes.set_index("quantity").loc[list(_NAMES), ["mean", "low", "high"]])
-    return factors.assign(of=list(_NAMES.values())).reset_index(drop=True)
+    rows = []
+    for name, of in _NAMES.items():
+        both = claims.pairs(claims.named(measurements), [name])
+        logs = np.log(both[name] / both[f"{name}_even"])
+        found = claims.by_cell(logs, _NARROWER, "")
+        if len(found):
+            mean = mean_over(found, _NARROWER)
+            value = mean.value if (found["seeds"] > 1).any() else found["value"].mean()
+            shares = np.exp([value, mean.low, mean.high])
+            rows.append(dict(zip(["of", "mean", "low", "high"], [of, *shares], strict=True)))
+    return pd.DataFrame(rows, columns=["of", "mean", "low", "high"])
 
 
 def _share(row: pd.Series) -> str:
-    return f"{row['mean']:.0%} [{span([row['low'], row['high']], '.0%')}]"
+    sure = "" if pd.isna(row["low"]) else f" [{span([row['low'], row['high']], '.0%')}]"
+    return f"{row['mean']:.0%}{sure}"
 
 
 def _named(verdicts: pd.DataFrame, number: int) -> str:

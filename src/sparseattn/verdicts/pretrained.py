@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from sparseattn.data.tasks import SHORTENED
@@ -9,7 +10,7 @@ from sparseattn.experiments.runs import Result
 from sparseattn.results import published, side_by_side
 from sparseattn.results.frames import ledger, measurements
 from sparseattn.verdicts import claims, question
-from sparseattn.wording import label
+from sparseattn.wording import label, listed
 
 Examinations = Sequence[published.PublishedExamination]
 Runs = Sequence[published.Published]
@@ -94,26 +95,32 @@ def holds(found: pd.DataFrame, effects: pd.DataFrame) -> str:
         )
     known = found[["small", "pretrained"]] != "not certain"
     both, same = known.all(axis=1), found["small"] == found["pretrained"]
-    told = f"Not known yet: none of {len(found)} tests is certain for both"
+    told = f"Of {len(found)} tests, {both.sum() or 'none'} {_is(both.sum())} certain for both"
     if both.any():
-        told = (
-            f"Of {len(found)} tests, certain for both: {both.sum()}; of these with one verdict: "
-            f"{(both & same).sum()}"
+        told += (
+            f", and {(both & same).sum() or 'none'} of these {_is((both & same).sum())} the same"
         )
     others = [
-        f"{question.within(one['test'])}: *{one['small']}* for small classifiers, "
+        f"{question.within(one['test'])}, *{one['small']}* for small classifiers, "
         f"*{one['pretrained']}* for pretrained ones"
         for one in found[known.any(axis=1) & ~same].to_dict("records")
     ]
-    told = "; ".join([told, *others]) + "."
+    told += f". Where they differ: {'; '.join(others)}." if others else "."
+    several = effects["seeds"] > 1
+    counted, hints = (
+        sorted(set(effects.loc[rows, "classifier"] + " on " + effects.loc[rows, "origin"]))
+        for rows in (several, ~several)
+    )
     if known["pretrained"].any():
-        rest = len(effects.loc[effects["seeds"] > 1, ["task", "classifier"]].drop_duplicates())
-        which = f"{rest} classifier{'s' if rest > 1 else ''} of several seeds"
-        told += f" What is certain of pretrained ones rests on {which}."
-    hints = effects[effects["seeds"] == 1]
-    if len(hints):
-        below = (hints["value"] < 0).sum()
+        told += f" What is certain of pretrained ones rests on {listed(counted)}."
+    if hints:
+        below = (effects.loc[~several, "value"] < 0).sum()
         told += (
-            f" Of {len(hints)} effects over one seed, {below} are for the worse: no verdict yet."
+            f" Of {listed(hints)} one seed was put to the tests, which gives no verdict: {below} "
+            f"of {(~several).sum()} effects are for the worse."
         )
     return told
+
+
+def _is(count: np.int64) -> str:
+    return "are" if count > 1 else "is"

@@ -20,7 +20,7 @@ from sparseattn.measures.statistics import summarise
 from sparseattn.results import published, side_by_side
 from sparseattn.results.frames import measurements
 from sparseattn.verdicts import claims
-from sparseattn.verdicts.effects import WHERE
+from sparseattn.verdicts.effects import WHERE, reach
 from sparseattn.verdicts.judging import judge
 from sparseattn.verdicts.luck import exchanged
 from sparseattn.wording import classifier_names, label, listed, signed, span
@@ -271,13 +271,13 @@ def figure(
     caption = (
         f"Sparsemax against softmax: the effect of each test on every {each}, in units of the "
         "smallest effect that would matter (5 points). Right of the grey band sparse attention is "
-        "the better explanation, left of it the worse."
+        "the better explanation, left of it the worse, if the point's interval excludes zero."
     )
     if chance:
         sides, name = ("below chance", "above it"), "above-chance"
         caption = (
             "Sparsemax attention against chance, in the same units: right of the grey band it is "
-            "better than a random order of the words."
+            "better than a random order of the words, if the point's interval excludes zero."
         )
     if of:
         name, caption = f"{name}-{of.replace(' ', '-')}", f"{of.capitalize()}. {caption}"
@@ -297,70 +297,105 @@ def answer(frame: pd.DataFrame) -> str:
 
     `frame` is from `together`.
     """
-    better, above = (verdicts(cells(frame, chance)) for chance in (False, True))
-    return in_words(better, above, by_luck(frame))
+    better, above = (cells(frame, chance) for chance in (False, True))
+    return in_words(verdicts(better), verdicts(above), f"{judged_on(better)} {by_luck(frame)}")
 
 
-def in_words(better: pd.DataFrame, above: pd.DataFrame, luck: str = "") -> str:
-    """Tell `verdicts` of `cells` against softmax, and against chance; `luck` is of `by_luck`."""
+def in_words(better: pd.DataFrame, above: pd.DataFrame, more: str = "") -> str:
+    """Tell `verdicts` of `cells` against softmax, and against chance; `more` after the first."""
     if better.empty:
         return "**No answer here**: this needs softmax and a sparse projection."
-    gains = better["verdict"].isin(["holds", "holds on average"]).sum()
-    losses = better["verdict"].isin(["reversed", "reversed on average"]).sum()
-    none = (better["verdict"] == "negligible").sum()
-    unknown = (better["verdict"] == "too few data").sum()
-    if gains == len(better):
+    words, total = better["verdict"], len(better)
+    gains, losses = (
+        words.isin([side, f"{side} on average"]).sum() for side in ("holds", "reversed")
+    )
+    alike, unknown = (words == "negligible").sum(), (words == "too few data").sum()
+    others = [
+        f"{told} in {count}"
+        for told, count in (("the worse", losses), ("no different", alike))
+        if count
+    ]
+    if gains == total:
         told = "Yes"
-    elif not gains + losses + none:
-        told = "Not certain"
-    else:
-        told = f"In {gains} of {len(better)} tests" if gains else "No"
-        told += f", and the worse in {losses}" if gains and losses else ""
+    elif not gains and (2 * unknown > total or not losses + alike):
+        told = ": ".join(["Not certain", *([f"{listed(others)} of {total} tests"] * bool(others))])
+    elif gains:
+        told = f"In {gains} of {total} tests"
+        told += f", and the worse in {losses}" if losses else ""
         told += f"; in {unknown} it is not certain" if unknown else ""
+    else:
+        told = f"No; in {unknown} it is not certain" if unknown else "No"
     return (
         f"**Is sparse attention the better explanation? {told}.** Sparsemax against softmax, over "
-        f"{len(better)} tests: {said(better)}.{luck and f' {luck}'}\n\n**Is it one at "
-        f"all?** Sparsemax attention against chance: {said(above, chance=True)}."
+        f"{total} tests: {said(better)}. {more.strip()}\n\n**Is it one at all?** Sparsemax "
+        f"attention against chance, over the {len(above)} tests that have one: "
+        f"{said(above, chance=True)}."
     )
 
 
+def judged_on(effects: pd.DataFrame) -> str:
+    """Say on which tasks tests are judged, by `cells`, and which do not count, having one seed."""
+    several = effects["seeds"] > 1
+    tasks = effects[several].groupby("test", sort=False)["origin"].unique()
+    told = []
+    for where, tests in tasks.groupby(tasks.map(tuple), sort=False):
+        few = len(tests) < len(tasks) / 2
+        of = (
+            f"*{'; '.join(map(within, tests.index))}* on " if few else "the others on " * bool(told)
+        )
+        told.append(f"{of}{listed(list(where))}{' alone' if len(where) == 1 else ''}")
+    single = sorted(set(effects["origin"]) - set(effects["origin"][several]))
+    if single:
+        told.append(f"{listed(single)}, of one seed, does not count")
+    return f"Judged on the texts of: {'; '.join(told)}." if several.any() else ""
+
+
 def reached(frame: pd.DataFrame) -> str:
-    """Say how far sparsemax's attention comes from chance towards leave-one-out, test by test."""
-    sparse = frame[frame["projection"] == "sparsemax"]
+    """Say how far sparsemax's attention comes from chance towards leave-one-out, test by test.
+
+    Means over cells, of those with several seeds if there are any.
+    """
     told = []
     for test in TESTS:
-        columns = [test.column.format(name) for name in ("attention", "inputs_loo")]
-        if "{}" not in test.column or not isinstance(test.chance, str):
+        names = [test.column.format(name) for name in ("attention", "inputs_loo")]
+        if "{}" not in test.column or test.chance is None or not {*names} <= set(frame):
             continue
-        if not {*columns, test.chance} <= set(sparse):
-            continue
-        rows = unplanted(sparse)[[columns[0], test.chance, columns[1]]].dropna()
-        if len(rows):
-            own, chance, best = (f"{mean:.2f}" for mean in rows.mean())
-            told.append(f"{within(test.name)}: {own} (chance {chance}, {best})")
+        of = frame if test.anchor == "truth-known" else unplanted(frame)
+        of = of[of["projection"] == "sparsemax"].dropna(subset=names)
+        level = of[test.chance] if isinstance(test.chance, str) else test.chance
+        by = of.assign(chance=level).groupby(claims.CELL)
+        means = by[[names[0], "chance", names[1]]].mean()
+        several = by["seed"].min() < by["seed"].max()
+        if len(means):
+            own, chance, best = (f"{mean:.2f}" for mean in means[several | ~several.any()].mean())
+            told.append(f"{within(test.name)}: {own} (chance {chance}, leave-one-out {best})")
     if not told:
         return ""
     return (
-        f"**How good is it?** Means under sparsemax, beside chance and leave-one-out: "
-        f"{'; '.join(told)}."
+        "**How good is it?** Under sparsemax, in the tests that leave-one-out can take too, from "
+        f"0 to 1: {'; '.join(told)}."
     )
 
 
 def said(found: pd.DataFrame, chance: bool = False) -> str:
-    """Tell `verdicts` of `cells`: which tests came out how, and their sizes."""
+    """Tell `verdicts` of `cells`: which tests came out how, and by how much where one can say."""
     told = []
     for word, name in (_ABOVE if chance else _BETTER).items():
         some = found[found["verdict"] == word].to_dict("records") if len(found) else []
         if some:
-            told.append(f"*{name}* in {len(some)} ({'; '.join(map(_size, some))})")
+            sized = word != "too few data"
+            each = [within(one["test"]) + _size(one, not chance) * sized for one in some]
+            told.append(f"*{name}* in {len(some)} ({'; '.join(each)})")
     return "; ".join(told) or "nothing was measured"
 
 
-def _size(row: dict[str, Any]) -> str:
-    name = within(row["test"])
+def _size(row: dict[str, Any], sure: bool) -> str:
     if pd.isna(row["value"]):
-        return name
-    return f"{name}: {signed(round(row['value']) + 0.0, '+.0f')} {row['unit'].split()[0]}"
+        return ""
+    value = signed(round(row["value"], 1) + 0.0, "+.1f")
+    known = sure and pd.notna(row["low"])
+    ends = f" [{span([row['low'], row['high']], '.1f')}]" if known else ""
+    return f": {value}{ends} {row['unit'].split()[0]}"
 
 
 def within(name: str) -> str:
@@ -424,6 +459,23 @@ def left_out(frame: pd.DataFrame) -> str:
         f"{span(means['flow_context'], '.0%')} of the effect goes through the states of other "
         "words."
     )
+
+
+def within_support(found: pd.DataFrame) -> str:
+    """Say in how many classifiers attended words agree more than all do: `parts` of `SUPPORT`."""
+    if found.empty:
+        return ""
+    wide = found.pivot_table("mean", WHERE, "quantity", sort=False)
+    told = []
+    for kind in ("loo", "gradient"):
+        more = wide[f"tau_attended_inputs_{kind}"] - wide[f"tau_inputs_{kind}"]
+        told.append(
+            f"by {label(kind)} τ-b is higher among the attended words in {(more > 0).sum()} of "
+            f"{more.notna().sum()} classifiers, and lower in {(more < 0).sum()}"
+        )
+    said = "; ".join(told)
+    means = reach(found, "part", of="Kendall's τ-b")
+    return f"{said[0].upper()}{said[1:]}.\n\n{means}"
 
 
 def measure_name(name: str) -> str:

@@ -120,10 +120,10 @@ def progress(replicated: pd.DataFrame) -> pd.DataFrame:
 
 
 def tally(compared: pd.DataFrame) -> str:
-    """Say how many figures there are, and how many have which verdict."""
+    """Say how many numbers there are, and how many have which verdict."""
     counts = compared["verdict"].value_counts()
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    return f"Of {len(compared)} figures: {told}"
+    return f"Of {len(compared)} numbers: {told}"
 
 
 def named(replicated: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
@@ -176,7 +176,7 @@ def cell_name(row: pd.Series) -> str:
     if _is(row["projection"]):
         known.append(projection_name(row))
     if _is(row["adversary"]):
-        known.append(str(row["adversary"]))
+        known.append(label(row["adversary"]))
     return ", ".join(known)
 
 

@@ -5,6 +5,7 @@ runs, whose traces have the few measures that all runs have.
 """
 
 from collections.abc import Iterable
+from itertools import chain
 
 import pandas as pd
 
@@ -13,7 +14,7 @@ from sparseattn.data.tasks import CONTEXT
 from sparseattn.experiments.runs import Run
 from sparseattn.measures.per_document import attended_auc
 from sparseattn.results.frames import cell
-from sparseattn.verdicts.question import levels, measure_name
+from sparseattn.verdicts.question import KNOWN, LEARNED, levels, measure_name
 from sparseattn.wording import label, listed, span
 
 BAR = 0.75
@@ -39,9 +40,10 @@ def passing(frame: pd.DataFrame) -> pd.DataFrame:
 
     ``shown``; ``lowest``, the least mean AUC of any cell (task, encoder, projection), with ``low``,
     the lower end of its interval, and ``where``; ``cells``, how many there are, and in how many of
-    them the AUC is ``sure``, its interval above `BAR`; ``passes``: ``fails`` where a cell's mean is
-    not above `BAR`, ``not certain`` where an interval is not; else ``passes`` if each encoder has a
-    cell of `SINGLE` and one of `BESIDE`, and ``passes so far`` if not.
+    them the AUC is ``sure``, its interval above `BAR`, and where it is ``unsure``; ``passes``:
+    ``fails`` where a cell's mean is not above `BAR`, ``not certain`` where an interval is not; else
+    ``passes`` if each encoder has a cell of `SINGLE` and one of `BESIDE`, and ``passes so far`` if
+    not.
     """
     if frame.empty:
         return pd.DataFrame()
@@ -60,14 +62,17 @@ def passing(frame: pd.DataFrame) -> pd.DataFrame:
             verdict = "fails"
         elif (part["low"] <= BAR).any():
             verdict = "not certain"
-        where = [label(worst["task"]), label(worst["encoder"]), worst["sparsity"]]
+        named = (
+            part["task"].map(label) + ", " + part["encoder"].map(label) + ", " + part["sparsity"]
+        )
         found.append(
             {
                 "name": name,
                 "shown": measure_name(name),
                 "lowest": worst["mean"],
                 "low": max(worst["low"], 0.0),  # few seeds make intervals wider than the scale
-                "where": ", ".join(where),
+                "where": named[worst.name],
+                "unsure": list(named[part["low"] <= BAR]),
                 "cells": len(part),
                 "sure": int((part["low"] > BAR).sum()),
                 "passes": verdict,
@@ -84,11 +89,12 @@ def passed(found: pd.DataFrame) -> str:
     good = found.loc[found["passes"].str.startswith("passes"), "shown"]
     if good.empty:
         near = found[found["sure"] == found["sure"].max()]
+        unsure = list(dict.fromkeys(chain(*near["unsure"])))
         told = (
             f"**No measure surely passes everywhere.** {listed(list(near['shown']))} "
             f"{'come' if len(near) > 1 else 'comes'} nearest: AUC surely above {BAR:g} in "
-            f"{near['sure'].max()} of {near['cells'].max()} cells, and lowest "
-            f"({span(near['lowest'])}) in {listed(list(dict.fromkeys(near['where'])))}"
+            f"{near['sure'].max()} of {near['cells'].max()} cells, but not in {'; '.join(unsure)}; "
+            f"lowest {span(near['lowest'])}"
         )
     else:
         where = "everywhere"
@@ -104,6 +110,23 @@ def passed(found: pd.DataFrame) -> str:
         if name in low and low[name] <= BAR
     ]  # fmt: skip
     return f"{told}. " + (f"In the worst case {listed(rest)}; chance is 0.5." if rest else "")
+
+
+def unlearned(frame: pd.DataFrame) -> str:
+    """Say how many runs did not learn what was planted (`question.LEARNED`); empty if all did."""
+    known = frame[frame["task"].isin(KNOWN)].drop_duplicates("key")
+    known = known.assign(missed=known["accuracy"] < LEARNED)
+    if not known["missed"].any():
+        return ""
+    by = known.groupby(["origin", "encoder"], sort=False)["missed"].agg(["sum", "size"])
+    each = [
+        f"{count['sum']} of {count['size']} {label(encoder)}s on {origin}"
+        for (origin, encoder), count in by[by["sum"] > 0].iterrows()
+    ]
+    return (
+        f"{known['missed'].sum()} of {len(known)} runs did not learn their task (accuracy below "
+        f"{LEARNED:.0%}) and are left out: {listed(each)}."
+    )
 
 
 def evidence_auc(runs: Iterable[Run]) -> pd.DataFrame:
@@ -143,7 +166,9 @@ def of_importances(found: pd.DataFrame) -> str:
         "decisive tokens are known, on planted documents, such a token ranks above another (AUC; "
         f"chance is 0.50) with probability {span(means['gradient'])} by the length of the "
         f"gradient{under}, {span(means['product'])} by the gradient times the embedding, and "
-        f"{span(means['loo'])} by leave-one-out, over {len(means)} classifiers. Lowest by the "
+        f"{span(means['loo'])} by leave-one-out, over {len(means)} pairs of a classifier and a "
+        "projection. Every run has leave-one-out, but it does not surely pass everywhere either "
+        '(<a href="05-truth.html#truth-known">which measures do</a>). Lowest by the '
         f"gradient: {classifier}, {sparsity}, {lowest}.{weak}"
     )
 

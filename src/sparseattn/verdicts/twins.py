@@ -17,10 +17,16 @@ import pandas as pd
 from sparseattn.data.tasks import THINNED
 from sparseattn.results import published
 from sparseattn.verdicts import claims, question
-from sparseattn.wording import signed, span
+from sparseattn.verdicts.judging import judge
+from sparseattn.wording import span
 
 LOST = {"lost_without": "Without random words", "lost_only": "Random words alone"}
 """What a decision's probability loses: see `beside`."""
+_SURPRISE = {
+    "holds": "yes, surely", "holds on average": "yes, on average",
+    "reversed": "no, they lose more", "reversed on average": "no, they lose more on average",
+    "negligible": "no, as much", "mixed": "some do, others lose more",
+}  # fmt: skip
 _WHO = ["task", "encoder", "alignment", "projection", "seed"]
 
 
@@ -66,6 +72,24 @@ def _of_random(frame: pd.DataFrame, name: str) -> list[pd.Series]:
     return [frame[f"{name}_{end}"] for end in ("random", "least", "most")]
 
 
+def surprise(frame: pd.DataFrame) -> pd.DataFrame:
+    """Judge how much less twins lose, a row each of `LOST`: ``verdict``, ``counts``, ``value``, ….
+
+    In points of probability, a cell a classifier, paired by projection, document and seed; see
+    `verdicts.judging.judge`. `frame` is from `beside`.
+    """
+    keys = [*claims.KEYS, "projection"]
+    frame = frame.assign(origin=frame["task"])  # twins are of a task of another name
+    sides = frame.pivot_table([*LOST], keys, "twin", sort=False)
+    rows = []
+    for name in LOST:
+        less = 100 * (sides[name][False] - sides[name][True])
+        less = less.dropna().groupby(claims.KEYS, sort=False).mean()
+        found = claims.by_cell(less, question.SMALLEST, "points")
+        rows.append({"lost": name, **judge(found, question.SMALLEST)})
+    return pd.DataFrame(rows)
+
+
 def told(frame: pd.DataFrame) -> str:
     """Say in Markdown whether removal surprises, and what the tests that remove words say of twins.
 
@@ -75,13 +99,16 @@ def told(frame: pd.DataFrame) -> str:
         return "No twins of these tasks' classifiers are examined."
     means = frame.groupby(["twin", *_WHO[:3]])[[*LOST]].mean()
     lost = [{name: span(means.loc[twin, name], ".2f") for name in LOST} for twin in (False, True)]
-    less = (means.loc[False] - means.loc[True]).mean()
-    without, only = (signed(round(less[name], 2) + 0.0, "+.2f") for name in LOST)
+    judged = [
+        f"{LOST[row['lost']].lower()}: *{_SURPRISE.get(row['verdict'], 'not certain')}* "
+        f"({row['counts']})"
+        for row in surprise(frame).to_dict("records")
+    ]
     said = [question.said(question.verdicts(cells(frame, twin))) for twin in (False, True)]
     return (
         f"Without a tenth to half of its words, at random, a decision loses "
         f"{lost[0]['lost_without']} of its probability, a twin's {lost[1]['lost_without']}; with "
-        f"these words alone {lost[0]['lost_only']} and {lost[1]['lost_only']}. So the surprise, "
-        f"what twins lose less, is {without} and {only}. Sparsemax against softmax, on twins: "
-        f"{said[1]}; on the classifiers they belong to: {said[0]}."
+        f"these words alone {lost[0]['lost_only']} and {lost[1]['lost_only']}. Do twins lose less? "
+        f"{'; '.join(judged)[0].upper()}{'; '.join(judged)[1:]}.\n\nThe tests that remove words, "
+        f"put to twins: {said[1]}; to the classifiers they belong to: {said[0]}."
     )
