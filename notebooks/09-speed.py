@@ -31,8 +31,8 @@ p = parameters.check(globals(), "09-speed")
 #
 # A *peer* is what one would write, or use, instead: a forward pass for each deleted token, a
 # backward pass for each hidden state, the same in batches, captum, scipy, `nn.LSTM`. Both get the
-# same weights and documents, must first give the same numbers, and are then timed in turns in one
-# process. Their ratio is
+# same weights and documents, must first give the same numbers where they compute the same quantity,
+# and are then timed in turns in one process. Their ratio is
 #
 # $$
 # r = \frac{\operatorname{median}\, t_{\text{peer}}}{\operatorname{median}\, t_{\text{ours}}},
