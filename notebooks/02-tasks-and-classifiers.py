@@ -115,7 +115,7 @@ Markdown(training.departures_of(data))
 # ## Accuracy
 
 # %% [markdown]
-# Training stops when the ROC-AUC on the held-out documents of the dev split has not risen for some
+# Training stops when the ROC-AUC on the held-out documents of the dev split has not risen for three
 # epochs, or when all epochs allowed are used up; the weights of its best epoch are kept. The test
 # split plays no part in it.
 

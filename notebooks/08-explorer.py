@@ -69,9 +69,10 @@ shown
 # order the tokens alike? *At most*: the largest $\tau_b$ that ties allow. *Dispersion*: entropy of
 # the shares over $\log n$; one means all alike, and random importances (*noise*) come near it.
 # *Effective*: as many tokens with equal shares would have that entropy. *On ●*: the share of the
-# tokens that truly decide, where these are known. The small curves show the same document under
-# every projection, from even to sparse: the share of tokens attended to, $\tau_b$ with its ceiling
-# dashed, and the share of $h_p$ that it owes to the token at its own place.
+# tokens that decide: known of planted texts, as we read it in the short reviews. The small curves
+# show the same document under every projection, from even to sparse: the share of tokens attended
+# to, $\tau_b$ with its ceiling dashed, and the share of $h_p$ that it owes to the token at its own
+# place.
 #
 # ## What to look for
 
@@ -92,15 +93,15 @@ Markdown(explorer.notes([*runs, *controls]))
 # ## What would change our mind
 #
 # A few documents chosen for being unlike each other are nobody's average, and a striking one proves
-# nothing. How far they lead astray can be computed: agreement with the input gradient over the
-# documents above, and over all that were observed. {doc}`05-agreement` has the intervals, and
-# {doc}`07-paper` the paper's means beside ours.
+# nothing. How far they lead astray can be computed: agreement with the input gradient over those
+# documents above that are of the page's own task, and over all of it that were observed.
+# {doc}`05-agreement` has the intervals, and {doc}`07-paper` the paper's means beside ours.
 
 # %% tags=["hide-input"]
 table(
     explorer.few_and_all(runs, shown),
     f"Agreement of attention with the input gradient (τ-b): mean of the {len(shown.numbers())} "
-    f"documents shown, and of all {len(runs[0].measurements())} observed.",
+    f"documents shown of the page's own task, and of all {len(runs[0].measurements())} observed.",
     columns="classifier sparsity few every difference",
     titles={"few": "documents shown", "every": "all observed"},
     formats={"difference": ".3f"},

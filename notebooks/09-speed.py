@@ -31,8 +31,8 @@ p = parameters.check(globals(), "09-speed")
 #
 # A *peer* is what one would write, or use, instead: a forward pass for each deleted token, a
 # backward pass for each hidden state, the same in batches, captum, scipy, `nn.LSTM`. Both get the
-# same weights and documents, must first give the same numbers, and are then timed in turns in one
-# process. Their ratio is
+# same weights and documents, must first give the same numbers where they compute the same quantity,
+# and are then timed in turns in one process. Their ratio is
 #
 # $$
 # r = \frac{\operatorname{median}\, t_{\text{peer}}}{\operatorname{median}\, t_{\text{ours}}},
@@ -55,6 +55,7 @@ compared = goals.against_goals(reports)
 timed = goals.timed_runs(store=False)
 cells = goals.grid_cells(timed)
 runs = goals.run_goals(timed[timed["task"].isin(p.tasks)])
+examined = goals.examinations(p.tasks)
 
 # %% [markdown]
 # ## Times faster
@@ -327,14 +328,14 @@ Markdown(
 
 # %% tags=["hide-input"]
 charts.table(
-    goals.examinations(p.tasks),
-    "Median seconds of an examination, how its wall time divides, and its seconds over those of "
-    "the run that it examines.",
+    examined,
+    "Median seconds of an examination, how its wall time divides, and the median ratio of its "
+    "seconds to those of the run that it examines.",
     missing="No examination of these tasks is published yet.",
     columns="task encoder examinations explain faithfulness flow simulate people seconds ratio met",
-    titles={"explain": "importances", "simulate": "students", "ratio": "in runs"},
+    titles={"explain": "importances", "simulate": "students", "ratio": "median ratio"},
     formats=dict.fromkeys(("explain", "faithfulness", "flow", "simulate", "people"), ".0%")
-    | {"seconds": ".0f", "ratio": ".1f"},
+    | {"seconds": ".0f", "ratio": ".2f"},
 )
 
 # %% [markdown]
@@ -354,7 +355,7 @@ charts.table(
 # ## Verdict
 
 # %% tags=["hide-input"]
-Markdown("\n".join(f"- {said}" for said in goals.verdict(compared, runs, cells)))
+Markdown("\n".join(f"- {said}" for said in goals.verdict(compared, runs, cells, examined)))
 
 # %% tags=["hide-input"]
 charts.table(

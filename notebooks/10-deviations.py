@@ -70,15 +70,15 @@ Markdown(departures.counted())
 # d_s = q_s(\text{variant}) - q_s(\text{as here}),
 # $$
 #
-# both with the same seed, hence the same order of documents and, but for the word vectors, the same
-# first weights. The interval is Student's, over seeds. They are few, so intervals are wide: what an
-# interval cannot exclude, we do not claim.
+# both with the same seed, hence the same order of documents and, where word vectors have as many
+# entries, the same first weights but for these. The interval is Student's, over seeds. They are
+# few, so intervals are wide: what an interval cannot exclude, we do not claim.
 
 # %% tags=["remove-input"]
 charts.table(
     departures.trained(measured),
     "What was trained: the BiLSTM and the Transformer, learning rates in this order. Epochs are "
-    "medians.",
+    f"medians. The runs, their versions and data are in book/results/{variants.FILE}.",
     columns="variant task vectors rates seeds epochs kept",
     titles={
         "vectors": "initial vectors",

@@ -352,7 +352,7 @@
         `Document ${this.state.document + 1}: ${this.document.why}. ${tokens.length} tokens` +
         (evidence ? `; ● marks those that ${this.task.truth || "truly decide"}.` : ".") +
         (this.unknown.size ? " Words in italics the classifiers do not know; all such are one word to them." : "") +
-        ` Noise has a dispersion of about ${spelled(this.document.null)} here.` + kept;
+        ` Noise of single numbers (leave-one-out) has a dispersion of about ${spelled(this.document.null)} here, of a gradient's length nearly 1.` + kept;
     }
 
     token(kind, text, k) {

@@ -86,16 +86,21 @@ def test_the_verdict_counts_what_is_met():
     measured = [report(1, **reached), report(2, **reached | {"loo_vs_naive": 9.9})]
     runs = goals.run_goals(pd.DataFrame(columns=["task", "encoder", "seconds", *STAGES]))
     cells = goals.grid_cells(frame_of([row("sst", "bilstm", 100.0)]))
-    ratios, loo, grid = goals.verdict(goals.against_goals(measured), runs, cells)
+    examined = pd.DataFrame({"met": [True, False]})
+    said = goals.verdict(goals.against_goals(measured), runs, cells, examined)
+    ratios, loo, examination, grid = said
     assert ratios == (
         "Ratios that reach their goal: 2 of 3 with 1 thread; 1 of 3 with 2 threads. Missed: "
         "LOO: pass a token (9.9 of 10, 2 threads), τ-b: scipy (9.0 of 10, 1 thread), "
         "τ-b: scipy (9.0 of 10, 2 threads)."
     )
     assert loo == "Leave-one-out reaches both of its goals at once with 1 thread."
+    assert examination.startswith("An examination takes no longer than its run: 1 of 2 tasks")
     assert grid.startswith("What is known of the grid fits into one night")
     slow = goals.grid_cells(frame_of([row(t, e, 1e4) for t in TASKS for e in ENCODERS]))
-    assert goals.verdict(goals.against_goals(measured), runs, slow)[-1].startswith(
+    nothing = pd.DataFrame()
+    assert len(goals.verdict(goals.against_goals(measured), runs, slow, nothing)) == 3
+    assert goals.verdict(goals.against_goals(measured), runs, slow, nothing)[-1].startswith(
         "The grid exceeds one night on two cores (150.0 of 10 hours)"
     )
 
@@ -207,7 +212,7 @@ def test_the_grid_takes_its_medians(ledgers):
     assert goals.grid_hours(cells, 1) == pytest.approx(2 * goals.grid_hours(cells))
     said = goals.grid_in_words(cells)
     assert said.startswith("All 108 runs of the paper's grid, 2 at a time: 0.9 h")
-    assert "Not known" not in said
+    assert "today's arithmetic" not in said
 
 
 def test_what_is_unknown_is_said(ledgers):
@@ -216,7 +221,7 @@ def test_what_is_unknown_is_said(ledgers):
     assert cells["seconds"].isna().sum() == 5
     said = goals.grid_in_words(cells)
     assert said.startswith("18 of the 108 runs")
-    assert "IMDb Transformer, 18 runs each" in said
+    assert said.endswith("IMDb Transformer there is none, and on top come 18 runs each.")
     assert "none of its runs" in goals.grid_in_words(goals.grid_cells(ledgers([], [])))
 
 

@@ -6,8 +6,10 @@ from datetime import date
 import pandas as pd
 import pytest
 import yaml
+from torch.nn import TransformerEncoderLayer
 
 from sparseattn import paths
+from sparseattn.models.pretrained import SIZE
 from sparseattn.report import checklist
 
 
@@ -18,7 +20,7 @@ def row(key, **changed):
         "sparsity": "softmax", "seed": 0, "seconds": 1800.0, "cpu_seconds": 900.0,
         "state": "current", "gpu": None, "processor": "A", "learning_rate": 0.001,
         "vectors": "imdb", "epochs": 20.0, "accuracy": 0.8, "dev_accuracy": 0.7, "auc": 0.9,
-        "dev_auc": 0.85,
+        "dev_auc": 0.85, "rests_on": None,
     } | changed  # fmt: skip
 
 
@@ -31,6 +33,8 @@ def ledger():
             row("c", sparsity="sparsemax", state="outdated"),
             row("d", kind="frozen", adversary="frozen", seconds=360.0),
             row("e", origin="this build", task="planted"),
+            row("f", kind="examined", rests_on="a", seconds=720.0),
+            row("g", kind="examined", rests_on="z", seconds=720.0, task="planted"),
         ]
     )
 
@@ -41,15 +45,18 @@ def packages():
 
 
 def test_adversaries_stand_apart_and_this_build_aside(ledger):
-    recorded, diverged = checklist.by_kind(ledger)
+    recorded, diverged, examined = checklist.by_kind(ledger)
     assert recorded["key"].tolist() == ["a", "b", "c"]
     assert diverged["key"].tolist() == ["d"]
+    assert examined["key"].tolist() == ["f", "g"]
 
 
 def test_a_summary_counts_cells_runs_and_hours(ledger):
-    published, built = checklist.summary(ledger).to_dict("records")
-    assert (published["cells"], published["runs"], published["seeds"]) == (2, 4, 2)
-    assert published["hours"] == pytest.approx(2.6)
+    published, built, known = checklist.summary(ledger).to_dict("records")
+    assert (published["cells"], published["runs"], published["seeds"]) == (2, 3, 2)
+    assert (published["adversaries"], published["examinations"]) == (1, 1)
+    assert (known["runs"], known["examinations"]) == (0, 1)
+    assert published["hours"] == pytest.approx(2.8)
     assert published["outdated"] == 1
     assert built["origin"] == "this build"
 
@@ -68,12 +75,23 @@ def test_sizes_are_of_the_vocabulary(ledger):
     assert size["rest"] > 4 * 128 * 300  # one direction's input weights, without biases
 
 
+def test_of_a_pretrained_encoder_the_tuned_layers_are_learned():
+    rows = [row(name, encoder=name, classifier=name) for name in ("minilm", "minilm_tuned")]
+    frozen, tuned = checklist.sizes(pd.DataFrame(rows)).to_dict("records")
+    assert frozen["embedding"] == tuned["embedding"] == 0
+    layer = TransformerEncoderLayer(SIZE, nhead=1, dim_feedforward=4 * SIZE)
+    learned = sum(part.numel() for part in layer.parameters())
+    assert tuned["rest"] - frozen["rest"] == 2 * learned
+
+
 def test_answers_have_their_numbers(ledger, packages):
     found = checklist.in_numbers(*checklist.by_kind(ledger), packages).set_index("of")["is"]
     assert found["Packages, and those pinned to one version"] == "2, 1"
     assert found["Processors of the published runs"] == "A, B"
     assert found["Published runs, trained and evaluated once each"] == "3"
-    assert found["Hours of the runs, of the adversaries"] == "2.5, 0.1"
+    assert found["Examinations"] == "2"
+    assert found["Runs more, of which the examination alone is published"] == "1"
+    assert found["Hours of the published runs, adversaries, examinations"] == "2.5, 0.1, 0.4"
     assert found["Seconds a run, by classifier and task"] == "3,000"
     assert found["Epochs at most"] == "SST 20"
     empty = checklist.in_numbers(*checklist.by_kind(ledger[:0]), packages).set_index("of")["is"]

@@ -252,7 +252,17 @@ def test_few_documents_stand_beside_all(shown, runs):
         assert row["few"] == pytest.approx(tau[numbers].mean())
         assert row["difference"] == pytest.approx(row["few"] - row["every"])
     worst = found["difference"].abs().max()
-    assert f"by {worst:.2f} at worst" in explorer.verdict(some, shown)
+    said = explorer.verdict(some, shown)
+    assert "On the task Planted, the 4 documents shown miss" in said
+    assert f"by {worst:.2f} at worst" in said
+
+
+def test_the_table_says_whose_truth_it_marks(shown):
+    (task,) = shown.data["tasks"]
+    task["documents"][0]["evidence"] = task["documents"][0]["evidence"] or [0]
+    assert "; ● marks those that truly decide" in explorer._table(task)
+    read = {**task, "truth": "decide, as we read it"}
+    assert "; ● marks those that decide, as we read it" in explorer._table(read)
 
 
 def test_undefined_everywhere_is_said(shown, runs, monkeypatch):

@@ -9,6 +9,7 @@ import tiny
 
 from sparseattn import paths
 from sparseattn.charts.tables import Table
+from sparseattn.experiments.runs import Run
 from sparseattn.experiments.specs import adversaries_of, examinations_of
 from sparseattn.experiments.store import Store
 from sparseattn.report import execution, ledger, links, parameters
@@ -93,6 +94,13 @@ def test_an_examination_has_its_run_s_cell_and_scores_and_costs_its_own(runs):
     assert html.count(one.key) == 2
 
 
+def test_a_page_tells_which_of_its_runs_are_older(runs, monkeypatch):
+    monkeypatch.setattr(Run, "state", "outdated")
+    html = Provenance(parameters.validated("02-tasks-and-classifiers", {}), runs)._html()
+    assert "2 of these (<em>outdated</em> below) were made by earlier code" in html
+    assert html.count("<td>outdated</td>") == 2
+
+
 def test_what_a_build_used_is_found_in_its_store(runs, adversary, monkeypatch):
     monkeypatch.setenv("SPARSEATTN_STORE", str(runs[0].path.parents[1]))
     keys = [adversary.key, "0" * 16, runs[1].key]
@@ -115,6 +123,9 @@ def test_every_published_run_is_listed_once():
     assert list(found["key"]) == [one.key for one in known]
     assert found["key"].is_unique
     assert set(found["origin"]) <= {"published"}
+    tasks = {row["task"] for row in ledger.everything("00", ["sst"]).to_dict("records")}
+    assert {"sst", "sst+thinned", "planted"} <= tasks
+    assert not tasks & {"newsgroups", "imdb"}
 
 
 def test_hours_stand_by_task_with_their_runs(frame):
@@ -142,7 +153,8 @@ def test_data_and_machines_are_told_once(frame):
 
 def test_runs_that_are_lost_are_said(frame):
     one, two = frame["key"]
-    executed = pd.DataFrame({"notebook": ["02", "05"], "runs": [[one, two], [one, "gone"]]})
+    named = {"02": [one, two], "05": [one, "gone"], "09": []}
+    executed = pd.DataFrame({"notebook": named.keys(), "runs": named.values()})
     said = ledger.verdict(frame.assign(state=["current", "outdated"]), executed)
     assert said.startswith(
         "2 pages of this build rest on 3 runs; 2 of them are listed above, 1 are no longer in the "
@@ -217,6 +229,13 @@ def test_the_command_to_check_a_run_is_in_its_row(frame):
     for key in frame["key"]:
         assert f"sparseattn recompute {key}" in markup
     assert "recompute" not in ledger_table(frame, "Runs.").markup
+    old = recorded.assign(state="outdated", commit=["abc", "def+"])
+    markup = ledger_table(old, "Runs.").markup
+    one, two = frame["key"]
+    checkout = "<code>git checkout abc</code>"
+    assert f"{checkout}, then <code>sparseattn recompute {one}</code>" in markup
+    assert f"recompute {two}" not in markup
+    assert "not all of which was committed" in markup
 
 
 def test_what_is_unknown_of_some_rows_breaks_none(frame):
@@ -231,7 +250,7 @@ def test_a_base_is_a_link_where_it_is_listed(frame):
     here = ledger_table(frame.assign(rests_on=[None, base]), "Runs.").markup
     assert f'<dd><a href="11-ledger.html#{base}">' in here
     gone = ledger_table(frame.assign(rests_on=[None, "f" * 16]), "Runs.").markup
-    assert f"<dd><code>{'f' * 16}</code>, which a run by newer stages has replaced" in gone
+    assert f"<dd><code>{'f' * 16}</code>, which is not published" in gone
 
 
 def test_many_runs_stay_light(frame):

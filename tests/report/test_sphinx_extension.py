@@ -9,6 +9,7 @@ from docutils import nodes
 from docutils.core import publish_doctree
 from htmlbook import pages as read_pages
 from htmlbook import problems
+from sphinx import addnodes
 
 from sparseattn import paths
 from sparseattn.report import book as report
@@ -129,23 +130,57 @@ def project(tmp_path_factory):
 
 
 def test_a_term_is_explained_where_prose_first_uses_it():
-    glossary = publish_doctree("cell of τ-b\n  The\n  whole.  See there.\n\ncell\n  A *part*.\n")
+    glossary = publish_doctree(
+        "score of τ-b\n  The\n  whole.  See there.\n\nscore\n  A *part*.\n\nrun\n  One.\n"
+    )
     for place, term in enumerate(glossary.findall(nodes.term)):
         term["ids"] = [f"term-{place}"]
     known = definitions(glossary)
-    assert known == {"cell of τ-b": ("term-0", "The whole."), "cell": ("term-1", "A part.")}
+    assert known == {
+        "score of τ-b": ("term-0", "The whole."),
+        "score": ("term-1", "A part."),
+        "run": ("term-2", "One."),
+    }
     page = publish_doctree(
-        "A cell\n======\n\nIts ``cell``, **cell** and cells; a *cell* of τ-b, a cell of τ-b, "
-        "`cell <x>`_, sub-cell, cell.\n"
+        "A score\n=======\n\nIts ``score``, **score** and scores; it run a *score* of τ-b, a score "
+        "of τ-b, `score <x>`_, sub-score, score.\n"
     )
     before = page.astext()
     link_terms(page, known, "glossary.html")
     links = [link for link in page.findall(nodes.reference) if "term" in link["classes"]]
     assert [(one.astext(), one["refuri"], one["reftitle"]) for one in links] == [
-        ("cell", "glossary.html#term-1", "A part."),
-        ("cell of τ-b", "glossary.html#term-0", "The whole."),
+        ("score", "glossary.html#term-1", "A part."),
+        ("score of τ-b", "glossary.html#term-0", "The whole."),
     ]
     assert page.astext() == before
+
+
+def test_no_term_is_a_link_inside_a_link_written_as_html():
+    known = {"score": ("term-1", "A part.")}
+    page = publish_doctree("First score.\n")
+    (paragraph,) = page.findall(nodes.paragraph)
+    paragraph[:0] = [
+        nodes.raw("", '<a href="x">', format="html"),
+        nodes.Text("A score"),
+        nodes.raw("", "</a>", format="html"),
+    ]
+    link_terms(page, known, "glossary.html")
+    (link,) = page.findall(nodes.reference)
+    assert (paragraph.index(link), paragraph[3].astext()) == (4, "First ")
+
+
+def test_a_definition_is_told_without_the_keys_of_references():
+    glossary = publish_doctree("score\n  One (*x*), two *y*: three. See *z*.\n")
+    (term,) = glossary.findall(nodes.term)
+    term["ids"] = ["term"]
+    for one in list(glossary.findall(nodes.emphasis)):
+        key = addnodes.pending_xref("", *one.children)
+        one.parent.replace(one, key)
+    assert definitions(glossary) == {"score": ("term", "One, two: three.")}
+
+
+def test_no_formula_stands_in_a_definition():
+    assert "$" not in (paths.book() / "glossary.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

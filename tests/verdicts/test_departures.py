@@ -22,6 +22,7 @@ def summaries(change=0.0, seeds=4, **changed):
             row = {"variant": name, "task": "sst", "encoder": "bilstm", "seed": seed}
             row |= {"vectors": "imdb", "learning_rate": 1e-3 if name == OURS else 1e-4}
             row |= {"trained": 20 if name == OURS else 40, "best_epoch": 20 - seed}
+            row |= {"epochs": 20 if name == OURS else 50, "patience": 2}
             rows.append(row | values)
     return pd.DataFrame(rows)
 
@@ -68,12 +69,13 @@ def test_what_was_trained_is_in_words():
     assert (theirs["epochs"], theirs["kept"]) == (40, 18.5)
 
 
-def test_a_run_still_rising_is_said():
+def test_a_run_that_the_limit_stopped_is_said():
+    """Of four whose best epochs are 20, 19, 18, 17 of 20, patience of two stopped the last two."""
     assert departures.unfinished(summaries()).startswith(
-        f"Still rising in their last epoch: {OURS}, BiLSTM: 1 of 4 runs."
+        f"Stopped by the limit of epochs, not by patience: {OURS}, BiLSTM: 2 of 4 runs."
     )
-    later = summaries().assign(trained=50)
-    assert departures.unfinished(later) == "In every run the best epoch came before the last one."
+    for more in (summaries().assign(epochs=50), summaries().assign(trained=50, epochs=50)):
+        assert departures.unfinished(more).startswith("Every run was stopped by patience")
 
 
 def test_the_nearest_setting_is_counted():

@@ -281,21 +281,32 @@ def grid_in_words(cells: pd.DataFrame, processes: int = PROCESSES) -> str:
     missing = ", ".join(unknown["task"].map(label) + " " + unknown["encoder"].map(label))
     by_wall = int((known["measured"] - known["timed"]).sum())
     clock = f" {by_wall} of these runs are timed by the wall clock, while others ran beside them."
-    rest = f" Not known yet, and on top: {missing}, {CELL_RUNS} runs each." if missing else ""
+    rest = (
+        f" Only runs in today's arithmetic count; of {missing} there is none, and on top come "
+        f"{CELL_RUNS} runs each."
+    )
     return (
         f"{f'{CELL_RUNS * len(known)} of the' if missing else 'All'} {CELL_RUNS * len(cells)} runs "
         f"of the paper's grid, {processes} at a time: {grid_hours(cells, processes):.1f} hours, by "
-        f"the median seconds of a run: {parts}.{clock if by_wall else ''}{rest}"
+        f"the median seconds of a run: {parts}.{clock if by_wall else ''}"
+        f"{rest if missing else ''}"
     )
 
 
-def verdict(compared: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame) -> list[str]:
-    """Say which goals are met, given `against_goals`, `run_goals` and `grid_cells`."""
+def verdict(
+    compared: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame, examined: pd.DataFrame
+) -> list[str]:
+    """Say which goals are met: of `against_goals`, `run_goals`, `grid_cells`, `examinations`."""
     said = [*_of_peers(compared.dropna(subset=["goal"]))]
     for row in runs.dropna(subset=["goal"]).to_dict("records"):
         said.append(
             f"{label(row['task'])}, {label(row['encoder'])}: a run takes {row['seconds']:.0f} s, "
             f"goal {row['goal']:.0f} s, {'met' if row['met'] else 'missed'}."
+        )
+    if len(examined):
+        said.append(
+            f"An examination takes no longer than its run: {examined['met'].sum()} of "
+            f"{len(examined)} tasks and encoders, by the median ratio."
         )
     known = "What is known of the grid" if cells["seconds"].isna().any() else "The grid"
     hours = grid_hours(cells)

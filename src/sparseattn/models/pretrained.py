@@ -33,6 +33,8 @@ PRETRAINED = {"minilm": 0, "minilm_tuned": 2}
 """The encoders and how many of their last layers are trained further."""
 
 SIZE, LAYERS, HEADS = 384, 6, 12
+LAYER = 12 * SIZE**2 + 13 * SIZE
+"""Numbers of a layer: four maps, two to and from four times the size, two normalisations."""
 LONGEST = 512
 """Pieces that the model has positions for, markers included."""
 

@@ -22,16 +22,18 @@ from sparseattn.errors import validate
 from sparseattn.experiments import machine
 from sparseattn.experiments.specs import Spec
 from sparseattn.models.classifier import parameter_counts
-from sparseattn.models.pretrained import PRETRAINED
+from sparseattn.models.pretrained import LAYER, PRETRAINED, SIZE
 from sparseattn.results import published, variants
 from sparseattn.verdicts import replication
 from sparseattn.wording import label
 
 
-def by_kind(ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the published runs of a ledger (`report.ledger.everything`), and the adversaries."""
+def by_kind(ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return the published runs, adversaries and examinations of `report.ledger.everything`."""
     recorded = ledger[ledger["origin"] == "published"]
-    return recorded[recorded["kind"] == "run"], recorded[recorded["adversary"].notna()]
+    kinds = recorded["kind"]
+    diverged = recorded[recorded["adversary"].notna()]
+    return recorded[kinds == "run"], diverged, recorded[kinds == "examined"]
 
 
 def executed(pages: pd.DataFrame) -> pd.DataFrame:
@@ -66,17 +68,22 @@ def this_build() -> pd.DataFrame:
 def summary(ledger: pd.DataFrame) -> pd.DataFrame:
     """Return a ledger in summary: one row an ``origin`` and ``task``.
 
-    How many ``cells``, ``runs`` and ``seeds``, the ``hours`` of computing, how many ``outdated``.
+    How many ``cells``, ``runs``, ``adversaries``, ``examinations`` and ``seeds``, the ``hours`` of
+    computing, how many ``outdated``.
     """
     named = ledger.assign(
         cell=ledger["classifier"] + ledger["sparsity"],
+        run=ledger["kind"] == "run",
+        examined=ledger["kind"] == "examined",
         hours=ledger["seconds"] / 3600,
         outdated=ledger["state"] == "outdated",
     )
     grouped = named.groupby(["origin", "task"], sort=False, as_index=False)
     return grouped.agg(
         cells=("cell", "nunique"),
-        runs=("key", "size"),
+        runs=("run", "sum"),
+        adversaries=("adversary", "count"),
+        examinations=("examined", "sum"),
         seeds=("seed", "nunique"),
         hours=("hours", "sum"),
         outdated=("outdated", "sum"),
@@ -84,22 +91,18 @@ def summary(ledger: pd.DataFrame) -> pd.DataFrame:
 
 
 def sizes(recorded: pd.DataFrame) -> pd.DataFrame:
-    """Return how many numbers each published small classifier learns, and how long a run takes.
+    """Return how many numbers each published classifier learns, and how long a run takes.
 
     One row a ``task`` and ``classifier``: ``words`` of the vocabulary, numbers learned in the
     ``embedding`` and in the ``rest``, number of ``runs``, and their mean ``seconds``, and of the
     processor ``cpu``.
     """
     keys = ["task", "classifier", "encoder", "alignment"]
-    recorded = recorded[~recorded["encoder"].isin(PRETRAINED)]
     models = recorded.groupby(keys, sort=False, as_index=False).agg(
         seconds=("seconds", "mean"), cpu=("cpu_seconds", "mean"), runs=("key", "size")
     )
-    # With a single word; the embedding has a row for each.
-    counts = [
-        parameter_counts(validate(Spec, {"encoder": encoder, "alignment": alignment}), 1)
-        for encoder, alignment in zip(models["encoder"], models["alignment"], strict=True)
-    ]
+    pairs = zip(models["encoder"], models["alignment"], strict=True)
+    counts = [_learned(encoder, alignment) for encoder, alignment in pairs]
     vocabulary = {name: task.get("vocabulary") for name, task in published.tasks().items()}
     words = models["task"].map(vocabulary).astype("float64")
     return models.assign(
@@ -107,6 +110,18 @@ def sizes(recorded: pd.DataFrame) -> pd.DataFrame:
         embedding=words * [count["embedding"] for count in counts],
         rest=[sum(count.values()) - count["embedding"] for count in counts],
     )
+
+
+def _learned(encoder: str, alignment: str) -> dict[str, int]:
+    """Return what `parameter_counts` does of one word; of a pretrained encoder without its files.
+
+    The embedding has a row for each word.
+    """
+    if encoder not in PRETRAINED:
+        return parameter_counts(validate(Spec, {"encoder": encoder, "alignment": alignment}), 1)
+    states = {"encoder": "none", "alignment": alignment, "embedding_size": SIZE}
+    above = parameter_counts(validate(Spec, states), 1)
+    return above | {"embedding": 0, "encoder": PRETRAINED[encoder] * LAYER}
 
 
 def dev_beside_test(recorded: pd.DataFrame) -> pd.DataFrame:
@@ -134,29 +149,37 @@ def splits(tasks: Sequence[str]) -> pd.DataFrame:
 
 
 def in_numbers(
-    recorded: pd.DataFrame, diverged: pd.DataFrame, packages: pd.DataFrame
+    recorded: pd.DataFrame,
+    diverged: pd.DataFrame,
+    examined: pd.DataFrame,
+    packages: pd.DataFrame,
 ) -> pd.DataFrame:
     """Return the numbers that answers to the checklist need, and no table gives alone.
 
-    Given both of `by_kind`, and `report.provenance.requirements`: ``of`` what, ``is`` what.
+    Given the three of `by_kind`, and `report.provenance.requirements`: ``of`` what, ``is`` what.
     """
     default, tried, models = Spec(), variants.summaries(), sizes(recorded)
     more = len(set(tried["key"]) - set(recorded["key"]))
     rates = sorted({*recorded["learning_rate"], *tried["learning_rate"]})
     epochs = recorded.groupby("task", sort=False)["epochs"].max()
-    hours = [frame["seconds"].sum() / 3600 for frame in (recorded, diverged)]
+    hours = [frame["seconds"].sum() / 3600 for frame in (recorded, diverged, examined)]
+    unpublished = set(examined["rests_on"]) - set(recorded["key"])
     facts = {
         "Packages, and those pinned to one version": f"{len(packages)}, "
         f"{packages['pinned'].notna().sum()}",
         "Processors of the published runs": _each(recorded["gpu"].fillna(recorded["processor"])),
         "Published runs, trained and evaluated once each": f"{len(recorded):,}",
         "Adversaries of such runs": f"{len(diverged):,}",
+        "Examinations": f"{len(examined):,}",
+        "Runs more, of which the examination alone is published": f"{len(unpublished):,}",
         "Runs more, with other settings": f"{more:,}",
         "Seconds a run, by classifier and task": _ends(models["seconds"]),
-        "Hours of the runs, of the adversaries": f"{hours[0]:,.1f}, {hours[1]:,.1f}",
+        "Hours of the published runs, adversaries, examinations": ", ".join(
+            f"{spent:,.1f}" for spent in hours
+        ),
         "Numbers learned besides the embedding": _ends(models["rest"]),
         f"Numbers learned in the embedding, {default.embedding_size} a word": _ends(
-            models["embedding"].dropna()
+            models["embedding"][models["embedding"] > 0]
         ),
         "Learning rates": ", ".join(f"{rate:g}" for rate in rates) or "none",
         "Initial vectors": _each([*recorded["vectors"], *tried["vectors"]]),

@@ -156,10 +156,12 @@ def verdict(runs: Sequence[Run], shown: Explorer) -> str:
             "None: this page is for looking. τ-b is undefined on every document shown, or on "
             "every one observed: one word has no order, nor have shares that are all equal."
         )
+    task = shown.data["tasks"][shown.opening]["name"]
     return (
-        f"None: this page is for looking. Its {len(shown.numbers())} documents miss the mean "
-        f"agreement of all observed by {astray.mean():.2f} on average and by {astray.max():.2f} at "
-        "worst. Claims are judged on the other pages, from all documents."
+        f"None: this page is for looking. On the task {verbatim(task)}, the {len(shown.numbers())} "
+        f"documents shown miss the mean agreement of all observed by {astray.mean():.2f} on "
+        f"average and by {astray.max():.2f} at worst. Claims are judged on the other pages, from "
+        "all documents."
     )
 
 
@@ -281,6 +283,6 @@ def _table(task: dict[str, Any]) -> str:
         for i, token in enumerate(document["tokens"])
     )
     caption = f"{task['name']}: {classifier['name']}, {stop['name']}" + (
-        "; ● truly decides" if evidence else ""
+        f"; ● marks those that {task.get('truth', 'truly decide')}" if evidence else ""
     )
     return framed(caption, "dataframe", f'<th scope="col">token</th>{head}', body)

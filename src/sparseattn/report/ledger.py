@@ -20,20 +20,30 @@ from sparseattn.report.links import ANY, CHOICES, PAGE, to_run, written
 from sparseattn.report.provenance import origin_in
 from sparseattn.results import frames, published
 from sparseattn.results.frames import SPENT
+from sparseattn.verdicts.question import KNOWN
 from sparseattn.wording import TITLES, as_csv, label, sparsity_rank, verbatim
 
 _ENTRIES = ("parameters", "runs", "seconds", "date")
 
 
-def everything(before: str = PAGE) -> pd.DataFrame:
-    """Return every run behind the pages before one, as `with_pages`: published ones first."""
+def everything(before: str = PAGE, tasks: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return every run behind the pages before one, as `with_pages`: published ones first.
+
+    Given tasks, of published ones only theirs, shortened and thinned texts included, and those of
+    `verdicts.question.KNOWN`.
+    """
     behind = pages_of_runs(pages(before))
     recorded: list[Result] = [
         *published.runs(pretrained=None), *published.adversaries(),
         *published.examinations(pretrained=None),
     ]  # fmt: skip
     known = {one.key for one in recorded}
-    return with_pages([*recorded, *stored([key for key in behind if key not in known])], behind)
+    every = with_pages([*recorded, *stored([key for key in behind if key not in known])], behind)
+    if tasks is None:
+        return every
+    of = every["task"].str.partition("+")[0]
+    asked = (every["origin"] != "published") | every["task"].isin(KNOWN) | of.isin(tasks)
+    return every[asked]
 
 
 def with_pages(results: Sequence[Result], behind: Mapping[str, list[str]]) -> pd.DataFrame:
@@ -152,10 +162,11 @@ def machines(frame: pd.DataFrame) -> pd.DataFrame:
 def verdict(frame: pd.DataFrame, executed: pd.DataFrame) -> str:
     """Say how many runs the pages of a build (`pages`) rest on, and how many are current."""
     named = {key for keys in executed["runs"] for key in keys}
+    resting = int(executed["runs"].map(bool).sum())
     lost = len(named - set(frame["key"]))
     gone = f", {lost} are no longer in the run store" if lost else ""
     return (
-        f"{len(executed)} pages of this build rest on {len(named)} runs; {len(named) - lost} of "
+        f"{resting} pages of this build rest on {len(named)} runs; {len(named) - lost} of "
         f"them are listed above{gone}. {int((frame['state'] == 'current').sum())} of the "
         f"{len(frame)} runs were made by the stages as they are now, so the same settings would "
         "give them the same key today."
@@ -305,7 +316,7 @@ def _base(row: Mapping[str, Any]) -> str:
     key = f"<code>{escape(row['rests_on'])}</code>"
     if row["base_is_here"]:
         return f'<a href="{to_run(row["rests_on"])}">{key}</a>'
-    return f"{key}, which a run by newer stages has replaced"
+    return f"{key}, which is not published"
 
 
 def _command(row: Mapping[str, Any]) -> str:
@@ -313,5 +324,11 @@ def _command(row: Mapping[str, Any]) -> str:
         command = "examine" if row["kind"] == "examined" else "adversary"
         return f"made anew, with these settings, by <code>sparseattn {command}</code>"
     if row["origin"] == "published":
-        return f"<code>sparseattn recompute {escape(row['key'])}</code>"
+        recompute = f"<code>sparseattn recompute {escape(row['key'])}</code>"
+        if row["state"] == "current":
+            return recompute
+        commit = str(row["commit"])
+        if not commit.isalnum():  # none, or one that was changed
+            return "with its own code alone, not all of which was committed"
+        return f"with its own code alone: <code>git checkout {commit}</code>, then {recompute}"
     return "computed anew by <code>sparseattn book</code> where the run store is empty"

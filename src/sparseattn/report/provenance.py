@@ -72,9 +72,9 @@ class Provenance:
             )
             if old := sum(run.state != "current" for run in self.runs):
                 rows["Older runs"] = (
-                    f"{old} of these, marked below, were made by earlier stages. Before the "
-                    "arithmetic was the same on every processor, a run repeated on its own make "
-                    "only: computed again now, these would differ as by another seed."
+                    f"{old} of these (<em>outdated</em> below) were made by earlier code, whose "
+                    "numbers depended on the make of processor; made again now, they differ as "
+                    "another seed would."
                 )
             tasks = {run.manifest["task"]["name"]: run.manifest["task"] for run in self.runs}
             rows["Data"] = "; ".join(

@@ -8,16 +8,20 @@ puts into a page's context.
 import re
 from collections.abc import Iterator, Mapping
 from html import escape
+from itertools import takewhile
 from typing import Any
 from urllib.parse import quote
 
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx import addnodes
 from sphinx.application import Sphinx
 
 CARD = "card.png"  # the picture of a preview (sparseattn.charts.figure.write_scripts)
 _GLOSSARY = "glossary"
+_EVERYDAY = ("run", "cell", "context", "flow", "claim", "evidence", "effect")
+"""Terms that prose also uses in other senses: where they stand, no link is made of itself."""
 _LONGEST = 200  # characters of a summary; what shows it cuts at about as many
 
 
@@ -72,25 +76,33 @@ def definitions(glossary: nodes.document) -> dict[str, tuple[str, str]]:
     """Return what a glossary defines: term → the id of its entry, its definition in plain words."""
     found = {}
     for item in glossary.findall(nodes.definition_list_item):
-        told = " ".join(item[-1].astext().split()).partition(" See ")[0]
+        words = item[-1].findall(nodes.Text)  # those of a reference are but its key
+        parts = [word for word in words if not _within(word, addnodes.pending_xref)]
+        told = " ".join("".join(parts).split()).partition(" See ")[0]
         for term in item.findall(nodes.term):
-            found[term.astext()] = term["ids"][0], told
+            found[term.astext()] = term["ids"][0], re.sub(r" (\(\)|(?=[.,;:]))", "", told)
     return found
 
 
 def link_terms(
     doctree: nodes.document, known: Mapping[str, tuple[str, str]], glossary: str
 ) -> None:
-    """Make each glossary term, where prose first uses it, a link that shows its definition."""
-    if not known:
+    """Make each glossary term, where prose first uses it, a link that shows its definition.
+
+    But those that are `_EVERYDAY` words.
+    """
+    terms = [term for term in known if term not in _EVERYDAY]
+    if not terms:
         return
-    longest = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
+    longest = "|".join(map(re.escape, sorted(terms, key=len, reverse=True)))
     words = re.compile(rf"(?<![\w-])({longest})(?![\w-])")
     told: set[str] = set()
     for text in list(doctree.findall(nodes.Text)):
         if not isinstance(text.parent, nodes.paragraph | nodes.emphasis):
             continue
         if _within(text, nodes.reference, nodes.title, nodes.table, nodes.caption):
+            continue
+        if _in_anchor(text):
             continue
         parts: list[nodes.Node] = []
         for place, part in enumerate(words.split(text.astext())):
@@ -111,6 +123,13 @@ def _within(node: nodes.Node, *kinds: type[nodes.Element]) -> bool:
     return node.parent is not None and (
         isinstance(node.parent, kinds) or _within(node.parent, *kinds)
     )
+
+
+def _in_anchor(text: nodes.Text) -> bool:
+    """Tell whether a text stands between an ``<a>`` and its end that are written as HTML."""
+    before = takewhile(lambda node: node is not text, text.parent.children)
+    markup = "".join(node.astext() for node in before if isinstance(node, nodes.raw))
+    return markup.count("<a ") > markup.count("</a>")
 
 
 def _explain_terms(app: Sphinx, doctree: nodes.document, page: str) -> None:

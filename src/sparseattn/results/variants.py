@@ -41,7 +41,9 @@ MEANS = {
 QUANTITIES = SCORES | MEANS
 """What is compared: scores on the whole splits, and means over the observed documents."""
 _CELL = ["variant", "task", "encoder", "quantity"]
-_SETTINGS = ("task", "encoder", "alignment", "seed", "learning_rate", "vectors", "epochs")
+_SETTINGS = (
+    "task", "encoder", "alignment", "seed", "learning_rate", "vectors", "epochs", "patience",
+)  # fmt: skip
 _ORIGIN = (
     "key", "spec", "versions", "packages", "code", "hardware", "device", "threads", "seconds",
     "date", "best_epoch",
@@ -156,8 +158,8 @@ def effects(summaries: pd.DataFrame) -> pd.DataFrame:
     One row a variant, task, encoder and quantity: the means over seeds ``ours`` and
     ``variant_value``, the mean of their ``difference`` (variant − ours) with its 95 % interval
     ``low``, ``high``, and how many ``seeds`` both have. A seed gives both the same order of the
-    documents, and the same first weights apart from the embedding's, so the difference is taken
-    within it; the interval is Student's over seeds.
+    documents, and where the embedding has as many entries the same first weights apart from its,
+    so the difference is taken within it; the interval is Student's over seeds.
     """
     long = summaries.melt([*_CELL[:3], "seed"], list(QUANTITIES), var_name="quantity")
     ours = long[long["variant"] == OURS].drop(columns="variant")

@@ -69,7 +69,7 @@ def _of_training() -> tuple[Departure, ...]:
             "Made from training texts, IMDb's or the task's own as the ledger says (co-occurrence, "
             "then a truncated singular value decomposition); as many entries, trained further.",
             "Pretrained vectors are a large download from elsewhere; these need only the "
-            "report's own data, and serve better than random ones.",
+            "report's own data.",
             variants=(
                 "random vectors", "the task's own vectors", "GloVe vectors of 50 entries",
                 "random vectors of 50 entries",
@@ -199,7 +199,8 @@ def _of_measures() -> tuple[Departure, ...]:
         Departure(
             "measures", "Documents observed", "All of the test split.",
             f"{Spec().observed}, chosen by hash; accuracy on all of the split.",
-            "Influence on every hidden state costs a backward pass a token.",
+            "What leave-one-out and influence cost grows at least with the square of a text's "
+            "length.",
             "In the intervals, which are for new documents.",
         ),
         Departure(
@@ -298,18 +299,19 @@ def judged(measured: pd.DataFrame) -> pd.DataFrame:
 
 
 def unfinished(measured: pd.DataFrame) -> str:
-    """Say which runs were still rising in their last epoch."""
+    """Say which runs the limit of epochs stopped, before they were `patience` epochs past best."""
     if measured.empty:
         return NOT_MEASURED
     parts = []
     for (variant, encoder), some in measured.groupby(["variant", "encoder"], sort=False):
-        if rising := int((some["best_epoch"] == some["trained"]).sum()):
-            parts.append(f"{variant}, {label(encoder)}: {rising} of {len(some)} runs")
+        impatient = some["trained"] < some["best_epoch"] + some["patience"]
+        if stopped := int((impatient & (some["trained"] == some["epochs"])).sum()):
+            parts.append(f"{variant}, {label(encoder)}: {stopped} of {len(some)} runs")
     if not parts:
-        return "In every run the best epoch came before the last one."
+        return "Every run was stopped by patience, not by the limit of epochs."
     return (
-        f"Still rising in their last epoch: {'; '.join(parts)}. For these, the effect above is one "
-        "of the rate and of too little training together."
+        f"Stopped by the limit of epochs, not by patience: {'; '.join(parts)}. For these, the "
+        "effect above is one of the rate and of too little training together."
     )
 
 
