@@ -29,7 +29,7 @@ def test_every_difference_is_said():
     assert len(found) == len(question.TESTS)
     names = [test.name[0].lower() + test.name[1:] for test in question.TESTS]
     assert pretrained.holds(found, EFFECTS[3:]) == (
-        f"Of {len(found)} tests, 3 are certain for both, and 1 of these is the same. Where they "
+        f"Of {len(found)} tests, 3 are certain for both, with the same verdict in 1. Where they "
         f"differ: {names[1]}, *better* for small classifiers, *worse on average* for pretrained "
         f"ones; {names[2]}, *no different* for small classifiers, *better* for pretrained ones; "
         f"{names[3]}, *better* for small classifiers, *not certain* for pretrained ones. "

@@ -165,7 +165,6 @@ def colour_by(field: str, rows: pd.DataFrame) -> alt.Color:
         title=TITLES.get(field, field),
         sort=list(chosen),
         scale=alt.Scale(domain=list(chosen), range=list(chosen.values())),
-        legend=alt.Legend(symbolOpacity=1),  # some of the marks may be faint
     )
 
 

@@ -130,7 +130,8 @@ def figure(
         caption="Above, the question: by how much sparsemax attention passes each test better than "
         "softmax attention; below, the paper's claims. Each is one effect of every classifier on "
         "every task, in units of the smallest effect that would matter: right of the grey band it "
-        "speaks for what the row says, left of it against. A click leads to the evidence.",
+        "speaks for what the row says, left of it against, if its interval excludes zero. A click "
+        "leads to the evidence.",
         missing="This build holds nothing to judge by.",
     )
 

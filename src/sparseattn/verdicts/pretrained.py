@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from sparseattn.data.tasks import SHORTENED
@@ -95,11 +94,9 @@ def holds(found: pd.DataFrame, effects: pd.DataFrame) -> str:
         )
     known = found[["small", "pretrained"]] != "not certain"
     both, same = known.all(axis=1), found["small"] == found["pretrained"]
-    told = f"Of {len(found)} tests, {both.sum() or 'none'} {_is(both.sum())} certain for both"
+    told = f"Of {len(found)} tests, {both.sum() or 'none'} {'are' if both.sum() > 1 else 'is'} certain for both"
     if both.any():
-        told += (
-            f", and {(both & same).sum() or 'none'} of these {_is((both & same).sum())} the same"
-        )
+        told += f", with the same verdict in {(both & same).sum() or 'none'}"
     others = [
         f"{question.within(one['test'])}, *{one['small']}* for small classifiers, "
         f"*{one['pretrained']}* for pretrained ones"
@@ -120,7 +117,3 @@ def holds(found: pd.DataFrame, effects: pd.DataFrame) -> str:
             f"of {(~several).sum()} effects are for the worse."
         )
     return told
-
-
-def _is(count: np.int64) -> str:
-    return "are" if count > 1 else "is"
