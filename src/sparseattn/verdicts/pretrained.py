@@ -94,7 +94,8 @@ def holds(found: pd.DataFrame, effects: pd.DataFrame) -> str:
         )
     known = found[["small", "pretrained"]] != "not certain"
     both, same = known.all(axis=1), found["small"] == found["pretrained"]
-    told = f"Of {len(found)} tests, {both.sum() or 'none'} {'are' if both.sum() > 1 else 'is'} certain for both"
+    number = f"{both.sum() or 'none'} {'are' if both.sum() > 1 else 'is'}"
+    told = f"Of {len(found)} tests, {number} certain for both"
     if both.any():
         told += f", with the same verdict in {(both & same).sum() or 'none'}"
     others = [

@@ -337,7 +337,7 @@ def judged_on(effects: pd.DataFrame) -> str:
     """Say on which tasks tests are judged, by `cells`, and which do not count, having one seed."""
     several = effects["seeds"] > 1
     tasks = effects[several].groupby("test", sort=False)["origin"].unique()
-    told = []
+    told: list[str] = []
     for where, tests in tasks.groupby(tasks.map(tuple), sort=False):
         few = len(tests) < len(tasks) / 2
         of = (
