@@ -85,15 +85,11 @@ def shapley(
 ) -> PerToken:
     """Return sampled Shapley values of the logit, signed; an absent token is deleted.
 
-    The mean over `permutations`, an even number, of what a token adds to those before it (Castro
-    et al., 2009), each permutation with its reverse, which lowers the variance (Mitchell et al.,
+    The mean over `permutations`, an even number, of what a token adds to those before it (Castro et
+    al., 2009), each permutation with its reverse, which lowers the variance (Mitchell et al.,
     2022). The values sum to f(text) − f(empty), exactly but for rounding. By default the number
-    falls with the length, as the passes that one needs grow: 20 to 36 tokens, 4 from 144 on.
-
-    Raises
-    ------
-    UserError
-        When `permutations` is odd or below 2.
+    falls with the length, as the passes that one needs grow: 20 to 36 tokens, 4 from 144 on. A
+    `UserError` when it is odd or below 2.
     """
     if permutations is not None and (permutations < 2 or permutations % 2):
         raise UserError(

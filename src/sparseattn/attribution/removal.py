@@ -114,22 +114,10 @@ def logits_of_subsets(
     others: Int[np.ndarray, " n"] | None = None,
     memory: int | None = None,
 ) -> Float[np.ndarray, " sets"]:
-    """Return (S,) float32 logits of a document with only some of its tokens.
+    """Return (S,) float32 logits of a document (BEGIN, n tokens, END) with only the tokens kept.
 
-    Parameters
-    ----------
-    classifier
-        In evaluation mode.
-    document
-        BEGIN, n tokens, END.
-    keep
-        (S, n), a row a subset. Of a text without tokens the logit is the decoder's bias.
-    by
-        What happens to the rest: ``deletion``, ``unknown`` or ``other``.
-    others
-        (n,) the tokens to stand in for the rest, of ``other``; see `stand_ins`.
-    memory
-        Bytes that a chunk may take.
+    `keep` (S, n) has a row a subset; `by` and `others` are as in `Removals`, `memory` the bytes
+    that a chunk may take. Of a text without tokens the logit is the decoder's bias.
     """
     return Removals(classifier, document, by, others, memory).logits(keep)
 
@@ -165,18 +153,9 @@ def removal_curves(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the logits without, and with only, the ⌈qn⌉ tokens that each explainer ranks first.
 
-    Parameters
-    ----------
-    removals
-        The document, and how tokens are removed.
-    importances
-        By explainer, (n,) each; the largest come first. NaN among them makes its logits NaN.
-
-    Returns
-    -------
-    tuple
-        Two dictionaries by explainer, and `RANDOM`: (`ORDERS`, shares) each, a row for each way to
-        break ties at random, a column for each of `measures.faithfulness.SHARES`.
+    Of the `importances` (n,) of each explainer the largest come first; NaN among them makes its
+    logits NaN. Two dictionaries by explainer, and `RANDOM`: (`ORDERS`, shares) each, a row for each
+    way to break ties at random, a column for each of `measures.faithfulness.SHARES`.
     """
     n = len(removals.tokens)
     document = torch.from_numpy(np.concatenate([[BEGIN], removals.tokens, [END]]))
@@ -201,17 +180,14 @@ def removal_curves(
 def limits(removals: Removals) -> Float[np.ndarray, "2 2"]:
     """Return the least and the most comprehensiveness, and sufficiency, that an order can reach.
 
-    Row 0 is of the tokens' removal, row 1 of keeping them alone; NaN without tokens.
-
-    Notes
-    -----
-    An area depends on the first tokens' nested sets S₁ ⊂ S₂ … alone, of ⌈qn⌉ tokens each, and is
-    a sum over them. Up to `EXACT` tokens it is solved over all subsets, each set's best being its
-    own part and the best of those with one token less. Beyond, a beam of `WIDTH` nested sets grows
-    by a token a step; beyond `LONG` tokens a single one grows from share to share, by the tokens
-    whose single effects on the present text are the largest. Where most tokens have no attention
-    a search may see no slope; so it is widened by the random orders. Such limits are reached, but
-    bound from inside: an order may do better.
+    Row 0 is of the tokens' removal, row 1 of keeping them alone; NaN without tokens. An area
+    depends on the first tokens' nested sets S₁ ⊂ S₂ … alone, of ⌈qn⌉ tokens each, and is a sum over
+    them. Up to `EXACT` tokens it is solved over all subsets, each set's best being its own part and
+    the best of those with one token less. Beyond, a beam of `WIDTH` nested sets grows by a token a
+    step; beyond `LONG` tokens a single one grows from share to share, by the tokens whose single
+    effects on the present text are the largest. Where most tokens have no attention a search may
+    see no slope; so it is widened by the random orders. Such limits are reached, but bound from
+    inside: an order may do better.
     """
     n = len(removals.tokens)
     if n == 0:
@@ -306,18 +282,11 @@ def curves(
     limited: bool = True,
     memory: int | None = None,
 ) -> Curves:
-    """Return the `removal_curves` of documents, with their `limits` if `limited`.
+    """Return the `removal_curves` of N documents, with their `limits` if `limited`.
 
-    Parameters
-    ----------
-    classifier, by, memory
-        As of `logits_of_subsets`.
-    ids
-        N documents.
-    importances
-        By explainer, (N, n_max) each, as `attribution.importance` returns them.
-    pool
-        For ``other``, the tokens of other documents; see `stand_ins`.
+    `importances` are (N, n_max) by explainer, as `attribution.importance` returns them; `pool`, for
+    ``other``, the tokens of other documents (see `stand_ins`); a `UserError` where ``other`` has
+    none, or another kind has one. The rest is as in `Removals`.
     """
     if (by == "other") != (pool is not None):
         raise UserError(

@@ -252,29 +252,13 @@ def train_vectors(
         M_{wc} = \max\Bigl(0, \log\frac{p(w, c)}{p(w)\,q(c)}\Bigr), \quad q \propto p^{3/4},
         \qquad M \approx U Σ V^\top, \qquad \text{vectors } U Σ^{1/2}
 
-    Parameters
-    ----------
-    documents_ids
-        Word ids of each text, with or without markers.
-    vocabulary
-        The words, the four markers first.
-    size
-        Entries of a vector; those beyond the rank of M are zero.
-    seed
-        Seed of the randomised decomposition, and of the words that never occur.
-    window
-        Words co-occur at most this many positions apart.
+    The word ids of each text have markers or not; the vocabulary has the four markers first; words
+    co-occur at most `window` positions apart. One row a word, of `size` entries, those beyond the
+    rank of M zero, and of the length that vectors drawn from N(0, SCALE²) have on average; words
+    that co-occur with none are drawn so, by the `seed`, which is the randomised decomposition's,
+    too; PAD's is zero. Equal arguments give equal vectors, to the last bit; on any processor with
+    AVX2 within `experiments.making`'s ``reproducible``.
 
-    Returns
-    -------
-    Tensor
-        One row a word, each of the length that vectors drawn from N(0, SCALE²) have on average;
-        words that co-occur with none are drawn so; PAD's is zero. Equal arguments give equal
-        vectors, to the last bit; on any processor with AVX2 within `experiments.making`'s
-        ``reproducible``.
-
-    References
-    ----------
     Levy, Goldberg and Dagan (2015), *Improving Distributional Similarity with Lessons Learned from
     Word Embeddings*, TACL 3, pp. 211–225.
     """

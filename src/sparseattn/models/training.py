@@ -106,28 +106,14 @@ def fit(
 ) -> Fitted:
     """Train a classifier on a task's train split, stopping by its dev split; test is not looked at.
 
-    The weights returned are those of the epoch with the highest ROC-AUC on dev (of several, the
-    one with the lowest loss). Training ends ``patience`` epochs after the AUC last rose, or after
-    the training loss first fell a tenth below the entropy of the labels, if that is later.
+    The weights returned are those of the epoch with the highest ROC-AUC on dev (of several, the one
+    with the lowest loss). Training ends ``patience`` epochs after the AUC last rose, or after the
+    training loss first fell a tenth below the entropy of the labels, if that is later. `progress`
+    is called after each epoch with its number, the largest number of epochs, and its row of the
+    learning curve; `vectors` is a folder in which `data.vectors.kept_vectors` are kept for other
+    fits. A `UserError` when the loss stops being a number, dev holds one class only, or CUDA is
+    asked for and absent.
 
-    Parameters
-    ----------
-    settings, task
-        The classifier and how to train it, and on what.
-    progress
-        Called after each epoch with its number, the largest number of epochs, and its row of
-        the learning curve.
-    vectors
-        A folder in which `data.vectors.kept_vectors` are kept for other fits.
-
-    Raises
-    ------
-    UserError
-        When the loss stops being a number, dev holds one class only, or CUDA is asked for and
-        absent.
-
-    Notes
-    -----
     Adam with amsgrad on the binary cross-entropy of the logit; weight decay is added to the
     gradient, except of the alignment's and the projection's own parameters. The embedding is
     updated row by row, see `RowAdam`. Initial weights and the order of the documents depend on
