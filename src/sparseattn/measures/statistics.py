@@ -21,21 +21,9 @@ from jaxtyping import Float, Real
 from scipy.stats import rankdata, t
 
 from sparseattn.errors import UserError, nearest
-from sparseattn.measures.nulls import null_dispersion, null_tau_sd
 
-__all__ = [
-    "Interval",
-    "Trend",
-    "compare",
-    "correlate",
-    "differences",
-    "estimate",
-    "mean_interval",
-    "null_dispersion",
-    "null_tau_sd",
-    "summarise",
-    "trend",
-]
+LEVEL = 0.95
+"""The probability that an interval covers the true value."""
 
 Comparison = Literal["same", "different", "undecided"]
 
@@ -59,7 +47,7 @@ class Trend(NamedTuple):
     seeds: int
 
 
-def mean_interval(values: Float[np.ndarray, " documents"], level: float = 0.95) -> Interval:
+def mean_interval(values: Float[np.ndarray, " documents"]) -> Interval:
     """Mean over N documents (NaN left out and not counted), with x̄ ± t_{N−1} s/√N.
 
     The bounds are NaN for fewer than two documents. Measures are bounded and documents many (≥
@@ -71,23 +59,20 @@ def mean_interval(values: Float[np.ndarray, " documents"], level: float = 0.95) 
     mean = float(known.mean()) if count else np.nan
     if count < 2:
         return Interval(mean, np.nan, np.nan, count)
-    half = float(t.ppf(0.5 + level / 2, count - 1) * known.std(ddof=1) / np.sqrt(count))
+    half = float(t.ppf(0.5 + LEVEL / 2, count - 1) * known.std(ddof=1) / np.sqrt(count))
     return Interval(mean, mean - half, mean + half, count)
 
 
-def estimate(
-    values: Float[np.ndarray, "seeds documents *quantities"], level: float = 0.95
-) -> dict[str, np.ndarray]:
+def estimate(values: Float[np.ndarray, "seeds documents *quantities"]) -> dict[str, np.ndarray]:
     """Mean of a cell with its interval over documents and seeds, and each source by itself.
 
     Of (S, D, …) numbers, one for each seed and document, arrays of shape (…): ``mean``; ``low``,
     ``high``, the interval for new documents *and* new seeds (with one seed: for new documents
-    only); ``se``, the standard error behind it; ``seeds_low``, ``seeds_high``, the interval over
-    seeds for these documents, Student's over the S means (NaN with one seed); ``sd_documents``,
-    within a seed; ``sd_seeds``, of the seeds' means (NaN with one seed); ``documents``, ``seeds``,
-    how many are behind it; ``undefined``, the share of seeds × documents without a value. A seed
-    for which nothing is defined is left out; so is a document that is undefined (NaN) for any
-    remaining seed. With the mean squares MS_S, MS_D, MS_E of a two-way table without replication,
+    only); ``se``, the standard error behind it; ``sd_documents``, within a seed; ``sd_seeds``, of
+    the seeds' means (NaN with one seed); ``documents``, ``seeds``, how many are behind it;
+    ``undefined``, the share of seeds × documents without a value. A seed for which nothing is
+    defined is left out; so is a document that is undefined (NaN) for any remaining seed. With the
+    mean squares MS_S, MS_D, MS_E of a two-way table without replication,
 
         Var(x̄) = (MS_D + max(MS_S − MS_E, 0)) / (S D),
 
@@ -121,16 +106,13 @@ def estimate(
             documents - 1,
         )
         sd_seeds = np.sqrt(ms_seed / documents)
-        half = t.ppf(0.5 + level / 2, freedom) * np.sqrt(variance)
-        half_seeds = t.ppf(0.5 + level / 2, seeds - 1) * sd_seeds / np.sqrt(seeds)
+        half = t.ppf(0.5 + LEVEL / 2, freedom) * np.sqrt(variance)
         spread = np.sqrt((within**2).sum(axis=(0, 1)) / (seeds * (documents - 1)))
     columns = {
         "mean": mean,
         "low": mean - half,
         "high": mean + half,
         "se": np.sqrt(variance),
-        "seeds_low": mean - half_seeds,
-        "seeds_high": mean + half_seeds,
         "sd_documents": np.where(documents > 1, spread, np.nan),
         "sd_seeds": np.where(seeds > 1, sd_seeds, np.nan),
         "documents": documents,
@@ -144,7 +126,6 @@ def summarise(
     frame: pd.DataFrame,
     by: Sequence[str],
     quantities: Sequence[str] | None = None,
-    level: float = 0.95,
 ) -> pd.DataFrame:
     """Summarise measurements cell by cell: the columns of `by`, ``quantity``, those of `estimate`.
 
@@ -160,14 +141,14 @@ def summarise(
             {
                 **dict(zip(by, cell, strict=True)),
                 "quantity": names,
-                **estimate(_crossed(part, names, by), level),
+                **estimate(_crossed(part, names, by)),
             }
         )
         for cell, part in _cells(frame, by)
     ]
     if rows:
         return pd.concat(rows, ignore_index=True)
-    columns = [*by, "quantity", *estimate(np.zeros((1, 1, 0)), level)]
+    columns = [*by, "quantity", *estimate(np.zeros((1, 1, 0)))]
     return pd.DataFrame(columns=columns)
 
 
@@ -177,7 +158,6 @@ def differences(
     between: tuple[object, object],
     by: Sequence[str],
     quantities: Sequence[str] | None = None,
-    level: float = 0.95,
 ) -> pd.DataFrame:
     """Differences a − b `between` two values of the column `over`, paired by document and seed.
 
@@ -201,7 +181,7 @@ def differences(
     pairs = sides[0].merge(sides[1], on=keys, suffixes=("", " other"))
     for name in names:
         pairs[name] = pairs[name] - pairs[f"{name} other"]
-    return summarise(pairs[keys + names], by, names, level)
+    return summarise(pairs[keys + names], by, names)
 
 
 def trend(
@@ -209,7 +189,6 @@ def trend(
     y: Float[np.ndarray, " runs"],
     seed: Real[np.ndarray, " runs"],
     method: Literal["rank", "pearson"] = "rank",
-    level: float = 0.95,
 ) -> Trend:
     """Correlation of a setting x with a quantity y within seeds, with its interval over seeds.
 
@@ -252,7 +231,7 @@ def trend(
     if count < 2:
         return Trend(r, np.nan, np.nan, len(x), count)
     variance = (weights**2 * (slopes - r) ** 2).sum() * count / (count - 1)
-    half = float(t.ppf(0.5 + level / 2, count - 1) * np.sqrt(variance))
+    half = float(t.ppf(0.5 + LEVEL / 2, count - 1) * np.sqrt(variance))
     return Trend(r, max(r - half, -1.0), min(r + half, 1.0), len(x), count)
 
 
@@ -262,7 +241,6 @@ def correlate(
     x: str,
     quantities: Sequence[str] | None = None,
     method: Literal["rank", "pearson"] = "rank",
-    level: float = 0.95,
 ) -> pd.DataFrame:
     """Correlation, within each cell, of a setting with a quantity's mean over documents.
 
@@ -283,7 +261,6 @@ def correlate(
                 part[name].to_numpy(np.float64),
                 part["seed"].to_numpy(),
                 method,
-                level,
             )._asdict(),
         }
         for cell, part in _cells(means, by)
