@@ -12,7 +12,6 @@ from sparseattn import __main__ as command
 from sparseattn import files
 from sparseattn.errors import UserError
 from sparseattn.experiments import making, specs
-from sparseattn.experiments import store as storage
 from sparseattn.experiments.specs import AdversarySpec, adversaries_of, bases
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import ensure
@@ -180,7 +179,7 @@ def test_half_written_is_not_there(store, task, monkeypatch):
             (folder / files.TRACES).touch()
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(storage, "write", full)
+    monkeypatch.setattr(files, "write", full)
     with pytest.raises(UserError, match="No space left"):
         store.compute(spec, task)
     assert store.find(spec, task) is None

@@ -14,6 +14,7 @@ from typing import Any, cast, overload
 import pandas as pd
 from filelock import Timeout
 
+from sparseattn import files
 from sparseattn.data.tasks import Task, load_task
 from sparseattn.errors import UserError
 from sparseattn.experiments.examinations import make_examination
@@ -26,18 +27,6 @@ from sparseattn.experiments.specs import (
     ExaminationSpec,
     Spec,
     stored_spec,
-)
-from sparseattn.files import (
-    TENSORS_MOST,
-    DamagedRunError,
-    checked,
-    locked,
-    part,
-    read_manifest,
-    set_aside,
-    synchronise,
-    write,
-    writing,
 )
 from sparseattn.models.training import Progress, resolve_device
 
@@ -70,14 +59,14 @@ class Store:
         A damaged one is reported, set aside, and counts as none. The weights, large and seldom
         needed, are checked when they are read.
         """
-        path = part(self.root, spec.KIND) / spec.key(task.fingerprint)
+        path = files.part(self.root, spec.KIND) / spec.key(task.fingerprint)
         try:
             return _opened(path)
-        except DamagedRunError as damage:
-            set_aside(path, damage, lambda path: _opened(path, weights=True))
+        except files.DamagedRunError as damage:
+            files.set_aside(path, damage, lambda path: _opened(path, weights=True))
         try:  # another process may have computed it anew meanwhile
             return _opened(path)
-        except DamagedRunError:
+        except files.DamagedRunError:
             return None
 
     def get(self, key: str) -> Result | None:
@@ -85,9 +74,9 @@ class Store:
         if not re.fullmatch(r"[0-9a-f]{16}", key):
             return None
         try:
-            found = (_opened(part(self.root, kind) / key) for kind in KINDS)
+            found = (_opened(files.part(self.root, kind) / key) for kind in KINDS)
             return next((one for one in found if one), None)
-        except DamagedRunError:
+        except files.DamagedRunError:
             return None
 
     @overload
@@ -116,22 +105,22 @@ class Store:
         if found := self.find(spec, task):
             return found
         resolve_device(spec.device)  # fails before anything is waited for
-        path = part(self.root, spec.KIND) / spec.key(task.fingerprint)
-        with locked(self.root, path.name):
+        path = files.part(self.root, spec.KIND) / spec.key(task.fingerprint)
+        with files.locked(self.root, path.name):
             if found := self.find(spec, task):  # computed by another process while we waited
                 return found
             with self._partial(path.name, _size(spec, task)) as partial:
                 keep_freed_memory()
-                files, manifest = self._made(spec, task, progress)
-                with writing(self.root):
-                    write(partial, files, manifest)
+                contents, manifest = self._made(spec, task, progress)
+                with files.writing(self.root):
+                    files.write(partial, contents, manifest)
                     path.parent.mkdir(exist_ok=True)
                     try:
                         os.rename(partial, path)
                     except OSError:  # where locks do not work, another may have been first
                         if not path.is_dir():
                             raise
-                    synchronise(path.parent)
+                    files.synchronise(path.parent)
             if found := self.find(spec, task):
                 return found
         raise UserError(
@@ -165,12 +154,12 @@ class Store:
         for path in (path for kind in KINDS for path in self._paths(kind)):
             try:
                 _opened(path, weights=True)
-            except DamagedRunError as damage:
+            except files.DamagedRunError as damage:
                 problems.append({"key": path.name, "problem": str(damage)})
-                set_aside(path, damage, lambda path: _opened(path, weights=True))
+                files.set_aside(path, damage, lambda path: _opened(path, weights=True))
         for left in self._paths("partial"):
             try:
-                with locked(self.root, left.name.partition(".")[0], wait=False):
+                with files.locked(self.root, left.name.partition(".")[0], wait=False):
                     shutil.rmtree(left, ignore_errors=True)
             except Timeout:  # its process is alive
                 continue
@@ -180,7 +169,7 @@ class Store:
         """Return what lies in a folder under a key's name; nothing else is ours."""
         return sorted(
             path
-            for path in part(self.root, folder).glob("*")
+            for path in files.part(self.root, folder).glob("*")
             if re.fullmatch(r"[0-9a-f]{16}(\..*)?", path.name)
         )
 
@@ -192,8 +181,8 @@ class Store:
         """Yield each result's folder and what it holds, None where its manifest is damaged."""
         for path in self._paths(kind):
             try:
-                yield path, _result(path, read_manifest(path))
-            except DamagedRunError as damage:
+                yield path, _result(path, files.read_manifest(path))
+            except files.DamagedRunError as damage:
                 log.info("%s is passed over: %s.", path, damage)
                 yield path, None
 
@@ -201,7 +190,7 @@ class Store:
         self, spec: AnySpec, task: Task, progress: Progress | None
     ) -> tuple[dict[str, bytes], dict[str, Any]]:
         """Compute a result: its files by name, and its manifest."""
-        vectors = part(self.root, "vectors")
+        vectors = files.part(self.root, "vectors")
         if isinstance(spec, AdversarySpec):
             runs = [self.compute(run, task) for run in spec.runs]
             return make_adversary(spec, task, runs, progress, vectors)
@@ -215,8 +204,8 @@ class Store:
         for path, run in self._kept(Spec.KIND):
             if run and run.manifest.get("training_identity") == training_identity:
                 try:
-                    checked(path, weights=True)
-                except DamagedRunError:
+                    files.checked(path, weights=True)
+                except files.DamagedRunError:
                     continue
                 return cast("Run", run)
         return None
@@ -227,15 +216,15 @@ class Store:
 
         A full or read-only disk shows here, before anything is computed.
         """
-        with writing(self.root):
-            folder = part(self.root, "partial")
+        with files.writing(self.root):
+            folder = files.part(self.root, "partial")
             for left in folder.glob(f"{key}.*"):
                 shutil.rmtree(left, ignore_errors=True)
             partial = folder / f"{key}.{os.getpid()}.{time.time_ns()}"
             partial.mkdir(parents=True)
         try:
-            with writing(self.root):
-                if needed > TENSORS_MOST:
+            with files.writing(self.root):
+                if needed > files.TENSORS_MOST:
                     raise OSError(errno.EFBIG, "the result would be too large to be read back")
                 free = shutil.disk_usage(partial).free
                 if free < needed:
@@ -248,18 +237,19 @@ class Store:
 
 def _opened(path: Path, weights: bool = False) -> Any:
     """Return a result once its files are checked; None if it is not there."""
-    return _result(path, checked(path, weights)) if os.path.lexists(path) else None
+    return _result(path, files.checked(path, weights)) if os.path.lexists(path) else None
 
 
 def _result(path: Path, manifest: dict[str, Any]) -> Any:
     needed = ("key", "identity", "spec", "task", "versions", "seconds", "date", "files")
     if missing := [name for name in needed if name not in manifest]:
-        raise DamagedRunError(f"its manifest has no {', '.join(missing)}")
+        raise files.DamagedRunError(f"its manifest has no {', '.join(missing)}")
     try:
         spec = stored_spec(path.parent.name, manifest["spec"])
         return RESULTS[type(spec)](spec, path.name, path, manifest)
     except (UserError, TypeError, KeyError) as error:
-        raise DamagedRunError(f"its manifest has settings that no run has now: {error}") from None
+        why = f"its manifest has settings that no run has now: {error}"
+        raise files.DamagedRunError(why) from None
 
 
 def _size(spec: AnySpec, task: Task) -> int:
