@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
 from pydantic import Field, field_validator, model_validator
-from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, embedding
 from torch.nn.utils.rnn import pad_sequence
@@ -21,6 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from sparseattn.data.tasks import Documents, Task
 from sparseattn.data.vectors import check_vectors, initial_vectors, kept_vectors
 from sparseattn.errors import UserError
+from sparseattn.measures.per_document import attended_auc
 from sparseattn.models.batches import Batch, collate
 from sparseattn.models.classifier import Classifier, ModelSettings, Output
 from sparseattn.models.pretrained import PRETRAINED, MiniLM, word_pieces
@@ -213,12 +214,8 @@ def roc_auc(scores: Float[Tensor, " documents"], labels: Float[Tensor, " documen
     From ranks, exactly: two epochs that rank alike then tie, which scikit-learn's sums of
     trapezoids break by rounding.
     """
-    positive = (labels > 0.5).numpy()
-    count, others = int(positive.sum()), int((~positive).sum())
-    if not count or not others:
-        return math.nan
-    ranks = rankdata(scores.numpy())
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
+    positive = (labels > 0.5)[None].double().numpy()
+    return float(attended_auc(positive, scores[None].numpy(), np.array([len(scores)]))[0])
 
 
 def batches(
