@@ -25,7 +25,7 @@ from sparseattn.attribution.importance import (
 )
 from sparseattn.attribution.kernels import at_once, memory_bound
 from sparseattn.attribution.pretrained import minilm_rollout
-from sparseattn.attribution.removal import logits_of_subsets
+from sparseattn.attribution.removal import Removals
 from sparseattn.errors import UserError
 from sparseattn.models.batches import Batch, collate
 from sparseattn.models.classifier import (
@@ -116,9 +116,8 @@ def mean_addition(
     """Return the mean change of the logit when each token joins those before it in an order."""
     ranks = np.argsort(orders, axis=1)
     keep = ranks[:, None] < np.arange(orders.shape[1] + 1)[:, None]  # the first 0 … n of an order
-    logits = logits_of_subsets(
-        classifier, document, keep.reshape(-1, orders.shape[1]), memory=memory
-    )
+    removals = Removals(classifier, document, memory=memory)
+    logits = removals.logits(keep.reshape(-1, orders.shape[1]))
     added = np.diff(logits.astype(np.float64).reshape(keep.shape[:2]), axis=1)
     return np.take_along_axis(added, ranks, axis=1).mean(axis=0)
 
@@ -136,7 +135,7 @@ def lime(
     result = _table(ids)
     for row, document in _each(ids):
         keep = _draws(document, _SUBSETS).random((samples, len(document) - 2)) < 0.5
-        logits = logits_of_subsets(classifier, document, keep, memory=memory)
+        logits = Removals(classifier, document, memory=memory).logits(keep)
         result[row, : keep.shape[1]] = _ridge(keep, logits.astype(np.float64))
     return result
 

@@ -40,6 +40,8 @@ class Removals:
 
     Texts of one length go through the classifier together, so there is no padding, and no other
     document has a say in the rounding: equal texts have equal logits, to the bit.
+    The classifier is in evaluation mode; `others` (n,), of ``other`` alone, are the tokens to stand
+    in (`stand_ins`), `memory` the bytes that a chunk may take.
     """
 
     def __init__(
@@ -67,7 +69,10 @@ class Removals:
         }
 
     def logits(self, keep: Sets) -> Float[np.ndarray, " sets"]:
-        """Return (S,) logits of the document with only the tokens kept, those of each row."""
+        """Return (S,) float32 logits of the document with only the tokens kept, those of each row.
+
+        Of a text without tokens the logit is the decoder's bias.
+        """
         if self.by == "deletion":
             texts = [self.tokens[row] for row in keep]
         else:
@@ -104,22 +109,6 @@ class Removals:
         else:
             logits = [some.logit for some in passes(classifier, ids, self.memory)]
         return torch.cat(logits).cpu().numpy()
-
-
-def logits_of_subsets(
-    classifier: Classifier,
-    document: Int[Tensor, " _"],
-    keep: Sets,
-    by: str = "deletion",
-    others: Int[np.ndarray, " n"] | None = None,
-    memory: int | None = None,
-) -> Float[np.ndarray, " sets"]:
-    """Return (S,) float32 logits of a document (BEGIN, n tokens, END) with only the tokens kept.
-
-    `keep` (S, n) has a row a subset; `by` and `others` are as in `Removals`, `memory` the bytes
-    that a chunk may take. Of a text without tokens the logit is the decoder's bias.
-    """
-    return Removals(classifier, document, by, others, memory).logits(keep)
 
 
 def stand_ins(
