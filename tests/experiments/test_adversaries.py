@@ -139,7 +139,7 @@ def test_an_adversary_holds_its_numbers(made, task):
 
 
 def test_those_of_a_store_are_listed_oldest_first(made):
-    kept = made[0].adversaries()
+    kept = made[0].results("adversaries")
     assert [one.spec.variant for one in kept] == ["frozen", "unfrozen", "reseeded", "uniform"]
     assert {one.state for one in kept} == {"current"}
     assert all(one.manifest["seconds"]["train"] >= 0 for one in kept)
@@ -168,7 +168,7 @@ def test_an_interruption_leaves_nothing(store, task):
         store.compute(spec, task, stop)
     assert store.find(spec, task) is None
     assert not list((store.root / "partial").iterdir())
-    assert len(store.adversaries()) == 4
+    assert len(store.results("adversaries")) == 4
 
 
 def test_half_written_is_not_there(store, task, monkeypatch):

@@ -80,8 +80,8 @@ def make_examination(
         if progress:
             progress(len(seconds), 5, {})
 
-    with reproducible(spec.device):
-        classifier = run.classifier().to(resolve_device(spec.device))
+    with reproducible(spec.base.device):
+        classifier = run.classifier().to(resolve_device(spec.base.device))
         columns = examine(classifier, task, run.documents(task), run.traces, spec.documents, part)
     files = {DOCUMENTS: safetensors_numpy.save(columns)}
     manifest = run.manifest

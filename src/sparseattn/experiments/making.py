@@ -244,8 +244,8 @@ def make_adversary(
     """
     seconds = dict[str, float]()
     curve, best_epoch, start = pd.DataFrame(), None, time.process_time()
-    with reproducible(spec.device):
-        base = runs[0].classifier().to(resolve_device(spec.device))
+    with reproducible(spec.base.device):
+        base = runs[0].classifier().to(resolve_device(spec.base.device))
         with timed(seconds, "train"):
             if spec.variant == "uniform":
                 other = uniform(base)

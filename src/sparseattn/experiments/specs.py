@@ -78,6 +78,11 @@ class Spec(TrainingSettings):
         return hash(self.canonical())
 
     @property
+    def base(self) -> "Spec":
+        """The run that it rests on: itself."""
+        return self
+
+    @property
     def label(self) -> str:
         """The classifier in words, without its seed."""
         return f"{label(self.encoder)}, {label(self.alignment)}, {projection_name(self)}"
@@ -143,27 +148,9 @@ class Upon(BaseModel):
         return self.base.task
 
     @property
-    def task_options(self) -> dict[str, Any]:
-        """Options of the task."""
-        return self.base.task_options
-
-    @property
-    def encoder(self) -> str:
-        """The base's encoder."""
-        return self.base.encoder
-
-    @property
-    def device(self) -> str:
-        """Where it is computed."""
-        return self.base.device
-
-    @property
     def runs(self) -> list[Spec]:
         """The runs it needs, the base first."""
         return [self.base]
-
-    def __hash__(self) -> int:
-        return hash(canonical(self.model_dump(mode="json")))
 
     def key(self, task_fingerprint: str) -> str:
         """Return its short name: the first 16 digits of its identity."""
@@ -197,9 +184,6 @@ class AdversarySpec(AdversarySettings, Upon):
             "seed": base.seed,
         }
         return {**own, **{name: value for name, value in values.items() if value is not None}}
-
-    def __hash__(self) -> int:
-        return Upon.__hash__(self)
 
     @property
     def label(self) -> str:
@@ -237,9 +221,6 @@ class ExaminationSpec(Upon):
     KIND: ClassVar = "examinations"
 
     documents: int = Field(default=60, ge=1)
-
-    def __hash__(self) -> int:
-        return Upon.__hash__(self)
 
     @property
     def seed(self) -> int:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, cast
 
 import pandas as pd
 from filelock import Timeout
@@ -19,7 +19,7 @@ from sparseattn.data.tasks import Task, load_task
 from sparseattn.errors import UserError
 from sparseattn.experiments.examinations import make_examination
 from sparseattn.experiments.making import keep_freed_memory, make_adversary, make_run
-from sparseattn.experiments.runs import RESULTS, Adversary, Examination, Result, Run
+from sparseattn.experiments.runs import RESULTS, Result, Run
 from sparseattn.experiments.specs import (
     KINDS,
     AdversarySpec,
@@ -47,14 +47,8 @@ class Store:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root).expanduser().absolute()
 
-    @overload
-    def find(self, spec: Spec, task: Task) -> Run | None: ...
-    @overload
-    def find(self, spec: AdversarySpec, task: Task) -> Adversary | None: ...
-    @overload
-    def find(self, spec: ExaminationSpec, task: Task) -> Examination | None: ...
-    def find(self, spec: AnySpec, task: Task) -> Result | None:
-        """Return the stored result of a spec, or None when there is none.
+    def find(self, spec: AnySpec, task: Task) -> Any:
+        """Return the stored result of a spec, of its kind, or None when there is none.
 
         A damaged one is reported, set aside, and counts as none. The weights, large and seldom
         needed, are checked when they are read.
@@ -79,32 +73,20 @@ class Store:
         except files.DamagedRunError:
             return None
 
-    @overload
-    def compute(
-        self, spec: Spec, task: Task | None = None, progress: Progress | None = None
-    ) -> Run: ...
-    @overload
-    def compute(
-        self, spec: AdversarySpec, task: Task | None = None, progress: Progress | None = None
-    ) -> Adversary: ...
-    @overload
-    def compute(
-        self, spec: ExaminationSpec, task: Task | None = None, progress: Progress | None = None
-    ) -> Examination: ...
     def compute(
         self, spec: AnySpec, task: Task | None = None, progress: Progress | None = None
-    ) -> Result:
-        """Return the result of a spec; compute it first if the store does not hold it.
+    ) -> Any:
+        """Return the result of a spec, of its kind; compute it first if the store does not hold it.
 
         The same bits whichever process computed it. The `task` is given when loaded already;
         `progress` is called after each epoch (`models.training.fit`). A UserError when the store
         cannot be written (before training, where that can be told), or the classifier cannot be
         trained.
         """
-        task = load_task(spec.task, spec.task_options) if task is None else task
+        task = load_task(spec.base.task, spec.base.task_options) if task is None else task
         if found := self.find(spec, task):
             return found
-        resolve_device(spec.device)  # fails before anything is waited for
+        resolve_device(spec.base.device)  # fails before anything is waited for
         path = files.part(self.root, spec.KIND) / spec.key(task.fingerprint)
         with files.locked(self.root, path.name):
             if found := self.find(spec, task):  # computed by another process while we waited
@@ -130,15 +112,12 @@ class Store:
 
     def runs(self) -> list[Run]:
         """Return all runs whose manifests are whole, oldest first."""
-        return self._results(Spec.KIND)
+        return self.results(Spec.KIND)
 
-    def adversaries(self) -> list[Adversary]:
-        """Return all adversaries whose manifests are whole, oldest first."""
-        return self._results(AdversarySpec.KIND)
-
-    def examinations(self) -> list[Examination]:
-        """Return all examinations whose manifests are whole, oldest first."""
-        return self._results(ExaminationSpec.KIND)
+    def results(self, kind: str) -> list[Any]:
+        """Return all results of one of `KINDS` whose manifests are whole, oldest first."""
+        found = [result for _, result in self._kept(kind) if result is not None]
+        return sorted(found, key=lambda one: str(one.manifest["date"]))
 
     def damaged(self) -> list[str]:
         """Return the keys of what was set aside, and of what has no whole manifest."""
@@ -172,10 +151,6 @@ class Store:
             for path in files.part(self.root, folder).glob("*")
             if re.fullmatch(r"[0-9a-f]{16}(\..*)?", path.name)
         )
-
-    def _results(self, kind: str) -> list[Any]:
-        found = [result for _, result in self._kept(kind) if result is not None]
-        return sorted(found, key=lambda one: str(one.manifest["date"]))
 
     def _kept(self, kind: str) -> Iterator[tuple[Path, Any]]:
         """Yield each result's folder and what it holds, None where its manifest is damaged."""
@@ -256,7 +231,7 @@ def _size(spec: AnySpec, task: Task) -> int:
     """Return the bytes a result takes at most."""
     if isinstance(spec, ExaminationSpec):
         return 2**22
-    base = spec.base if isinstance(spec, AdversarySpec) else spec
+    base = spec.base
     tokens = min(base.observed, len(task.test)) * max(len(ids) for ids in task.test.ids)
     if isinstance(spec, AdversarySpec):
         return 4 * (12 * len(task.test) + 4 * tokens) + 2**20

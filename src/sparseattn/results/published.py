@@ -31,7 +31,7 @@ from sparseattn.experiments.specs import (
 )
 from sparseattn.models.pretrained import PRETRAINED
 from sparseattn.results import frames, parquet
-from sparseattn.results.frames import AGAINST, PLACE, base_of, cell
+from sparseattn.results.frames import AGAINST, PLACE, cell
 from sparseattn.wording import label, sparsity_rank
 
 TOLERANCE = 0.01
@@ -115,7 +115,7 @@ def runs(
 def _of_encoders(found: list[Any], pretrained: bool | None) -> list[Any]:
     if pretrained is None:
         return found
-    return [one for one in found if (base_of(one).encoder in PRETRAINED) == pretrained]
+    return [one for one in found if (one.spec.base.encoder in PRETRAINED) == pretrained]
 
 
 def comparisons(tasks: Sequence[str] | None = None, folder: Path | None = None) -> list[Compared]:
@@ -285,7 +285,7 @@ def _age(one: Result) -> tuple[Any, ...]:
 
 
 def _order(one: Result) -> tuple[Any, ...]:
-    spec = base_of(one)
+    spec = one.spec.base
     sparsity = (sparsity_rank(spec.projection, spec.lam), str(spec.alpha))
     own = (one.spec.variant, one.spec.pressure) if isinstance(one, Adversary) else ()
     return (spec.task, spec.encoder, spec.alignment, *sparsity, spec.seed, *own)

@@ -20,7 +20,7 @@ from sparseattn.experiments.runs import Result
 from sparseattn.experiments.store import Store
 from sparseattn.models.training import resolve_device
 from sparseattn.results import parquet, published
-from sparseattn.results.frames import PLACE, base_of, cell
+from sparseattn.results.frames import PLACE, cell
 from sparseattn.results.published import TOLERANCE, in_words
 
 log = logging.getLogger("sparseattn")
@@ -44,12 +44,9 @@ def publishable(
                 f"Known: {', '.join(every)}."
             )
     wanted = tasks or (every if keys else SOURCES)
-    kept: Mapping[str, Callable[[], Sequence[Result]]] = {
-        "runs": store.runs, "adversaries": store.adversaries, "examinations": store.examinations
-    }  # fmt: skip
     known = [
         one
-        for one in kept[kind]()
+        for one in store.results(kind)
         if one.state == "current" and one.manifest["task"]["name"] in wanted
     ]
     for key in keys:
@@ -207,7 +204,7 @@ def _over_seeds(run: Result, folder: Path | None) -> str:
 
 
 def _check_origin(kept: Result) -> None:
-    base = base_of(kept)
+    base = kept.spec.base
     if base.task not in NAMES or base.vectors not in ("random", "task", "imdb", "glove"):
         raise UserError(
             f"Run {kept.key} ({in_words(kept)}) rests on a file of yours, which others do not "
@@ -270,7 +267,7 @@ def _described(new: Sequence[Result], folder: Path) -> dict[Path, dict[str, Any]
         poor = task is not None and (len(task["documents"]) < count or "vocabulary" not in task)
         if task is None or (task["fingerprint"] == fingerprint and poor):
             count = max(count, len(task["documents"]) if task else 0)
-            loaded = load_task(base_of(run).task, base_of(run).task_options)
+            loaded = load_task(run.spec.base.task, run.spec.base.task_options)
             documents = loaded.test.sample(count)
             task = {
                 "name": name,
