@@ -15,7 +15,7 @@ from sparseattn.data.corpora import SOURCES, training_texts
 from sparseattn.data.files import path_of
 from sparseattn.data.tasks import check_task
 from sparseattn.data.vectors import GLOVE_SHA256, VECTORS_VERSION, check_vectors
-from sparseattn.errors import UserError, nearest, validate
+from sparseattn.errors import UserError, among, validate
 from sparseattn.models.adversary import ADVERSARY_VERSIONS, OWN_RATE, PRESSURE, AdversarySettings
 from sparseattn.models.training import TRAINING_VERSION, TrainingSettings, resolve_device
 from sparseattn.wording import Alpha, EncoderName, Lam, ProjectionName, label, projection_name
@@ -302,9 +302,7 @@ def grid(
     known = sorted({*Spec.model_fields, *given} - SINGLE)
     for name in fixed:
         if name not in known:
-            raise UserError(
-                f"Unknown parameter '{name}'.{nearest(name, known)} Known: {', '.join(known)}."
-            )
+            raise UserError(f"Unknown parameter '{name}'.{among(name, known)}")
     axes = validate(
         Axes, {name: list(v) if isinstance(v, tuple | range) else v for name, v in given.items()}
     )

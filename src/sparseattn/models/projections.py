@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
-from sparseattn.errors import UserError, nearest
+from sparseattn.errors import UserError, among
 from sparseattn.measures.kendall import kendall_tau
 from sparseattn.wording import ALPHAS, PROJECTIONS
 
@@ -63,10 +63,7 @@ def project(
     elif projection == "entmax":
         weights = _entmax(masked, alpha)
     else:
-        raise UserError(
-            f"Unknown projection '{projection}'.{nearest(projection, PROJECTIONS)} "
-            f"Known: {', '.join(PROJECTIONS)}."
-        )
+        raise UserError(f"Unknown projection '{projection}'.{among(projection, PROJECTIONS)}")
     # Multiplying also gives the masked positions' scores a gradient of exactly zero.
     return (weights * (mask & ~empty)).masked_fill(astray, torch.nan)
 

@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from sparseattn import paths
-from sparseattn.errors import UserError, nearest, validate
+from sparseattn.errors import UserError, among, validate
 from sparseattn.wording import Alpha, EncoderName, Lam
 
 if TYPE_CHECKING:
@@ -230,10 +230,7 @@ def declared(notebook: str) -> dict[str, Any]:
     """
     names = paths.notebook_names()
     if notebook not in names:
-        raise UserError(
-            f"There is no notebook '{notebook}'.{nearest(notebook, names)} "
-            f"Known: {', '.join(names)}."
-        )
+        raise UserError(f"There is no notebook '{notebook}'.{among(notebook, names)}")
     source = (paths.notebooks() / f"{notebook}.py").read_text(encoding="utf-8")
     _, _, rest = source.partition('# %% tags=["parameters", "hide-input"]')
     cell = rest.partition("\n# %%")[0]
@@ -261,8 +258,7 @@ def validated(
     if unknown:
         raise UserError(
             "\n".join(
-                f"Unknown parameter '{name}' of notebook '{notebook}'.{nearest(name, defaults)} "
-                f"Known: {', '.join(defaults) or 'none'}."
+                f"Unknown parameter '{name}' of notebook '{notebook}'.{among(name, defaults)}"
                 for name in unknown
             )
         )

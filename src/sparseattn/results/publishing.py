@@ -15,7 +15,7 @@ from sparseattn import arithmetic, paths
 from sparseattn.data.corpora import SOURCES
 from sparseattn.data.preparation import digest
 from sparseattn.data.tasks import CONTEXT, NAMES, SHORTCUTS, SHORTENED, THINNED, load_task
-from sparseattn.errors import UserError, nearest
+from sparseattn.errors import UserError, among
 from sparseattn.experiments.runs import Result
 from sparseattn.experiments.store import Store
 from sparseattn.models.training import resolve_device
@@ -39,10 +39,7 @@ def publishable(
     every = (*NAMES, CONTEXT, *SHORTCUTS, *SHORTENED, *THINNED)
     for name in tasks:
         if name not in every:
-            raise UserError(
-                f"Task '{name}' is not one that can be published.{nearest(name, every)} "
-                f"Known: {', '.join(every)}."
-            )
+            raise UserError(f"Task '{name}' is not one that can be published.{among(name, every)}")
     wanted = tasks or (every if keys else SOURCES)
     known = [
         one
