@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SPANNING = (
     "task", "task_options", "encoders", "alignments", "lams", "alphas", "seeds", "observed",
-    "device",
+    "device", "epochs", "learning_rate", "vectors",
 )  # fmt: skip
 # What a kernel puts into a fresh namespace.
 _KERNEL_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
@@ -86,14 +86,10 @@ class Parameters(BaseModel):
         from sparseattn.experiments.specs import grid
 
         spanned = {name: getattr(self, name) for name in _SPANNING}
-        settings = {name: getattr(self, name) for name in ("epochs", "learning_rate", "vectors")}
-        given = {"sparsegen": self.lams, "entmax": self.alphas}
-        graded = [name for name, values in given.items() if values]
-        return grid(
-            **spanned,
-            projections=[*self.projections, *graded],
-            **{name: value for name, value in settings.items() if value is not None},
-        )
+        given = {name: value for name, value in spanned.items() if value is not None}
+        grades = {"sparsegen": self.lams, "entmax": self.alphas}
+        graded = [name for name, values in grades.items() if values]
+        return grid(**given, projections=[*self.projections, *graded])
 
     def runs(self) -> "list[Run]":
         """Return the runs of the grid, computing those the store does not hold."""

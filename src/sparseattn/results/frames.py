@@ -88,11 +88,7 @@ def ledger(results: Iterable[Result]) -> pd.DataFrame:
     that an adversary is held against, or that was examined; ``origin``, published or this build.
     Settings, scores and times of an adversary are its own; `AGAINST` is its alone.
     """
-    rows = []
-    for one in results:
-        row = _entry(one)
-        rows.append({**row, "versions": " ".join(sorted(row["versions"].split()))})
-    frame = pd.DataFrame(rows, columns=list(LEDGER))
+    frame = pd.DataFrame([_entry(one) for one in results], columns=list(LEDGER))
     numbers = ("lam", "accuracy", "auc", "dev_auc", *SPENT, "seconds", "cpu_seconds", "pressure")
     return frame.astype(dict.fromkeys(numbers, "float64"))
 
@@ -123,7 +119,7 @@ def _entry(one: Result) -> dict[str, Any]:
         **{name: manifest["hardware"][name] for name in ("processor", "gpu", "cores")},
         "commit": manifest["code"]["commit"],
         "date": manifest["date"],
-        "versions": " ".join(f"{name}={n}" for name, n in manifest["versions"].items()),
+        "versions": " ".join(f"{name}={n}" for name, n in sorted(manifest["versions"].items())),
         "python": python,
         "packages": " ".join(f"{name}={packages[name]}" for name in sorted(packages)),
         "fingerprint": manifest["task"]["fingerprint"],

@@ -109,13 +109,7 @@ def runs(
     Those of `pretrained` encoders, which have a page of their own, are left out; True returns them
     alone, None all. A UserError for a damaged file, or two runs of the same place (task, …, seed).
     """
-    return _of_encoders(of_kind(parquet.RUNS, tasks, folder), pretrained)
-
-
-def _of_encoders(found: list[Any], pretrained: bool | None) -> list[Any]:
-    if pretrained is None:
-        return found
-    return [one for one in found if (one.spec.base.encoder in PRETRAINED) == pretrained]
+    return of_kind(parquet.RUNS, tasks, folder, pretrained)
 
 
 def comparisons(tasks: Sequence[str] | None = None, folder: Path | None = None) -> list[Compared]:
@@ -134,7 +128,7 @@ def examinations(
     tasks: Sequence[str] | None = None, folder: Path | None = None, pretrained: bool | None = False
 ) -> list[PublishedExamination]:
     """Return the published examinations; see `runs`."""
-    return _of_encoders(of_kind(parquet.EXAMINATIONS, tasks, folder), pretrained)
+    return of_kind(parquet.EXAMINATIONS, tasks, folder, pretrained)
 
 
 def ledger(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd.DataFrame:
@@ -200,14 +194,18 @@ def against_published(given: Iterable[Result], folder: Path | None = None) -> pd
 
 
 def of_kind(
-    kind: parquet.Kind, tasks: Sequence[str] | None = None, folder: Path | None = None
-) -> list[Any]:
+    kind: parquet.Kind, tasks: Sequence[str] | None = None, folder: Path | None = None,
+    pretrained: bool | None = None,
+) -> list[Any]:  # fmt: skip
     """Return the published results of a kind, in the order of their base runs; see `runs`."""
     found = _all(kind, tasks, folder)
     if kind is parquet.JACOBIANS:
         known = {run.key for run in runs(tasks, folder)}
         found = [one for one in found if one.key in known]
-    return sorted(_standing(found), key=_order)
+    found = sorted(_standing(found), key=_order)
+    if pretrained is None:
+        return found
+    return [one for one in found if (one.spec.base.encoder in PRETRAINED) == pretrained]
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
