@@ -14,7 +14,6 @@ from typing import IO, Any, cast
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
 from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -26,7 +25,7 @@ from sparseattn.data.optional import check_content, packaged
 from sparseattn.data.tasks import Task, imdb_texts
 from sparseattn.data.words import MARKERS, PAD
 from sparseattn.errors import UserError, nearest
-from sparseattn.files import DamagedRunError, read, write, writing
+from sparseattn.files import DamagedRunError, locked, read, write, writing
 
 log = logging.getLogger("sparseattn")
 
@@ -83,11 +82,8 @@ def kept_vectors(
         return initial_vectors(kind, task, size, seed)
     made_from = [kind, task.name, task.fingerprint, size, seed, VECTORS_VERSION]
     name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
-    kept, lock = folder / name, FileLock(folder / f"{name}.lock")
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    try:
+    kept = folder / name
+    with locked(folder, name):
         try:
             vectors = safetensors_torch.load(read(kept, _FILE))["vectors"]
             if vectors.shape != (len(task.vocabulary), size):
@@ -106,8 +102,6 @@ def kept_vectors(
             write(partial, {_FILE: safetensors_torch.save({"vectors": made})}, {})
             os.rename(partial, kept)
         return made
-    finally:
-        lock.release()
 
 
 def check_vectors(kind: str, available: bool = True) -> None:
