@@ -16,14 +16,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sparseattn.attribution.importance import (
-    Ids,
-    PerToken,
     attention,
     gradient_importance,
     logits_without_each,
     output_change,
 )
-from sparseattn.attribution.kernels import at_once, memory_bound
+from sparseattn.attribution.kernels import Ids, PerToken, at_once, memory_bound
 from sparseattn.attribution.pretrained import minilm_rollout
 from sparseattn.attribution.removal import Removals
 from sparseattn.errors import UserError

@@ -7,14 +7,13 @@ over the tokens, in the classifier's dtype (float32), zeros beyond each document
 """
 
 import hashlib
-from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from sparseattn.attribution.kernels import Halves, chunks, halves, memory_bound
+from sparseattn.attribution.kernels import Halves, Ids, PerToken, chunks, halves, memory_bound
 from sparseattn.attribution.lstm import bilstm_replaced
 from sparseattn.attribution.pretrained import seen_replaced
 from sparseattn.attribution.transformer import transformer_replaced
@@ -23,9 +22,6 @@ from sparseattn.models.classifier import BiLSTM, Classifier, NoEncoder
 from sparseattn.models.pretrained import MiniLM
 
 PATHS = ("itself", "context", "attention")
-
-Ids = Sequence[Int[Tensor, " _"]]
-PerToken = Float[np.ndarray, "documents tokens"]
 
 
 def replacements(ids: Ids, draws: int = 1) -> list[list[Int[Tensor, " _"]]]:

@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sparseattn.attribution.importance import Ids, logits_without_each
-from sparseattn.attribution.kernels import at_once, check_choice, memory_bound, passes
+from sparseattn.attribution.importance import logits_without_each
+from sparseattn.attribution.kernels import Ids, at_once, check_choice, memory_bound, passes
 from sparseattn.attribution.lstm import bilstm_texts
 from sparseattn.data.words import BEGIN, END, UNKNOWN
 from sparseattn.errors import UserError

@@ -31,7 +31,8 @@ from safetensors import numpy as safetensors_numpy
 
 from sparseattn import arithmetic
 from sparseattn.attribution.explainers import EXPLAINERS, random_importance
-from sparseattn.attribution.importance import Ids, logits_without_each
+from sparseattn.attribution.importance import logits_without_each
+from sparseattn.attribution.kernels import Ids
 from sparseattn.attribution.paths import path_effects, replacements
 from sparseattn.attribution.removal import KINDS, curves
 from sparseattn.data.rationales import marked, sentiments
