@@ -157,6 +157,12 @@ def test_interruption_and_failure_have_codes_of_their_own(run, monkeypatch):
     code, _, error = run("sweep")
     assert (code, error) == (130, "1 of 2 runs are done and kept.\n")
 
+    def key(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweeps, "ensure", key)
+    assert run("sweep")[::2] == (130, "Interrupted.\n")
+
     def fail(*_, **__):
         raise sweeps.SweepError("1 of 2 runs failed")
 

@@ -28,7 +28,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interruption:
-            print(interruption or "Interrupted.", file=sys.stderr)
+            print(str(interruption) or "Interrupted.", file=sys.stderr)
             raise typer.Exit(130) from None
         except ExplainedError as error:
             print(error, file=sys.stderr)

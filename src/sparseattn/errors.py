@@ -27,6 +27,12 @@ def nearest(name: object, known: Iterable[str]) -> str:
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
+def among(name: object, known: Iterable[str]) -> str:
+    """Return what follows a name that is none: the nearest of those known, and all of them."""
+    known = list(known)
+    return f"{nearest(name, known)} Known: {', '.join(known) or 'none'}."
+
+
 def validate(model: type[Model], values: Mapping[str, Any]) -> Model:
     """Build a pydantic model, turning what it refuses into one readable `UserError`.
 
@@ -51,8 +57,7 @@ def _explain(problems: list[Any], name: str, model: type[BaseModel]) -> str:
         for one in problems
     ]
     if problems[0]["type"] == "extra_forbidden":
-        known = sorted(model.model_fields)
-        return f"Unknown parameter '{name}'.{nearest(name, known)} Known: {', '.join(known)}."
+        return f"Unknown parameter '{name}'.{among(name, sorted(model.model_fields))}"
     if not name:  # raised by a validator over several fields: its own words suffice
         return " ".join(words)
     choices = " ".join(

@@ -142,13 +142,7 @@ def synchronise(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _whole(path: Path) -> object:
-    return checked(path, weights=True)
-
-
-def set_aside(
-    path: Path, damage: DamagedRunError, check: Callable[[Path], object] = _whole
-) -> None:
+def set_aside(path: Path, damage: DamagedRunError, check: Callable[[Path], object]) -> None:
     """Move a damaged result ``STORE/KIND/KEY`` to ``STORE/damaged``, and say so.
 
     It stays where it is when it turns out whole, which `check` tells: another process may have made

@@ -27,7 +27,7 @@ from sparseattn.attribution.explainers import (
     shapley,
 )
 from sparseattn.attribution.importance import attention
-from sparseattn.attribution.removal import logits_of_subsets
+from sparseattn.attribution.removal import Removals
 from sparseattn.bench import peers
 from sparseattn.data.tasks import load_task
 from sparseattn.errors import UserError
@@ -73,9 +73,7 @@ def logit_of_zeros(classifier, document):
 
 def masked(classifier, document):
     """The logit as captum asks for it: of rows of zeros and ones."""
-    return lambda mask: torch.from_numpy(
-        logits_of_subsets(classifier, document, mask.bool().numpy())
-    )
+    return lambda mask: torch.from_numpy(Removals(classifier, document).logits(mask.bool().numpy()))
 
 
 def near(found, expected, tolerance=1e-5):

@@ -191,7 +191,7 @@ def test_products_with_the_embedding_are_captums(encoder, through):
     fixed = None if through else base.attention.detach()
 
     def network(states):
-        return classifier.from_embedded(states, batch, fixed).logit
+        return classifier.from_hidden(classifier.encoder(states, batch), batch, fixed)[2]
 
     source = base.embedded.detach().requires_grad_()
     expected = InputXGradient(network).attribute(source)[0, 1:-1].sum(dim=-1).abs().detach()
@@ -213,7 +213,8 @@ def test_gradients_are_slopes(encoder, through):
             for sign in (1, -1):
                 moved = base.embedded.clone()
                 moved[place] += sign * 1e-6
-                logit = classifier.from_embedded(moved, batch, fixed).logit.item()
+                hidden = classifier.encoder(moved, batch)
+                logit = classifier.from_hidden(hidden, batch, fixed)[2].item()
                 slopes[place] += sign * logit / 2e-6
     np.testing.assert_allclose(
         gradient_importance(classifier, [ids], through_attention=through)[0],

@@ -18,7 +18,6 @@ from sparseattn.attribution.removal import (
     Removals,
     curves,
     limits,
-    logits_of_subsets,
     rankings,
     removal_curves,
     stand_ins,
@@ -69,7 +68,7 @@ def test_a_subset_is_a_whole_pass(encoder, by, embedding_size):
     classifier, ids = make(encoder, embedding_size=embedding_size), document(9)
     tokens, others = ids[1:-1].numpy(), np.arange(4, 13) if by == "other" else None
     keep = np.concatenate([subsets(9, 40), np.eye(9, dtype=bool), np.zeros((1, 9), dtype=bool)])
-    found = logits_of_subsets(classifier, ids, keep, by, others)
+    found = Removals(classifier, ids, by, others).logits(keep)
     instead = UNKNOWN if by == "unknown" else others
     expected = [
         logit(classifier, tokens[row] if by == "deletion" else np.where(row, tokens, instead))

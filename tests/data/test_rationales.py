@@ -67,14 +67,14 @@ def folder(tmp_path, monkeypatch):
     return folder
 
 
-def by_words(documents, values):
-    return dict(zip((key.split("-")[0] for key in documents.keys), values, strict=True))
+def by_words(keys, values):
+    return dict(zip((key.split("-")[0] for key in keys), values, strict=True))
 
 
 def test_sentiments_are_those_of_the_words(folder):
     found = word_sentiments(load_task("sst"), "dev")
-    assert len(found.documents) == 4  # the first sentence twice
-    values = by_words(found.documents, found.sentiments)
+    assert len(found) == 4  # the first sentence twice
+    values = by_words(found, found.values())
     # "well-made" is two words here, the comma and the brackets none.
     first = ["a", "well", "made", "lovely", "film", "it", "s", "good"]
     assert values[key_of(first)].tolist() == [2, 3, 3, 4, 2, 2, 2, 3]
@@ -85,7 +85,7 @@ def test_sentiments_are_those_of_the_words(folder):
 
 def test_rationales_are_of_those_who_agree(folder):
     found = sentence_rationales(load_task("sst"), "dev")
-    values = by_words(found.documents, found.people)
+    values = by_words(found.documents.keys, found.people)
     first = ["a", "well", "made", "lovely", "film", "it", "s", "good"]
     assert values[key_of(first)].astype(int).tolist() == [
         [0, 1, 1, 1, 0, 0, 0, 0],
@@ -132,22 +132,23 @@ def test_missing_data_and_other_tasks_are_refused(folder, monkeypatch):
 @pytest.mark.parametrize(("split", "sentences", "asked"), [("dev", 821, 26), ("test", 1725, 53)])
 def test_real_sentences_are_all_found(split, sentences, asked):
     task = load_task("sst")
-    words = word_sentiments(task, split)
-    assert len(words.documents) == len(task.splits()[split]) == sentences
-    assert [len(one) for one in words.sentiments] == words.documents.lengths.tolist()
+    words, documents = word_sentiments(task, split), task.splits()[split]
+    assert list(words) == list(documents.keys)
+    assert len(words) == sentences
+    assert [len(one) for one in words.values()] == documents.lengths.tolist()
     # The sentiment of words tells the sentence's better than chance.
     agreed = [
         np.sign(one.mean() - 2) == (1 if label else -1)
-        for one, label in zip(words.sentiments, words.documents.labels, strict=True)
+        for one, label in zip(words.values(), documents.labels, strict=True)
     ]
     assert np.mean(agreed) > 0.6
     marked = sentence_rationales(task, split)
     assert len(marked.documents) == asked
     # People mark words of sentiment, and agree far beyond chance.
-    values = by_words(words.documents, words.sentiments)
+    values = by_words(words, words.values())
     shares = [
         (values[key][one.any(0)] != 2).mean() - (values[key][~one.any(0)] != 2).mean()
-        for key, one in by_words(marked.documents, marked.people).items()
+        for key, one in by_words(marked.documents.keys, marked.people).items()
         if one.any() and not one.any(0).all()
     ]
     assert np.mean(shares) > 0.1

@@ -12,7 +12,6 @@ from sparseattn import __main__ as command
 from sparseattn import files
 from sparseattn.errors import UserError
 from sparseattn.experiments import making, specs
-from sparseattn.experiments import store as storage
 from sparseattn.experiments.specs import AdversarySpec, adversaries_of, bases
 from sparseattn.experiments.store import Store
 from sparseattn.experiments.sweeps import ensure
@@ -140,7 +139,7 @@ def test_an_adversary_holds_its_numbers(made, task):
 
 
 def test_those_of_a_store_are_listed_oldest_first(made):
-    kept = made[0].adversaries()
+    kept = made[0].results("adversaries")
     assert [one.spec.variant for one in kept] == ["frozen", "unfrozen", "reseeded", "uniform"]
     assert {one.state for one in kept} == {"current"}
     assert all(one.manifest["seconds"]["train"] >= 0 for one in kept)
@@ -169,7 +168,7 @@ def test_an_interruption_leaves_nothing(store, task):
         store.compute(spec, task, stop)
     assert store.find(spec, task) is None
     assert not list((store.root / "partial").iterdir())
-    assert len(store.adversaries()) == 4
+    assert len(store.results("adversaries")) == 4
 
 
 def test_half_written_is_not_there(store, task, monkeypatch):
@@ -180,7 +179,7 @@ def test_half_written_is_not_there(store, task, monkeypatch):
             (folder / files.TRACES).touch()
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(storage, "write", full)
+    monkeypatch.setattr(files, "write", full)
     with pytest.raises(UserError, match="No space left"):
         store.compute(spec, task)
     assert store.find(spec, task) is None

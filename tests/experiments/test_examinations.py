@@ -26,7 +26,7 @@ def test_an_examination_is_kept_and_found(store):
     again = store.compute(one.spec)
     assert again.key == one.key
     assert store.get(one.key).key == one.key
-    assert [kept.key for kept in store.examinations()] == [one.key]
+    assert [kept.key for kept in store.results("examinations")] == [one.key]
     assert stored_spec(ExaminationSpec.KIND, one.manifest["spec"]) == one.spec
     assert one.manifest["base"] == store.compute(tiny.spec()).key
 

@@ -364,7 +364,7 @@ def test_a_disk_that_fills_up_meanwhile_costs_only_the_run_in_flight(store, task
             (folder / "traces.safetensors").touch()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(storage, "write", full)
+    monkeypatch.setattr(files, "write", full)
     with pytest.raises(UserError, match="No space left"):
         store.compute(tiny.spec(seed=1), task)
     assert not list((store.root / "partial").iterdir())
@@ -417,7 +417,7 @@ def test_two_processes_compute_a_run_once(tmp_path, task, made):
 def test_without_working_locks_the_loser_of_a_race_reads_the_winner_s(
     tmp_path, task, monkeypatch, caplog
 ):
-    monkeypatch.setattr(storage, "locked", lambda *_: nullcontext())
+    monkeypatch.setattr(files, "locked", lambda *_: nullcontext())
     monkeypatch.setattr(Store, "_partial", unshared(Store._partial))
     store, winners = Store(tmp_path), []
 

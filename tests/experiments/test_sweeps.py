@@ -325,7 +325,7 @@ def test_jobs_in_processes_of_submitit_are_followed(tmp_path, capfd):
     assert missing(wanted, store) == wanted[:1]
     assert capfd.readouterr().err.splitlines()[-1].startswith("2/2 runs")
     (alone,) = ensure([rival], Store(tmp_path / "alone"), progress=False)
-    (there,) = store.adversaries()
+    (there,) = store.results("adversaries")
     assert sums(there) == sums(alone)
     assert [sums(run) for run in store.runs()] == [
         sums(run) for run in Store(tmp_path / "alone").runs()

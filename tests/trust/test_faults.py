@@ -22,8 +22,8 @@ from trusted import record, times
 
 from sparseattn import files, paths
 from sparseattn.errors import UserError
-from sparseattn.experiments.specs import adversaries_of, examinations_of, grid
-from sparseattn.experiments.store import KINDS, Store
+from sparseattn.experiments.specs import KINDS, adversaries_of, examinations_of, grid
+from sparseattn.experiments.store import Store
 from sparseattn.report.execution import is_current
 from sparseattn.results import parquet, published
 

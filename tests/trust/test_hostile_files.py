@@ -25,7 +25,7 @@ from sparseattn import files
 from sparseattn.errors import UserError
 from sparseattn.experiments.cluster import failure, submit
 from sparseattn.experiments.runs import Run
-from sparseattn.experiments.specs import adversaries_of, examinations_of, grid
+from sparseattn.experiments.specs import KINDS, adversaries_of, examinations_of, grid
 from sparseattn.experiments.store import Store
 from sparseattn.report.parameters import load_yaml, validated
 from sparseattn.results import parquet, published, publishing
@@ -78,7 +78,7 @@ def use(store, specs, results=None):
         except UserError as error:
             said.append(str(error))
 
-    for kept in (store.runs, store.adversaries, store.examinations, store.damaged):
+    for kept in (*(partial(store.results, kind) for kind in KINDS), store.damaged):
         tried(kept)
     for spec in specs:
         one = tried(partial(store.find, spec, tiny.task()))
@@ -152,7 +152,7 @@ def test_a_pickle_under_any_name_is_not_loaded(store, results, specs, tmp_path, 
     monkeypatch.setattr("numpy.load", None)
     tried = 0
     for kind in ("runs", "adversaries", "examinations", "vectors"):
-        (folder,) = (path for path in (store.root / kind).iterdir() if path.is_dir())
+        (folder,) = (path for path in (store.root / kind).iterdir() if path.name != "locks")
         for path in sorted(folder.iterdir()):
             whole = {one: one.read_bytes() for one in folder.iterdir()}
             path.write_bytes(bomb)

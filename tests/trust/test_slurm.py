@@ -216,7 +216,7 @@ def test_adversaries_come_after_their_bases_and_what_is_queued_once(run, store, 
     assert told.startswith("4 jobs submitted, 0 were already; 0 runs are in the store.")
     code, _, error = command("adversary", "--variants", "frozen", "--epochs", "2", *given, "--wait")
     assert code == 0, error
-    assert len(store.adversaries()) == 2
+    assert len(store.results("adversaries")) == 2
     assert len(list(store.root.glob("jobs/*/computes.json"))) == 2  # none submitted twice
     kept(store, alone(tmp_path, (0, 1)))
     code, told, error = command("examine", "--documents", "3", *given, "--wait")

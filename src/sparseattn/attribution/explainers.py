@@ -16,16 +16,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sparseattn.attribution.importance import (
-    Ids,
-    PerToken,
     attention,
     gradient_importance,
     logits_without_each,
     output_change,
 )
-from sparseattn.attribution.kernels import at_once, memory_bound
+from sparseattn.attribution.kernels import Ids, PerToken, at_once, memory_bound
 from sparseattn.attribution.pretrained import minilm_rollout
-from sparseattn.attribution.removal import logits_of_subsets
+from sparseattn.attribution.removal import Removals
 from sparseattn.errors import UserError
 from sparseattn.models.batches import Batch, collate
 from sparseattn.models.classifier import (
@@ -85,15 +83,11 @@ def shapley(
 ) -> PerToken:
     """Return sampled Shapley values of the logit, signed; an absent token is deleted.
 
-    The mean over `permutations`, an even number, of what a token adds to those before it (Castro
-    et al., 2009), each permutation with its reverse, which lowers the variance (Mitchell et al.,
+    The mean over `permutations`, an even number, of what a token adds to those before it (Castro et
+    al., 2009), each permutation with its reverse, which lowers the variance (Mitchell et al.,
     2022). The values sum to f(text) − f(empty), exactly but for rounding. By default the number
-    falls with the length, as the passes that one needs grow: 20 to 36 tokens, 4 from 144 on.
-
-    Raises
-    ------
-    UserError
-        When `permutations` is odd or below 2.
+    falls with the length, as the passes that one needs grow: 20 to 36 tokens, 4 from 144 on. A
+    `UserError` when it is odd or below 2.
     """
     if permutations is not None and (permutations < 2 or permutations % 2):
         raise UserError(
@@ -120,9 +114,8 @@ def mean_addition(
     """Return the mean change of the logit when each token joins those before it in an order."""
     ranks = np.argsort(orders, axis=1)
     keep = ranks[:, None] < np.arange(orders.shape[1] + 1)[:, None]  # the first 0 … n of an order
-    logits = logits_of_subsets(
-        classifier, document, keep.reshape(-1, orders.shape[1]), memory=memory
-    )
+    removals = Removals(classifier, document, memory=memory)
+    logits = removals.logits(keep.reshape(-1, orders.shape[1]))
     added = np.diff(logits.astype(np.float64).reshape(keep.shape[:2]), axis=1)
     return np.take_along_axis(added, ranks, axis=1).mean(axis=0)
 
@@ -140,7 +133,7 @@ def lime(
     result = _table(ids)
     for row, document in _each(ids):
         keep = _draws(document, _SUBSETS).random((samples, len(document) - 2)) < 0.5
-        logits = logits_of_subsets(classifier, document, keep, memory=memory)
+        logits = Removals(classifier, document, memory=memory).logits(keep)
         result[row, : keep.shape[1]] = _ridge(keep, logits.astype(np.float64))
     return result
 

@@ -15,6 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sparseattn.attribution.kernels import (
+    Ids,
+    PerToken,
     check_choice,
     chunks,
     halves,
@@ -33,8 +35,6 @@ IMPORTANCE_VERSION = 2  # 2: equal texts have equal logits; the same on any proc
 
 OF = ("inputs", "hidden")
 
-Ids = Sequence[Int[Tensor, " _"]]
-PerToken = Float[np.ndarray, "documents tokens"]
 Logits = Float[np.ndarray, " documents"]
 
 

@@ -8,14 +8,12 @@ through the encoder is taken by all positions p together. Without an encoder it 
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Float
 
-from sparseattn.attribution.kernels import at_once, directions, halves, memory_bound
+from sparseattn.attribution.kernels import Ids, at_once, directions, halves, memory_bound
 from sparseattn.attribution.lstm import bilstm_norms
 from sparseattn.attribution.pretrained import minilm_norms
 from sparseattn.attribution.transformer import transformer_norms
@@ -24,7 +22,6 @@ from sparseattn.models.pretrained import MiniLM
 
 INFLUENCE_VERSION = 2  # 2: the same on any processor with AVX2
 
-Ids = Sequence[Int[Tensor, " _"]]
 Influence = Float[np.ndarray, "states inputs"]
 
 

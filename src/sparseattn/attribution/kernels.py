@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -13,6 +14,9 @@ from sparseattn.errors import UserError, nearest
 from sparseattn.models.batches import Batch
 from sparseattn.models.classifier import Classifier, Output
 from sparseattn.models.pretrained import MiniLM
+
+Ids = Sequence[Int[Tensor, " _"]]
+PerToken = Float[np.ndarray, "documents tokens"]
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -39,9 +43,7 @@ def memory_bound(memory: int | None, device: torch.device) -> int:
     return MEMORY if device.type == "cpu" else MEMORY_GPU
 
 
-def chunks(
-    ids: Sequence[Int[Tensor, " _"]], bytes_each: Callable[[int], int], memory: int
-) -> Iterator[list[int]]:
+def chunks(ids: Ids, bytes_each: Callable[[int], int], memory: int) -> Iterator[list[int]]:
     """Yield the indices of documents with a token in chunks, longest documents first.
 
     `bytes_each` says how many bytes a document of so many tokens, markers included, needs; a chunk

@@ -110,11 +110,30 @@ def recurrence(
 
 
 def bilstm_logits(classifier: Classifier, ids: Tensor, both: Halves) -> Tensor:
-    """Return (1 + n,) logits of a document, whole and without each token.
+    """Return (1 + n,) logits of a document, whole and without each token."""
+    scores, values = _seen(classifier, ids, both)
+    tokens = torch.ones(1, len(ids) - 2, dtype=torch.bool, device=ids.device)
+    return masked_logits(classifier, scores[None], values[None], tokens)[0]
 
-    Without token i, the forward states before i and the backward states after i are the whole
-    document's: for each variant and position just one half of the state is new. The score
-    v·tanh(W_f h_f + W_b h_b + b) and the value w_f·h_f + w_b·h_b are completed with the known half.
+
+def bilstm_replaced(
+    classifier: Classifier, ids: Tensor, replaced: Tensor, both: Halves
+) -> tuple[Tensor, Tensor]:
+    """Return scores and values w·h, (1 + n, n): of a document, and with each token replaced."""
+    instead = classifier.embedding(torch.cat([ids[:1], replaced, ids[-1:]]))
+    return _seen(classifier, ids, both, instead)
+
+
+def _seen(
+    classifier: Classifier, ids: Tensor, both: Halves, instead: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return scores and values (1 + n, n) of a document, whole and with each token another or gone.
+
+    With token i changed, the forward states before i and the backward states after i are the whole
+    document's: for each variant and position just one half of the state is new, but for the token's
+    own place, where both are if it has another vector (of `instead`), and nothing stands if not.
+    The score v·tanh(W_f h_f + W_b h_b + b) and the value w_f·h_f + w_b·h_b are completed with the
+    known half.
     """
     encoder = cast(BiLSTM, classifier.encoder)
     embedded, decoder = classifier.embedding(ids), classifier.decoder.weight[0]
@@ -123,35 +142,45 @@ def bilstm_logits(classifier: Classifier, ids: Tensor, both: Halves) -> Tensor:
     readings = (encoder.forwards, embedded), (encoder.backwards, embedded.flip(0))
     forwards, backwards = both(lambda reading: lstm_steps(*reading), *readings)
 
-    def seen(direction: tuple[nn.LSTM, Steps, Steps, slice, slice]) -> tuple[Tensor, Tensor]:
-        """Return scores and values, (variants, positions) each, right beyond the missing token."""
-        lstm, steps, other, mine, others = direction
+    def one_way(
+        direction: tuple[nn.LSTM, Steps, Tensor | None, Steps, slice, slice],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return scores and values, right beyond the changed token; and states at its place."""
+        lstm, steps, words, other, mine, others = direction
         known = other.hidden.flip(0)  # the other direction's states, in this one's order
         known_sums = product(known, matrix[:, others].t(), bias)
         known_values = known @ decoder[others]
         to_sums, to_value = matrix[:, mine].t().contiguous(), decoder[mine]
         scores, values = embedded.new_zeros(2, count, count + 1)  # by position, then variant
-        for start, hidden in _variants(lstm, steps):
+        own = []
+        for start, hidden in (
+            _variants(lstm, steps) if words is None else _replaced(lstm, steps, words)
+        ):
             now = slice(start, start + len(hidden))
-            later, rows = slice(start - 1, now.stop - 1), slice(hidden.shape[1])
-            scores[later, rows] = score(product(hidden, to_sums).add_(known_sums[now, None]))
-            values[later, rows] = hidden @ to_value + known_values[now, None]
-        return scores.t(), values.t()
+            place, rows = slice(start - 1, now.stop - 1), slice(hidden.shape[1])
+            scores[place, rows] = score(product(hidden, to_sums).add_(known_sums[now, None]))
+            values[place, rows] = hidden @ to_value + known_values[now, None]
+            own.append(hidden[:, start:].diagonal().t())
+        return scores.t(), values.t(), torch.cat(own)
 
     first, second = slice(half), slice(half, None)
-    found = both(
-        seen,
-        (encoder.forwards, forwards, backwards, first, second),
-        (encoder.backwards, backwards, forwards, second, first),
+    turned = None if instead is None else instead.flip(0)
+    (*ahead, own), (*back, own_back) = both(
+        one_way,
+        (encoder.forwards, forwards, instead, backwards, first, second),
+        (encoder.backwards, backwards, turned, forwards, second, first),
     )
     after = torch.ones(count + 1, count, dtype=torch.bool, device=ids.device).triu()
     scores, values = (
         # Row 0 is the whole document; rows 1… and all columns of the second run right to left.
         torch.where(after, one, torch.cat([two[:1], two[1:].flip(0)]).flip(1))
-        for one, two in zip(*found, strict=True)
+        for one, two in zip(ahead, back, strict=True)
     )
-    tokens = torch.ones(1, count, dtype=torch.bool, device=ids.device)
-    return masked_logits(classifier, scores[None], values[None], tokens)[0]
+    if instead is not None:
+        hidden = torch.cat([own, own_back.flip(0)], dim=-1)
+        scores[1:].diagonal().copy_(score(product(hidden, matrix.t(), bias)))
+        values[1:].diagonal().copy_(hidden @ decoder)
+    return scores, values
 
 
 def _variants(lstm: nn.LSTM, steps: Steps) -> Iterator[tuple[int, Tensor]]:
@@ -185,61 +214,6 @@ def _variants(lstm: nn.LSTM, steps: Steps) -> Iterator[tuple[int, Tensor]]:
         cell = torch.cat([cell, steps.cell_before[before].expand(count, -1)])
         states, hidden, cell = run(inputs, summed[before:stop].t().contiguous(), hidden, cell)
         yield start, states
-
-
-def bilstm_replaced(
-    classifier: Classifier, ids: Tensor, replaced: Tensor, both: Halves
-) -> tuple[Tensor, Tensor]:
-    """Return scores and values w·h, (1 + n, n), of a document, whole and with each token replaced.
-
-    As in `bilstm_logits` half of each state is the whole document's, but for the replaced token's
-    own, which is new in both halves.
-    """
-    encoder = cast(BiLSTM, classifier.encoder)
-    decoder = classifier.decoder.weight[0]
-    matrix, bias, score = _alignment(classifier)
-    count, half = len(ids) - 2, encoder.size // 2
-    embedded = classifier.embedding(ids)
-    instead = classifier.embedding(torch.cat([ids[:1], replaced, ids[-1:]]))
-    readings = (encoder.forwards, embedded), (encoder.backwards, embedded.flip(0))
-    forwards, backwards = both(lambda reading: lstm_steps(*reading), *readings)
-
-    def seen(
-        direction: tuple[nn.LSTM, Steps, Tensor, Steps, slice, slice],
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return scores and values, right beyond the replaced token; and states at its place."""
-        lstm, steps, instead, other, mine, others = direction
-        known = other.hidden.flip(0)  # the other direction's states, in this one's order
-        known_sums = product(known, matrix[:, others].t(), bias)
-        known_values = known @ decoder[others]
-        to_sums, to_value = matrix[:, mine].t().contiguous(), decoder[mine]
-        scores, values = embedded.new_zeros(2, count, count + 1)  # by position, then variant
-        own = []
-        for start, hidden in _replaced(lstm, steps, instead):
-            now = slice(start, start + len(hidden))
-            place, rows = slice(start - 1, now.stop - 1), slice(hidden.shape[1])
-            scores[place, rows] = score(product(hidden, to_sums).add_(known_sums[now, None]))
-            values[place, rows] = hidden @ to_value + known_values[now, None]
-            own.append(hidden[:, start:].diagonal().t())
-        return scores.t(), values.t(), torch.cat(own)
-
-    first, second = slice(half), slice(half, None)
-    (*ahead, own), (*back, own_back) = both(
-        seen,
-        (encoder.forwards, forwards, instead, backwards, first, second),
-        (encoder.backwards, backwards, instead.flip(0), forwards, second, first),
-    )
-    hidden = torch.cat([own, own_back.flip(0)], dim=-1)
-    at_own = score(product(hidden, matrix.t(), bias)), hidden @ decoder
-    after = torch.ones(count + 1, count, dtype=torch.bool, device=ids.device).triu()
-    scores, values = (
-        # Row 0 is the whole document; rows 1… and all columns of the second run right to left.
-        torch.where(after, one, torch.cat([two[:1], two[1:].flip(0)]).flip(1))
-        for one, two in zip(ahead, back, strict=True)
-    )
-    for table, right in zip((scores, values), at_own, strict=True):
-        table[1:].diagonal().copy_(right)
-    return scores, values
 
 
 def _replaced(lstm: nn.LSTM, steps: Steps, instead: Tensor) -> Iterator[tuple[int, Tensor]]:

@@ -7,14 +7,13 @@ over the tokens, in the classifier's dtype (float32), zeros beyond each document
 """
 
 import hashlib
-from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from sparseattn.attribution.kernels import Halves, chunks, halves, memory_bound
+from sparseattn.attribution.kernels import Halves, Ids, PerToken, chunks, halves, memory_bound
 from sparseattn.attribution.lstm import bilstm_replaced
 from sparseattn.attribution.pretrained import seen_replaced
 from sparseattn.attribution.transformer import transformer_replaced
@@ -24,33 +23,17 @@ from sparseattn.models.pretrained import MiniLM
 
 PATHS = ("itself", "context", "attention")
 
-Ids = Sequence[Int[Tensor, " _"]]
-PerToken = Float[np.ndarray, "documents tokens"]
-
 
 def replacements(ids: Ids, draws: int = 1) -> list[list[Int[Tensor, " _"]]]:
     """Return `draws` times, for each document, another document's word for each of its n tokens.
 
-    Parameters
-    ----------
-    ids
-        Documents as BEGIN, n tokens, END, with at least two different texts among them.
-    draws
-        How many; more of them begin with the same ones.
-
-    Raises
-    ------
-    UserError
-        Where a text has no other to draw from.
-
-    Notes
-    -----
-    For each token and draw another text is drawn, all alike, and of it a place, all alike among
-    those with a different word; a text that holds this word only is passed over for the next, and
-    the word stays where no text holds another. Repeated texts count once. The draw is by the
-    smallest hash of (document's content, place, draw) with the other text's content: equal texts
-    draw alike whatever their order, and an Nth text changes one draw in N (rendezvous hashing,
-    Thaler and Ravishankar 1998).
+    Documents are BEGIN, n tokens, END, at least two different texts among them (else a
+    `UserError`); more `draws` begin with the same ones. For each token and draw another text is
+    drawn, all alike, and of it a place, all alike among those with a different word; a text that
+    holds this word only is passed over for the next, and the word stays where no text holds
+    another. Repeated texts count once. The draw is by the smallest hash of (document's content,
+    place, draw) with the other text's content: equal texts draw alike whatever their order, and an
+    Nth text changes one draw in N (rendezvous hashing, Thaler and Ravishankar 1998).
     """
     words = [document[1:-1].cpu().numpy() for document in ids]
     keys = np.array([_key(one) for one in words], dtype=np.uint64)

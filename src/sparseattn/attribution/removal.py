@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sparseattn.attribution.importance import Ids, logits_without_each
-from sparseattn.attribution.kernels import at_once, check_choice, memory_bound, passes
+from sparseattn.attribution.importance import logits_without_each
+from sparseattn.attribution.kernels import Ids, at_once, check_choice, memory_bound, passes
 from sparseattn.attribution.lstm import bilstm_texts
 from sparseattn.data.words import BEGIN, END, UNKNOWN
 from sparseattn.errors import UserError
@@ -40,6 +40,8 @@ class Removals:
 
     Texts of one length go through the classifier together, so there is no padding, and no other
     document has a say in the rounding: equal texts have equal logits, to the bit.
+    The classifier is in evaluation mode; `others` (n,), of ``other`` alone, are the tokens to stand
+    in (`stand_ins`), `memory` the bytes that a chunk may take.
     """
 
     def __init__(
@@ -67,7 +69,10 @@ class Removals:
         }
 
     def logits(self, keep: Sets) -> Float[np.ndarray, " sets"]:
-        """Return (S,) logits of the document with only the tokens kept, those of each row."""
+        """Return (S,) float32 logits of the document with only the tokens kept, those of each row.
+
+        Of a text without tokens the logit is the decoder's bias.
+        """
         if self.by == "deletion":
             texts = [self.tokens[row] for row in keep]
         else:
@@ -106,34 +111,6 @@ class Removals:
         return torch.cat(logits).cpu().numpy()
 
 
-def logits_of_subsets(
-    classifier: Classifier,
-    document: Int[Tensor, " _"],
-    keep: Sets,
-    by: str = "deletion",
-    others: Int[np.ndarray, " n"] | None = None,
-    memory: int | None = None,
-) -> Float[np.ndarray, " sets"]:
-    """Return (S,) float32 logits of a document with only some of its tokens.
-
-    Parameters
-    ----------
-    classifier
-        In evaluation mode.
-    document
-        BEGIN, n tokens, END.
-    keep
-        (S, n), a row a subset. Of a text without tokens the logit is the decoder's bias.
-    by
-        What happens to the rest: ``deletion``, ``unknown`` or ``other``.
-    others
-        (n,) the tokens to stand in for the rest, of ``other``; see `stand_ins`.
-    memory
-        Bytes that a chunk may take.
-    """
-    return Removals(classifier, document, by, others, memory).logits(keep)
-
-
 def stand_ins(
     document: Int[Tensor, " _"], pool: Int[np.ndarray, " tokens"]
 ) -> Int[np.ndarray, " n"]:
@@ -165,18 +142,9 @@ def removal_curves(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the logits without, and with only, the ⌈qn⌉ tokens that each explainer ranks first.
 
-    Parameters
-    ----------
-    removals
-        The document, and how tokens are removed.
-    importances
-        By explainer, (n,) each; the largest come first. NaN among them makes its logits NaN.
-
-    Returns
-    -------
-    tuple
-        Two dictionaries by explainer, and `RANDOM`: (`ORDERS`, shares) each, a row for each way to
-        break ties at random, a column for each of `measures.faithfulness.SHARES`.
+    Of the `importances` (n,) of each explainer the largest come first; NaN among them makes its
+    logits NaN. Two dictionaries by explainer, and `RANDOM`: (`ORDERS`, shares) each, a row for each
+    way to break ties at random, a column for each of `measures.faithfulness.SHARES`.
     """
     n = len(removals.tokens)
     document = torch.from_numpy(np.concatenate([[BEGIN], removals.tokens, [END]]))
@@ -201,17 +169,14 @@ def removal_curves(
 def limits(removals: Removals) -> Float[np.ndarray, "2 2"]:
     """Return the least and the most comprehensiveness, and sufficiency, that an order can reach.
 
-    Row 0 is of the tokens' removal, row 1 of keeping them alone; NaN without tokens.
-
-    Notes
-    -----
-    An area depends on the first tokens' nested sets S₁ ⊂ S₂ … alone, of ⌈qn⌉ tokens each, and is
-    a sum over them. Up to `EXACT` tokens it is solved over all subsets, each set's best being its
-    own part and the best of those with one token less. Beyond, a beam of `WIDTH` nested sets grows
-    by a token a step; beyond `LONG` tokens a single one grows from share to share, by the tokens
-    whose single effects on the present text are the largest. Where most tokens have no attention
-    a search may see no slope; so it is widened by the random orders. Such limits are reached, but
-    bound from inside: an order may do better.
+    Row 0 is of the tokens' removal, row 1 of keeping them alone; NaN without tokens. An area
+    depends on the first tokens' nested sets S₁ ⊂ S₂ … alone, of ⌈qn⌉ tokens each, and is a sum over
+    them. Up to `EXACT` tokens it is solved over all subsets, each set's best being its own part and
+    the best of those with one token less. Beyond, a beam of `WIDTH` nested sets grows by a token a
+    step; beyond `LONG` tokens a single one grows from share to share, by the tokens whose single
+    effects on the present text are the largest. Where most tokens have no attention a search may
+    see no slope; so it is widened by the random orders. Such limits are reached, but bound from
+    inside: an order may do better.
     """
     n = len(removals.tokens)
     if n == 0:
@@ -306,18 +271,11 @@ def curves(
     limited: bool = True,
     memory: int | None = None,
 ) -> Curves:
-    """Return the `removal_curves` of documents, with their `limits` if `limited`.
+    """Return the `removal_curves` of N documents, with their `limits` if `limited`.
 
-    Parameters
-    ----------
-    classifier, by, memory
-        As of `logits_of_subsets`.
-    ids
-        N documents.
-    importances
-        By explainer, (N, n_max) each, as `attribution.importance` returns them.
-    pool
-        For ``other``, the tokens of other documents; see `stand_ins`.
+    `importances` are (N, n_max) by explainer, as `attribution.importance` returns them; `pool`, for
+    ``other``, the tokens of other documents (see `stand_ins`); a `UserError` where ``other`` has
+    none, or another kind has one. The rest is as in `Removals`.
     """
     if (by == "other") != (pool is not None):
         raise UserError(

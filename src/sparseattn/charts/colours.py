@@ -7,6 +7,8 @@ common kinds of colour blindness (the tests measure all of it).
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from sparseattn.wording import label
 
 BLUE, OCHRE, GREEN, PURPLE, GREY = "#384af8", "#c9820d", "#11a373", "#9a6ba9", "#7d838c"
@@ -65,17 +67,11 @@ def colours(field: str, values: Iterable[object]) -> dict[str, str]:
 
 def ramp(count: int) -> list[str]:
     """Return `count` colours in sequence, from even (blue) to sparse (orange)."""
-    anchors = [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in _LAMBDA_RAMP]
-    picked = []
-    for index in range(count):
-        place = index / max(count - 1, 1) * (len(anchors) - 1)
-        low = min(int(place), len(anchors) - 2)
-        mixed = [
-            round(a + (b - a) * (place - low))
-            for a, b in zip(anchors[low], anchors[low + 1], strict=True)
-        ]
-        picked.append("#" + "".join(f"{part:02x}" for part in mixed))
-    return picked
+    parts = [[int(c[i : i + 2], 16) for c in _LAMBDA_RAMP] for i in (1, 3, 5)]
+    last = len(_LAMBDA_RAMP) - 1
+    places = np.arange(count) / max(count - 1, 1) * last
+    mixed = np.stack([np.interp(places, range(last + 1), part).round() for part in parts], axis=1)
+    return [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in mixed.astype(int).tolist()]
 
 
 def theme(mode: str) -> dict[str, object]:

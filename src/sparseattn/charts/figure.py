@@ -121,28 +121,14 @@ def show(
 ) -> Figure | Markdown:
     """Return a chart as a figure: captioned, described, downloadable.
 
-    Parameters
-    ----------
-    chart
-        One of the functions of `charts`, which is given `frames` and `options`, or any Altair
-        chart without a theme.
-    name
-        Lower-case identity, unique on the page, such as ``agreement-by-task``.
-    caption
-        One or two sentences under the figure, without a number: the page counts.
-    description
-        What there is to see, in words, for readers who cannot see the chart; by default the
-        numbers drawn, where the chart is one of `charts`.
-    missing
-        The sentence in place of a figure without a row; the chart's own by default.
-    fold
-        What stands for the figure until it is asked for; None shows it at once.
-
-    Raises
-    ------
-    UserError
-        If the name is not an identity, the caption or description is empty, or the chart holds
-        more than 5,000 rows.
+    `chart` is one of the functions of `charts`, which is given `frames` and `options`, or any
+    Altair chart without a theme; `name` a lower-case identity, unique on the page, such as
+    ``agreement-by-task``; `caption` one or two sentences under the figure, without a number: the
+    page counts. `description` says what there is to see, for readers who cannot see the chart; by
+    default the numbers drawn, where the chart is one of `charts`. `missing` is the sentence in
+    place of a figure without a row, the chart's own by default; `fold` what stands for the figure
+    until it is asked for, None shows it at once. A `UserError` if the name is not an identity, the
+    caption or description is empty, or the chart holds more than 5,000 rows.
     """
     if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
         raise UserError(

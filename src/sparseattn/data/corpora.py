@@ -7,8 +7,7 @@ import hashlib
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -160,25 +159,32 @@ def read_hub(name: str, source: Source) -> dict[str, Rows]:
     `name` is for messages; ``source.hub`` may also be a local directory of the same form. A
     UserError when the hub cannot be reached and the data set is not in the cache either.
     """
-    from datasets import load_dataset
+    import datasets
+    import huggingface_hub.constants as hub
 
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    datasets.disable_progress_bars()
+    was = hub.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    if not _reachable(hub.ENDPOINT):  # look only in the cache: it is retried for 25 s otherwise
+        hub.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
     result: dict[str, Rows] = {}
     try:
-        with _quiet(), _offline_unless_reachable():
-            for split, theirs in source.hub_splits.items():
-                data = load_dataset(source.hub, revision=source.revision, split=theirs)
-                if source.groups:
-                    column, zero, one = source.groups
-                    labels = [{zero: 0, one: 1}.get(group) for group in data[column]]
-                else:
-                    labels = list(data["label"])
-                pairs = zip(data["text"], labels, strict=True)
-                result[split] = [(text, label) for text, label in pairs if label is not None]
+        for split, theirs in source.hub_splits.items():
+            data = datasets.load_dataset(source.hub, revision=source.revision, split=theirs)
+            if source.groups:
+                column, zero, one = source.groups
+                labels = [{zero: 0, one: 1}.get(group) for group in data[column]]
+            else:
+                labels = list(data["label"])
+            pairs = zip(data["text"], labels, strict=True)
+            result[split] = [(text, label) for text, label in pairs if label is not None]
     except (OSError, ValueError) as error:  # no connection; nothing of that name in the cache
         raise UserError(
             f"The data of task '{name}' could not be had from the Hugging Face hub "
             f"({type(error).__name__}). {_advice(name, source)}"
         ) from error
+    finally:
+        hub.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = was
     return result
 
 
@@ -210,37 +216,12 @@ def _advice(name: str, source: Source) -> str:
     )
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep ``datasets`` from drawing progress bars and logging."""
-    import datasets
-
-    level, bars = datasets.logging.get_verbosity(), datasets.are_progress_bars_disabled()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        datasets.logging.set_verbosity(level)
-        if not bars:
-            datasets.enable_progress_bars()
-
-
-@contextmanager
-def _offline_unless_reachable(patience: float = 5.0) -> Iterator[None]:
-    """Look only in the cache when the hub does not answer: it is retried for 25 s otherwise."""
-    import datasets
-    import huggingface_hub.constants as hub
-
-    request = urllib.request.Request(hub.ENDPOINT, method="HEAD")
-    was = (hub.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE)
+def _reachable(address: str, patience: float = 5.0) -> bool:
+    request = urllib.request.Request(address, method="HEAD")
     try:
         urllib.request.urlopen(request, timeout=patience).close()
     except urllib.error.HTTPError:
         pass  # an answer, if not a friendly one
     except OSError:
-        hub.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        hub.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = was
+        return False
+    return True

@@ -72,19 +72,8 @@ def find_columns(path: Path, text: str | None = None, label: str | None = None) 
 
     Texts are mostly different from each other and of several words; labels are two. Where one
     column alone is such, it is taken; of several, the one that has a usual name (`TEXT_NAMES`,
-    `LABEL_NAMES`).
-
-    Parameters
-    ----------
-    path
-        As for `read_own`.
-    text, label
-        The columns, where they are known.
-
-    Raises
-    ------
-    UserError
-        Where it is not safe, naming the columns; and as `read_own` for a file of another form.
+    `LABEL_NAMES`). `text` and `label` are the columns, where they are known. A `UserError` where it
+    is not safe, naming the columns; and as `read_own` for a file of another form.
     """
     check_own(path)
     rows = read_rows(path)

@@ -34,14 +34,6 @@ _CLITIC = re.compile(r"n't|'.+")  # parted from its word by the Treebank's rules
 
 
 @dataclass(frozen=True)
-class Sentiments:
-    """Documents, and of each the sentiment (n,) of its words alone: 0 to 4, 2 is neutral."""
-
-    documents: Documents
-    sentiments: tuple[Integer[np.ndarray, " _"], ...]
-
-
-@dataclass(frozen=True)
 class Marked:
     """Documents, and of each, (persons, n), which words each person marked as decisive."""
 
@@ -49,17 +41,18 @@ class Marked:
     people: tuple[Bool[np.ndarray, "_ _"], ...]
 
 
-def word_sentiments(task: Task, split: str = "test") -> Sentiments:
-    """Return the people's sentiment of each word of SST's documents, those that are found.
+def word_sentiments(task: Task, split: str = "test") -> dict[str, Integer[np.ndarray, " _"]]:
+    """Return the people's sentiment of SST's words alone, (n,) by key of the documents found.
 
-    A word that the task parts from a longer one (``well-made``) has the sentiment of the whole.
+    From 0 to 4, 2 is neutral. A word that the task parts from a longer one (``well-made``) has the
+    sentiment of the whole.
     """
     documents, found = _matched(task, split)
-    sentiments = []
-    for sentence, places in found:
+    sentiments = {}
+    for key, (sentence, places) in zip(documents.keys, found, strict=True):
         alone = {start: s for start, end, s in sentence["spans"] if end == start + 1}
-        sentiments.append(np.array([alone[some[0]] for some in places], dtype=np.int64))
-    return Sentiments(documents, tuple(sentiments))
+        sentiments[key] = np.array([alone[some[0]] for some in places], dtype=np.int64)
+    return sentiments
 
 
 def sentence_rationales(task: Task, split: str = "test") -> Marked:
@@ -168,8 +161,7 @@ def sentiments(task: Task, documents: Documents) -> list[np.ndarray] | None:
     """
     if task.name != "sst" or find_folder("sst") is None:
         return None
-    every = word_sentiments(task)
-    known = dict(zip(every.documents.keys, every.sentiments, strict=True))
+    known = word_sentiments(task)
     missing = [key for key in documents.keys if key not in known]
     if missing:
         raise UserError(

@@ -145,22 +145,13 @@ def check_task(
 def load_task(name: str, options: Mapping[str, object] | None = None) -> Task:
     """Load a task: equal for equal data, whatever the machine, the order of rows, folder or hub.
 
-    Parameters
-    ----------
-    name
-        ``planted`` (generated), ``sst``, ``newsgroups`` or ``imdb`` (from the folder in the
-        environment's ``SPARSEATTN_DATA``, else from the Hugging Face hub), or the path of a
-        ``.csv``, ``.jsonl`` or ``.json`` file (with or without ``.gz``).
-    options
-        Settings of the planted task (`planted.PlantedOptions`), of a file (`FileOptions`), or of
-        the paper's (`shortcuts.PaperOptions`): ``{"shortcut": "token"}`` makes ``sst+token`` of
-        ``sst``, ``{"words": 200}`` ``imdb+first200`` of ``imdb``, ``{"thinned": true}``
-        ``sst+thinned`` of ``sst``.
-
-    Raises
-    ------
-    UserError
-        When the name, the options or the data are not as they must be.
+    `name` is ``planted`` (generated), ``sst``, ``newsgroups`` or ``imdb`` (from the folder in the
+    environment's ``SPARSEATTN_DATA``, else from the Hugging Face hub), or the path of a ``.csv``,
+    ``.jsonl`` or ``.json`` file (with or without ``.gz``). `options` are settings of the planted
+    task (`planted.PlantedOptions`), of a file (`FileOptions`), or of the paper's
+    (`shortcuts.PaperOptions`): ``{"shortcut": "token"}`` makes ``sst+token`` of ``sst``,
+    ``{"words": 200}`` ``imdb+first200`` of ``imdb``, ``{"thinned": true}`` ``sst+thinned`` of
+    ``sst``. A `UserError` when the name, the options or the data are not as they must be.
     """
     settings = _options(name, options)
     if isinstance(settings, planted.PlantedOptions):

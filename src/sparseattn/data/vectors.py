@@ -14,7 +14,6 @@ from typing import IO, Any, cast
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
 from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -26,7 +25,7 @@ from sparseattn.data.optional import check_content, packaged
 from sparseattn.data.tasks import Task, imdb_texts
 from sparseattn.data.words import MARKERS, PAD
 from sparseattn.errors import UserError, nearest
-from sparseattn.files import DamagedRunError, read, write, writing
+from sparseattn.files import DamagedRunError, locked, read, write, writing
 
 log = logging.getLogger("sparseattn")
 
@@ -83,11 +82,8 @@ def kept_vectors(
         return initial_vectors(kind, task, size, seed)
     made_from = [kind, task.name, task.fingerprint, size, seed, VECTORS_VERSION]
     name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
-    kept, lock = folder / name, FileLock(folder / f"{name}.lock")
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    try:
+    kept = folder / name
+    with locked(folder, name):
         try:
             vectors = safetensors_torch.load(read(kept, _FILE))["vectors"]
             if vectors.shape != (len(task.vocabulary), size):
@@ -106,8 +102,6 @@ def kept_vectors(
             write(partial, {_FILE: safetensors_torch.save({"vectors": made})}, {})
             os.rename(partial, kept)
         return made
-    finally:
-        lock.release()
 
 
 def check_vectors(kind: str, available: bool = True) -> None:
@@ -252,29 +246,13 @@ def train_vectors(
         M_{wc} = \max\Bigl(0, \log\frac{p(w, c)}{p(w)\,q(c)}\Bigr), \quad q \propto p^{3/4},
         \qquad M \approx U Σ V^\top, \qquad \text{vectors } U Σ^{1/2}
 
-    Parameters
-    ----------
-    documents_ids
-        Word ids of each text, with or without markers.
-    vocabulary
-        The words, the four markers first.
-    size
-        Entries of a vector; those beyond the rank of M are zero.
-    seed
-        Seed of the randomised decomposition, and of the words that never occur.
-    window
-        Words co-occur at most this many positions apart.
+    The word ids of each text have markers or not; the vocabulary has the four markers first; words
+    co-occur at most `window` positions apart. One row a word, of `size` entries, those beyond the
+    rank of M zero, and of the length that vectors drawn from N(0, SCALE²) have on average; words
+    that co-occur with none are drawn so, by the `seed`, which is the randomised decomposition's,
+    too; PAD's is zero. Equal arguments give equal vectors, to the last bit; on any processor with
+    AVX2 within `experiments.making`'s ``reproducible``.
 
-    Returns
-    -------
-    Tensor
-        One row a word, each of the length that vectors drawn from N(0, SCALE²) have on average;
-        words that co-occur with none are drawn so; PAD's is zero. Equal arguments give equal
-        vectors, to the last bit; on any processor with AVX2 within `experiments.making`'s
-        ``reproducible``.
-
-    References
-    ----------
     Levy, Goldberg and Dagan (2015), *Improving Distributional Similarity with Lessons Learned from
     Word Embeddings*, TACL 3, pp. 211–225.
     """

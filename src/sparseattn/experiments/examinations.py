@@ -31,7 +31,8 @@ from safetensors import numpy as safetensors_numpy
 
 from sparseattn import arithmetic
 from sparseattn.attribution.explainers import EXPLAINERS, random_importance
-from sparseattn.attribution.importance import Ids, logits_without_each
+from sparseattn.attribution.importance import logits_without_each
+from sparseattn.attribution.kernels import Ids
 from sparseattn.attribution.paths import path_effects, replacements
 from sparseattn.attribution.removal import KINDS, curves
 from sparseattn.data.rationales import marked, sentiments
@@ -40,17 +41,10 @@ from sparseattn.experiments.making import origin, reproducible, timed
 from sparseattn.experiments.runs import Run
 from sparseattn.experiments.specs import ExaminationSpec
 from sparseattn.files import DOCUMENTS
+from sparseattn.measures import per_document
 from sparseattn.measures.faithfulness import faithfulness
 from sparseattn.measures.flow import flow
 from sparseattn.measures.kendall import kendall_tau
-from sparseattn.measures.per_document import (
-    attended_auc,
-    attended_share,
-    mass_on,
-    precision_at_k,
-    support_size,
-    tau_attended,
-)
 from sparseattn.measures.plausibility import MEASURES, against_people, auprc, ceiling, mass
 from sparseattn.measures.simulability import most_important, simulated
 from sparseattn.models.classifier import Classifier
@@ -87,8 +81,8 @@ def make_examination(
         if progress:
             progress(len(seconds), 5, {})
 
-    with reproducible(spec.device):
-        classifier = run.classifier().to(resolve_device(spec.device))
+    with reproducible(spec.base.device):
+        classifier = run.classifier().to(resolve_device(spec.base.device))
         columns = examine(classifier, task, run.documents(task), run.traces, spec.documents, part)
     files = {DOCUMENTS: safetensors_numpy.save(columns)}
     manifest = run.manifest
@@ -172,7 +166,7 @@ def agreement(sizes: Importances, documents: Documents) -> Columns:
     for name, size in sizes.items():
         if name not in OF_ATTENTION:
             found[f"tau_{name}"] = kendall_tau(attention, size, lengths)
-            found[f"tau_attended_{name}"] = tau_attended(attention, size, lengths)
+            found[f"tau_attended_{name}"] = per_document.tau_attended(attention, size, lengths)
             found[f"tau_scores_{name}"] = kendall_tau(scores, size, lengths)
     return found
 
@@ -183,12 +177,12 @@ def truth(sizes: Importances, documents: Documents) -> Columns:
         return {}
     lengths = documents.lengths
     decisive = _padded([one.numpy() for one in documents.evidence])
-    found = {"evidence_share": attended_share(decisive, lengths)}
+    found = {"evidence_share": per_document.attended_share(decisive, lengths)}
     for name, size in sizes.items():
-        found[f"evidence_auc_{name}"] = attended_auc(decisive, size, lengths)
-        found[f"evidence_precision_{name}"] = precision_at_k(decisive, size, lengths)
+        found[f"evidence_auc_{name}"] = per_document.attended_auc(decisive, size, lengths)
+        found[f"evidence_precision_{name}"] = per_document.precision_at_k(decisive, size, lengths)
         if name != "scores":  # which have no shares
-            found[f"evidence_mass_{name}"] = mass_on(decisive > 0, size, lengths)
+            found[f"evidence_mass_{name}"] = per_document.mass_on(decisive > 0, size, lengths)
     return found
 
 
@@ -232,7 +226,7 @@ def simulability(
     ranked["random"] = (ties[0], ties[1])
     lengths = taught.lengths, observed.lengths
     attention = [one.astype(np.float64) for one in ranked["attention"]]
-    own = [support_size(*both).astype(np.int64) for both in zip(attention, lengths, strict=True)]
+    own = [one.astype(np.int64) for one in map(per_document.support_size, attention, lengths)]
     numbers = {"": [-(-some // 10) for some in lengths], "own_": own}
     found: Columns = {}
     for prefix, k in numbers.items():

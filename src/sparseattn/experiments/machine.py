@@ -13,15 +13,8 @@ import sparseattn
 
 PACKAGE = Path(sparseattn.__file__).parent
 PACKAGES = (
-    "torch",
-    "entmax",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "pandas",
-    "safetensors",
-    "sparseattn",
-)
+    "torch", "entmax", "numpy", "scipy", "scikit-learn", "pandas", "safetensors", "sparseattn",
+)  # fmt: skip
 
 
 def cores() -> int:

@@ -19,12 +19,7 @@ from safetensors import numpy as safetensors_numpy
 from safetensors import torch as safetensors_torch
 
 from sparseattn import arithmetic
-from sparseattn.attribution.importance import (
-    attention,
-    gradient_importance,
-    logits_without_each,
-    output_change,
-)
+from sparseattn.attribution import importance
 from sparseattn.attribution.influence import influence
 from sparseattn.attribution.kernels import flushes_denormals
 from sparseattn.data.tasks import Documents, Task
@@ -153,20 +148,21 @@ def observe(
         "lengths": lengths,
         "labels": documents.labels.numpy().astype(np.float32),
         "logit": predict(classifier, documents).numpy(),
-        "attention": attention(classifier, ids),
+        "attention": importance.attention(classifier, ids),
     }
     for name, through in (("inputs_product", True), ("inputs_product_fixed", False)):
-        traces[name] = gradient_importance(
+        traces[name] = importance.gradient_importance(
             classifier, ids, through_attention=through, times_embedding=True
         )
     for of in ("inputs", "hidden"):
-        traces[f"{of}_gradient"] = gradient_importance(classifier, ids, of)
-        traces[f"{of}_gradient_fixed"] = gradient_importance(
+        traces[f"{of}_gradient"] = importance.gradient_importance(classifier, ids, of)
+        traces[f"{of}_gradient_fixed"] = importance.gradient_importance(
             classifier, ids, of, through_attention=False
         )
-        logit, without = logits_without_each(classifier, ids, of)  # the costly part, once
-        traces[f"{of}_loo"] = output_change(logit, without, lengths, "probability")
-        traces[f"{of}_loo_logit"] = output_change(logit, without, lengths, "logit")
+        # The costly part, once.
+        logit, without = importance.logits_without_each(classifier, ids, of)
+        traces[f"{of}_loo"] = importance.output_change(logit, without, lengths, "probability")
+        traces[f"{of}_loo_logit"] = importance.output_change(logit, without, lengths, "logit")
     seconds["importance"] = time.perf_counter() - start
 
     start = time.perf_counter()
@@ -248,8 +244,8 @@ def make_adversary(
     """
     seconds = dict[str, float]()
     curve, best_epoch, start = pd.DataFrame(), None, time.process_time()
-    with reproducible(spec.device):
-        base = runs[0].classifier().to(resolve_device(spec.device))
+    with reproducible(spec.base.device):
+        base = runs[0].classifier().to(resolve_device(spec.base.device))
         with timed(seconds, "train"):
             if spec.variant == "uniform":
                 other = uniform(base)
@@ -298,7 +294,7 @@ def _observe(
     for prefix, classifier in (("", other), ("base_", base)):
         attention = respond(classifier, documents).attention[:, 1:-1]
         traces[f"{prefix}attention"] = attention.cpu().numpy().copy()
-        gradient = gradient_importance(classifier, documents.ids)
+        gradient = importance.gradient_importance(classifier, documents.ids)
         traces[f"{prefix}inputs_gradient"] = gradient
     pairs = {
         "tau_gradient": ("inputs_gradient", "base_inputs_gradient"),

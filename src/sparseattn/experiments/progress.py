@@ -86,11 +86,12 @@ class Progress:
 
     def _expected(self, spec: AnySpec) -> float | None:
         """Return the mean time of the last runs of its task and encoder, or of its task."""
-        for like in (("KIND", "task", "encoder"), ("KIND", "task")):
+        for like in (("task", "encoder"), ("task",)):
             found = [
                 seconds
                 for other, seconds in self.known
-                if all(getattr(other, name) == getattr(spec, name) for name in like)
+                if other.KIND == spec.KIND
+                and all(getattr(other.base, name) == getattr(spec.base, name) for name in like)
             ]
             if found:
                 return sum(found[-20:]) / len(found[-20:])

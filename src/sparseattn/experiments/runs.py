@@ -12,20 +12,10 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors_numpy
 from safetensors import torch as safetensors_torch
 
+from sparseattn import files
 from sparseattn.data.tasks import Documents, Task
 from sparseattn.errors import UserError
 from sparseattn.experiments.specs import AdversarySpec, AnySpec, ExaminationSpec, Spec
-from sparseattn.files import (
-    CURVE,
-    DOCUMENTS,
-    MANIFEST,
-    TRACES,
-    WEIGHTS,
-    DamagedRunError,
-    parsed,
-    read,
-    set_aside,
-)
 from sparseattn.measures.per_document import measure
 from sparseattn.models.classifier import Classifier, assembled
 
@@ -65,7 +55,7 @@ class Kept:
     @property
     def stored(self) -> bool:
         """Whether its files are here, not just its published measurements."""
-        return (self.path / MANIFEST).is_file()
+        return (self.path / files.MANIFEST).is_file()
 
     @cached_property
     def curve(self) -> pd.DataFrame:
@@ -73,7 +63,7 @@ class Kept:
 
         See `models.training.Fitted`, `models.adversary.diverge`.
         """
-        return pd.DataFrame(self._read(CURVE, parsed))
+        return pd.DataFrame(self._read(files.CURVE, files.parsed))
 
     @cached_property
     def traces(self) -> dict[str, np.ndarray]:
@@ -83,7 +73,7 @@ class Kept:
         observed documents: its ``attention`` and ``inputs_gradient``, ``base_attention`` and
         ``base_inputs_gradient``; and ``lengths``.
         """
-        return self._read(TRACES, safetensors_numpy.load)
+        return self._read(files.TRACES, safetensors_numpy.load)
 
     def measurements(self) -> pd.DataFrame:
         """Return one row a document, one column a quantity; NaN where it was not asked.
@@ -99,14 +89,14 @@ class Kept:
     def _read(self, name: str, parse: Callable[[bytes], Content]) -> Content:
         def content(path: Path) -> Content:
             try:
-                return parse(read(path, name))
+                return parse(files.read(path, name))
             except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-                raise DamagedRunError(f"{name} is not what a run holds: {error}") from None
+                raise files.DamagedRunError(f"{name} is not what a run holds: {error}") from None
 
         try:
             return content(self.path)
-        except DamagedRunError as damage:
-            set_aside(self.path, damage, content)
+        except files.DamagedRunError as damage:
+            files.set_aside(self.path, damage, content)
             raise UserError(
                 f"{type(self).__name__} {self.key} is damaged ({damage}) and was set aside. "
                 "Run the same command again to compute it anew."
@@ -133,7 +123,7 @@ class Run(Kept):
 
     def classifier(self) -> Classifier:
         """Return the trained classifier, on the CPU, in evaluation mode."""
-        return self._read(WEIGHTS, self._assembled)
+        return self._read(files.WEIGHTS, self._assembled)
 
     def _assembled(self, content: bytes) -> Classifier:
         # Copied, for in the file numbers do not lie where the fastest instructions want them.
@@ -167,7 +157,7 @@ class Adversary(Kept):
         ``tau_inputs_gradient`` and ``base_tau_inputs_gradient`` of attention with the importance in
         each.
         """
-        columns = self._read(DOCUMENTS, safetensors_numpy.load)  # in no order
+        columns = self._read(files.DOCUMENTS, safetensors_numpy.load)  # in no order
         frame = pd.DataFrame({name: columns[name] for name in QUANTITIES})
         frame = frame.astype(np.float64).rename_axis("document")
         correct = (frame["logit"] > 0) == (frame["label"] > 0.5)
@@ -185,7 +175,7 @@ class Examination(Kept):
 
     @cached_property
     def _measured(self) -> pd.DataFrame:
-        columns = self._read(DOCUMENTS, safetensors_numpy.load)  # in no order
+        columns = self._read(files.DOCUMENTS, safetensors_numpy.load)  # in no order
         return pd.DataFrame({name: columns[name] for name in sorted(columns)}).rename_axis(
             "document"
         )

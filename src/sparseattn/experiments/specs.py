@@ -15,7 +15,7 @@ from sparseattn.data.corpora import SOURCES, training_texts
 from sparseattn.data.files import path_of
 from sparseattn.data.tasks import check_task
 from sparseattn.data.vectors import GLOVE_SHA256, VECTORS_VERSION, check_vectors
-from sparseattn.errors import UserError, nearest, validate
+from sparseattn.errors import UserError, among, validate
 from sparseattn.models.adversary import ADVERSARY_VERSIONS, OWN_RATE, PRESSURE, AdversarySettings
 from sparseattn.models.training import TRAINING_VERSION, TrainingSettings, resolve_device
 from sparseattn.wording import Alpha, EncoderName, Lam, ProjectionName, label, projection_name
@@ -78,6 +78,11 @@ class Spec(TrainingSettings):
         return hash(self.canonical())
 
     @property
+    def base(self) -> "Spec":
+        """The run that it rests on: itself."""
+        return self
+
+    @property
     def label(self) -> str:
         """The classifier in words, without its seed."""
         return f"{label(self.encoder)}, {label(self.alignment)}, {projection_name(self)}"
@@ -138,32 +143,9 @@ class Upon(BaseModel):
     base: Spec
 
     @property
-    def task(self) -> str:
-        """Name or file of the task."""
-        return self.base.task
-
-    @property
-    def task_options(self) -> dict[str, Any]:
-        """Options of the task."""
-        return self.base.task_options
-
-    @property
-    def encoder(self) -> str:
-        """The base's encoder."""
-        return self.base.encoder
-
-    @property
-    def device(self) -> str:
-        """Where it is computed."""
-        return self.base.device
-
-    @property
     def runs(self) -> list[Spec]:
         """The runs it needs, the base first."""
         return [self.base]
-
-    def __hash__(self) -> int:
-        return hash(canonical(self.model_dump(mode="json")))
 
     def key(self, task_fingerprint: str) -> str:
         """Return its short name: the first 16 digits of its identity."""
@@ -197,9 +179,6 @@ class AdversarySpec(AdversarySettings, Upon):
             "seed": base.seed,
         }
         return {**own, **{name: value for name, value in values.items() if value is not None}}
-
-    def __hash__(self) -> int:
-        return Upon.__hash__(self)
 
     @property
     def label(self) -> str:
@@ -237,9 +216,6 @@ class ExaminationSpec(Upon):
     KIND: ClassVar = "examinations"
 
     documents: int = Field(default=60, ge=1)
-
-    def __hash__(self) -> int:
-        return Upon.__hash__(self)
 
     @property
     def seed(self) -> int:
@@ -321,9 +297,7 @@ def grid(
     known = sorted({*Spec.model_fields, *given} - SINGLE)
     for name in fixed:
         if name not in known:
-            raise UserError(
-                f"Unknown parameter '{name}'.{nearest(name, known)} Known: {', '.join(known)}."
-            )
+            raise UserError(f"Unknown parameter '{name}'.{among(name, known)}")
     axes = validate(
         Axes, {name: list(v) if isinstance(v, tuple | range) else v for name, v in given.items()}
     )

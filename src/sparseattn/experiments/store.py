@@ -9,16 +9,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, cast
 
 import pandas as pd
 from filelock import Timeout
 
+from sparseattn import files
 from sparseattn.data.tasks import Task, load_task
 from sparseattn.errors import UserError
 from sparseattn.experiments.examinations import make_examination
 from sparseattn.experiments.making import keep_freed_memory, make_adversary, make_run
-from sparseattn.experiments.runs import RESULTS, Adversary, Examination, Result, Run
+from sparseattn.experiments.runs import RESULTS, Result, Run
 from sparseattn.experiments.specs import (
     KINDS,
     AdversarySpec,
@@ -26,18 +27,6 @@ from sparseattn.experiments.specs import (
     ExaminationSpec,
     Spec,
     stored_spec,
-)
-from sparseattn.files import (
-    TENSORS_MOST,
-    DamagedRunError,
-    checked,
-    locked,
-    part,
-    read_manifest,
-    set_aside,
-    synchronise,
-    write,
-    writing,
 )
 from sparseattn.models.training import Progress, resolve_device
 
@@ -58,26 +47,20 @@ class Store:
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root).expanduser().absolute()
 
-    @overload
-    def find(self, spec: Spec, task: Task) -> Run | None: ...
-    @overload
-    def find(self, spec: AdversarySpec, task: Task) -> Adversary | None: ...
-    @overload
-    def find(self, spec: ExaminationSpec, task: Task) -> Examination | None: ...
-    def find(self, spec: AnySpec, task: Task) -> Result | None:
-        """Return the stored result of a spec, or None when there is none.
+    def find(self, spec: AnySpec, task: Task) -> Any:
+        """Return the stored result of a spec, of its kind, or None when there is none.
 
         A damaged one is reported, set aside, and counts as none. The weights, large and seldom
         needed, are checked when they are read.
         """
-        path = part(self.root, spec.KIND) / spec.key(task.fingerprint)
+        path = files.part(self.root, spec.KIND) / spec.key(task.fingerprint)
         try:
             return _opened(path)
-        except DamagedRunError as damage:
-            set_aside(path, damage, lambda path: _opened(path, weights=True))
+        except files.DamagedRunError as damage:
+            files.set_aside(path, damage, lambda path: _opened(path, weights=True))
         try:  # another process may have computed it anew meanwhile
             return _opened(path)
-        except DamagedRunError:
+        except files.DamagedRunError:
             return None
 
     def get(self, key: str) -> Result | None:
@@ -85,53 +68,41 @@ class Store:
         if not re.fullmatch(r"[0-9a-f]{16}", key):
             return None
         try:
-            found = (_opened(part(self.root, kind) / key) for kind in KINDS)
+            found = (_opened(files.part(self.root, kind) / key) for kind in KINDS)
             return next((one for one in found if one), None)
-        except DamagedRunError:
+        except files.DamagedRunError:
             return None
 
-    @overload
-    def compute(
-        self, spec: Spec, task: Task | None = None, progress: Progress | None = None
-    ) -> Run: ...
-    @overload
-    def compute(
-        self, spec: AdversarySpec, task: Task | None = None, progress: Progress | None = None
-    ) -> Adversary: ...
-    @overload
-    def compute(
-        self, spec: ExaminationSpec, task: Task | None = None, progress: Progress | None = None
-    ) -> Examination: ...
     def compute(
         self, spec: AnySpec, task: Task | None = None, progress: Progress | None = None
-    ) -> Result:
-        """Return the result of a spec; compute it first if the store does not hold it.
+    ) -> Any:
+        """Return the result of a spec, of its kind; compute it first if the store does not hold it.
 
         The same bits whichever process computed it. The `task` is given when loaded already;
         `progress` is called after each epoch (`models.training.fit`). A UserError when the store
         cannot be written (before training, where that can be told), or the classifier cannot be
         trained.
         """
-        task = load_task(spec.task, spec.task_options) if task is None else task
+        task = load_task(spec.base.task, spec.base.task_options) if task is None else task
         if found := self.find(spec, task):
             return found
-        resolve_device(spec.device)  # fails before anything is waited for
-        path = part(self.root, spec.KIND) / spec.key(task.fingerprint)
-        with locked(self.root, path.name):
+        resolve_device(spec.base.device)  # fails before anything is waited for
+        path = files.part(self.root, spec.KIND) / spec.key(task.fingerprint)
+        with files.locked(self.root, path.name):
             if found := self.find(spec, task):  # computed by another process while we waited
                 return found
             with self._partial(path.name, _size(spec, task)) as partial:
                 keep_freed_memory()
-                files, manifest = self._made(spec, task, progress)
-                with writing(self.root):
-                    write(partial, files, manifest)
+                contents, manifest = self._made(spec, task, progress)
+                with files.writing(self.root):
+                    files.write(partial, contents, manifest)
                     path.parent.mkdir(exist_ok=True)
                     try:
                         os.rename(partial, path)
                     except OSError:  # where locks do not work, another may have been first
                         if not path.is_dir():
                             raise
-                    synchronise(path.parent)
+                    files.synchronise(path.parent)
             if found := self.find(spec, task):
                 return found
         raise UserError(
@@ -141,15 +112,12 @@ class Store:
 
     def runs(self) -> list[Run]:
         """Return all runs whose manifests are whole, oldest first."""
-        return self._results(Spec.KIND)
+        return self.results(Spec.KIND)
 
-    def adversaries(self) -> list[Adversary]:
-        """Return all adversaries whose manifests are whole, oldest first."""
-        return self._results(AdversarySpec.KIND)
-
-    def examinations(self) -> list[Examination]:
-        """Return all examinations whose manifests are whole, oldest first."""
-        return self._results(ExaminationSpec.KIND)
+    def results(self, kind: str) -> list[Any]:
+        """Return all results of one of `KINDS` whose manifests are whole, oldest first."""
+        found = [result for _, result in self._kept(kind) if result is not None]
+        return sorted(found, key=lambda one: str(one.manifest["date"]))
 
     def damaged(self) -> list[str]:
         """Return the keys of what was set aside, and of what has no whole manifest."""
@@ -165,12 +133,12 @@ class Store:
         for path in (path for kind in KINDS for path in self._paths(kind)):
             try:
                 _opened(path, weights=True)
-            except DamagedRunError as damage:
+            except files.DamagedRunError as damage:
                 problems.append({"key": path.name, "problem": str(damage)})
-                set_aside(path, damage, lambda path: _opened(path, weights=True))
+                files.set_aside(path, damage, lambda path: _opened(path, weights=True))
         for left in self._paths("partial"):
             try:
-                with locked(self.root, left.name.partition(".")[0], wait=False):
+                with files.locked(self.root, left.name.partition(".")[0], wait=False):
                     shutil.rmtree(left, ignore_errors=True)
             except Timeout:  # its process is alive
                 continue
@@ -180,20 +148,16 @@ class Store:
         """Return what lies in a folder under a key's name; nothing else is ours."""
         return sorted(
             path
-            for path in part(self.root, folder).glob("*")
+            for path in files.part(self.root, folder).glob("*")
             if re.fullmatch(r"[0-9a-f]{16}(\..*)?", path.name)
         )
-
-    def _results(self, kind: str) -> list[Any]:
-        found = [result for _, result in self._kept(kind) if result is not None]
-        return sorted(found, key=lambda one: str(one.manifest["date"]))
 
     def _kept(self, kind: str) -> Iterator[tuple[Path, Any]]:
         """Yield each result's folder and what it holds, None where its manifest is damaged."""
         for path in self._paths(kind):
             try:
-                yield path, _result(path, read_manifest(path))
-            except DamagedRunError as damage:
+                yield path, _result(path, files.read_manifest(path))
+            except files.DamagedRunError as damage:
                 log.info("%s is passed over: %s.", path, damage)
                 yield path, None
 
@@ -201,7 +165,7 @@ class Store:
         self, spec: AnySpec, task: Task, progress: Progress | None
     ) -> tuple[dict[str, bytes], dict[str, Any]]:
         """Compute a result: its files by name, and its manifest."""
-        vectors = part(self.root, "vectors")
+        vectors = files.part(self.root, "vectors")
         if isinstance(spec, AdversarySpec):
             runs = [self.compute(run, task) for run in spec.runs]
             return make_adversary(spec, task, runs, progress, vectors)
@@ -215,8 +179,8 @@ class Store:
         for path, run in self._kept(Spec.KIND):
             if run and run.manifest.get("training_identity") == training_identity:
                 try:
-                    checked(path, weights=True)
-                except DamagedRunError:
+                    files.checked(path, weights=True)
+                except files.DamagedRunError:
                     continue
                 return cast("Run", run)
         return None
@@ -227,15 +191,15 @@ class Store:
 
         A full or read-only disk shows here, before anything is computed.
         """
-        with writing(self.root):
-            folder = part(self.root, "partial")
+        with files.writing(self.root):
+            folder = files.part(self.root, "partial")
             for left in folder.glob(f"{key}.*"):
                 shutil.rmtree(left, ignore_errors=True)
             partial = folder / f"{key}.{os.getpid()}.{time.time_ns()}"
             partial.mkdir(parents=True)
         try:
-            with writing(self.root):
-                if needed > TENSORS_MOST:
+            with files.writing(self.root):
+                if needed > files.TENSORS_MOST:
                     raise OSError(errno.EFBIG, "the result would be too large to be read back")
                 free = shutil.disk_usage(partial).free
                 if free < needed:
@@ -248,25 +212,26 @@ class Store:
 
 def _opened(path: Path, weights: bool = False) -> Any:
     """Return a result once its files are checked; None if it is not there."""
-    return _result(path, checked(path, weights)) if os.path.lexists(path) else None
+    return _result(path, files.checked(path, weights)) if os.path.lexists(path) else None
 
 
 def _result(path: Path, manifest: dict[str, Any]) -> Any:
     needed = ("key", "identity", "spec", "task", "versions", "seconds", "date", "files")
     if missing := [name for name in needed if name not in manifest]:
-        raise DamagedRunError(f"its manifest has no {', '.join(missing)}")
+        raise files.DamagedRunError(f"its manifest has no {', '.join(missing)}")
     try:
         spec = stored_spec(path.parent.name, manifest["spec"])
         return RESULTS[type(spec)](spec, path.name, path, manifest)
     except (UserError, TypeError, KeyError) as error:
-        raise DamagedRunError(f"its manifest has settings that no run has now: {error}") from None
+        why = f"its manifest has settings that no run has now: {error}"
+        raise files.DamagedRunError(why) from None
 
 
 def _size(spec: AnySpec, task: Task) -> int:
     """Return the bytes a result takes at most."""
     if isinstance(spec, ExaminationSpec):
         return 2**22
-    base = spec.base if isinstance(spec, AdversarySpec) else spec
+    base = spec.base
     tokens = min(base.observed, len(task.test)) * max(len(ids) for ids in task.test.ids)
     if isinstance(spec, AdversarySpec):
         return 4 * (12 * len(task.test) + 4 * tokens) + 2**20

@@ -23,7 +23,7 @@ from sparseattn.errors import ExplainedError, UserError
 from sparseattn.experiments import machine
 from sparseattn.experiments.progress import Progress
 from sparseattn.experiments.runs import Result
-from sparseattn.experiments.specs import AnySpec, canonical
+from sparseattn.experiments.specs import KINDS, AnySpec, canonical
 from sparseattn.experiments.store import Store
 from sparseattn.models.training import Progress as Tell
 from sparseattn.models.training import resolve_device
@@ -91,7 +91,7 @@ def ensure(
         if compute is None:
             jobs = min(_default_jobs(wanted) if jobs is None else jobs, len(wanted))
         here: Compute = _one_by_one if jobs == 1 else _in_processes
-        earlier: list[Result] = [*store.runs(), *store.adversaries(), *store.examinations()]
+        earlier: list[Result] = [one for kind in KINDS for one in store.results(kind)]
         shown = Progress(wanted, min(jobs or len(wanted), len(wanted)), earlier, progress, guess)
         failures: dict[AnySpec, Failure] = {}
         try:
@@ -241,7 +241,7 @@ def _failed(failures: Mapping[AnySpec, Failure], total: int) -> UserError | Swee
         causes.setdefault(failure.message, []).append(spec)
     lines = [f"{len(failures)} of {total} runs failed; the others are in the store."]
     for cause, specs in causes.items():
-        lines += [f"- {spec.task}: {spec.label}, seed {spec.seed}" for spec in specs]
+        lines += [f"- {spec.base.task}: {spec.label}, seed {spec.seed}" for spec in specs]
         lines.append(f"  {cause}")
     kind = UserError if all(one.mendable for one in failures.values()) else SweepError
     return kind("\n".join(lines))
@@ -252,16 +252,17 @@ def _tasks(specs: Iterable[AnySpec]) -> dict[AnySpec, Task]:
     loaded: dict[str, Task] = {}
     tasks = {}
     for spec in specs:
-        name = canonical([spec.task, spec.task_options])
+        given = spec.base.task, spec.base.task_options
+        name = canonical(given)
         if name not in loaded:
-            loaded[name] = load_task(spec.task, spec.task_options)
+            loaded[name] = load_task(*given)
         tasks[spec] = loaded[name]
     return tasks
 
 
 def _default_jobs(specs: Sequence[AnySpec]) -> int:
     # A GPU is shared by what its small kernels leave idle, not by its memory.
-    gpu = any(resolve_device(spec.device).type == "cuda" for spec in specs)
+    gpu = any(resolve_device(spec.base.device).type == "cuda" for spec in specs)
     return min(machine.cores(), 4) if gpu else machine.cores()
 
 

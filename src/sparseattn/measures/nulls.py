@@ -15,23 +15,12 @@ GRADIENTS = 300
 def null_dispersion(
     lengths: Real[np.ndarray, "..."], dimensions: int = 1
 ) -> Float[np.ndarray, "..."]:
-    """Dispersion to expect from importances that are noise: lengths of Gaussian vectors.
+    """Dispersion H / log n to expect from importances that are noise: lengths of Gaussian vectors.
 
-    Parameters
-    ----------
-    lengths
-        Numbers of tokens n, any shape.
-    dimensions
-        Entries d of the vector whose length an importance is: `GRADIENTS` for a gradient, 1 for a
-        difference such as leave-one-out, |N(0, 1)|.
+    Of n tokens each, any shape; NaN for n < 2. `dimensions` d are the entries of the vector whose
+    length an importance is: `GRADIENTS` for a gradient, 1 for a difference such as leave-one-out,
+    |N(0, 1)|. At n = 179 it is .945 for d = 1 and .9998 for d = 300.
 
-    Returns
-    -------
-    ndarray
-        Expected H / log n, at n = 179 .945 for d = 1 and .9998 for d = 300; NaN for n < 2.
-
-    Notes
-    -----
     With z ~ χ_d, S = Σ z and T = Σ z log z, H = log S − T/S. To second order, with
     μ = E z = √2 Γ((d+1)/2) / Γ(d/2), σ² = d − μ², m = E z log z and c = Cov(z log z, z),
 
@@ -54,21 +43,12 @@ def null_dispersion(
 def null_influence(
     lengths: Real[np.ndarray, " documents"], window: int = 2
 ) -> dict[str, Float[np.ndarray, " documents"]]:
-    """Influence of near inputs to expect when the inputs are exchangeable.
+    """Influence of near inputs to expect when the inputs are exchangeable, by the measures' names.
 
-    Parameters
-    ----------
-    lengths
-        (N,) numbers of tokens n.
-    window
-        As for :func:`measures.per_document.influence_summary`.
-
-    Returns
-    -------
-    dict
-        (N,) under the names of the measures: ``influence_self_share`` and ``influence_top1``, 1/n;
-        ``influence_self_rank``, (n + 1)/2; ``influence_window_share``, the mean share of the
-        inputs at most ``window`` places away, Σ_|d|≤w max(n − |d|, 0) / n².
+    (N,) each, of n tokens: ``influence_self_share`` and ``influence_top1``, 1/n;
+    ``influence_self_rank``, (n + 1)/2; ``influence_window_share``, the mean share of the inputs at
+    most `window` w places away, Σ_|d|≤w max(n − |d|, 0) / n², as for
+    :func:`measures.per_document.influence_summary`.
     """
     n = lengths.astype(np.float64)
     places = abs(np.arange(-window, window + 1))
@@ -81,28 +61,15 @@ def null_influence(
 
 
 def null_tau_sd(n: int, ties: Iterable[int] = ()) -> float:
-    """Spread of τ-b when one ranking is a random permutation without ties.
+    """Spread (standard deviation) of τ-b of n tokens, one ranking a random permutation.
 
-    Parameters
-    ----------
-    n
-        Number of tokens.
-    ties
-        Sizes t of the groups of ties in the other ranking, for instance ``[n − s]`` for
-        attention with s distinct non-zeros.
+    `ties` are the sizes t of the groups of ties in the other ranking, for instance ``[n − s]`` for
+    attention with s distinct non-zeros; the permutation has none. The mean is 0; NaN where τ-b is
+    undefined, a `UserError` for more ties than tokens. Kendall (1970), Rank Correlation Methods,
+    ch. 4:
 
-    Returns
-    -------
-    float
-        Standard deviation over permutations; NaN where τ-b is undefined. The mean is 0.
+        Var(C − D) = (n(n−1)(2n+5) − Σ t(t−1)(2t+5)) / 18, and τ_b divides by √((N₀ − T) N₀).
 
-    Notes
-    -----
-    Var(C − D) = (n(n−1)(2n+5) − Σ t(t−1)(2t+5)) / 18, and τ_b divides by √((N₀ − T) N₀).
-
-    References
-    ----------
-    Kendall (1970), Rank Correlation Methods, ch. 4.
     """
     groups = np.array(list(ties), dtype=np.float64)
     if groups.sum() > n:

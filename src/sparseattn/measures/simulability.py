@@ -31,28 +31,13 @@ def simulated(
     words: Words, chosen: Chosen, decisions: Bool[np.ndarray, " documents"],
     asked: Words, chosen_there: Bool[np.ndarray, "asked others"],
 ) -> Bool[np.ndarray, " asked"]:  # fmt: skip
-    """Return what a student says of the documents it is asked about.
+    """Return what a student says of the documents it is `asked` about: the classifier's decision.
 
-    Parameters
-    ----------
-    words
-        Word ids of each document that the student is taught with.
-    chosen
-        Which of them it sees.
-    decisions
-        The classifier's.
-    asked, chosen_there
-        The same of the documents it is asked about.
-
-    Returns
-    -------
-    ndarray
-        Its decisions: those of a logistic regression (L2, C = 10) on which words it sees, in no
-        order. If the classifier decided alike on all that it was taught, so does the student.
-
-    References
-    ----------
-    Treviso & Martins (2020), The Explanation Game; Pruthi et al. (2022), Evaluating Explanations.
+    It is taught with the word ids of documents, `words`, of which it sees the `chosen`, and the
+    classifier's `decisions`; `asked` and `chosen_there` are the same of the others. It is a
+    logistic regression (L2, C = 10) on which words it sees, in no order; if the classifier decided
+    alike on all that it was taught, so does the student. Treviso & Martins (2020), The Explanation
+    Game; Pruthi et al. (2022), Evaluating Explanations.
     """
     from sklearn.linear_model import LogisticRegression
 

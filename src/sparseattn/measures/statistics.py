@@ -21,21 +21,9 @@ from jaxtyping import Float, Real
 from scipy.stats import rankdata, t
 
 from sparseattn.errors import UserError, nearest
-from sparseattn.measures.nulls import null_dispersion, null_tau_sd
 
-__all__ = [
-    "Interval",
-    "Trend",
-    "compare",
-    "correlate",
-    "differences",
-    "estimate",
-    "mean_interval",
-    "null_dispersion",
-    "null_tau_sd",
-    "summarise",
-    "trend",
-]
+LEVEL = 0.95
+"""The probability that an interval covers the true value."""
 
 Comparison = Literal["same", "different", "undecided"]
 
@@ -59,72 +47,38 @@ class Trend(NamedTuple):
     seeds: int
 
 
-def mean_interval(values: Float[np.ndarray, " documents"], level: float = 0.95) -> Interval:
-    """Mean over documents with Student's t interval.
+def mean_interval(values: Float[np.ndarray, " documents"]) -> Interval:
+    """Mean over N documents (NaN left out and not counted), with x̄ ± t_{N−1} s/√N.
 
-    Parameters
-    ----------
-    values
-        (N,) one number a document; NaN (undefined) is left out and not counted.
-    level
-        Probability that such intervals cover the true mean.
-
-    Returns
-    -------
-    Interval
-        x̄ ± t_{N−1} s/√N; NaN bounds for fewer than two documents.
-
-    Notes
-    -----
-    Measures are bounded and documents many (≥ 300), so the mean is close to normal; the BCa
-    bootstrap gives the same interval to a few per cent of its width (tested), at a thousand times
-    the cost.
+    The bounds are NaN for fewer than two documents. Measures are bounded and documents many (≥
+    300), so the mean is close to normal; the BCa bootstrap gives the same interval to a few per
+    cent of its width (tested), at a thousand times the cost.
     """
     known = values[~np.isnan(values)].astype(np.float64)
     count = len(known)
     mean = float(known.mean()) if count else np.nan
     if count < 2:
         return Interval(mean, np.nan, np.nan, count)
-    half = float(t.ppf(0.5 + level / 2, count - 1) * known.std(ddof=1) / np.sqrt(count))
+    half = float(t.ppf(0.5 + LEVEL / 2, count - 1) * known.std(ddof=1) / np.sqrt(count))
     return Interval(mean, mean - half, mean + half, count)
 
 
-def estimate(
-    values: Float[np.ndarray, "seeds documents *quantities"], level: float = 0.95
-) -> dict[str, np.ndarray]:
+def estimate(values: Float[np.ndarray, "seeds documents *quantities"]) -> dict[str, np.ndarray]:
     """Mean of a cell with its interval over documents and seeds, and each source by itself.
 
-    Parameters
-    ----------
-    values
-        (S, D, …) one number for each seed and document. A seed for which nothing is defined is
-        left out; so is a document that is undefined (NaN) for any remaining seed.
-    level
-        Confidence level.
-
-    Returns
-    -------
-    dict
-        Arrays of shape (…): ``mean``; ``low``, ``high``, the interval for new documents *and* new
-        seeds (with one seed: for new documents only); ``se``, the standard error behind it;
-        ``seeds_low``, ``seeds_high``, the interval over seeds for these documents (NaN with one
-        seed); ``sd_documents``, within a seed; ``sd_seeds``, of the seeds' means (NaN with one
-        seed); ``documents``, ``seeds``, how many are behind it; ``undefined``, the share of seeds
-        × documents without a value.
-
-    Notes
-    -----
-    With the mean squares MS_S, MS_D, MS_E of a two-way table without replication,
+    Of (S, D, …) numbers, one for each seed and document, arrays of shape (…): ``mean``; ``low``,
+    ``high``, the interval for new documents *and* new seeds (with one seed: for new documents
+    only); ``se``, the standard error behind it; ``sd_documents``, within a seed; ``sd_seeds``, of
+    the seeds' means (NaN with one seed); ``documents``, ``seeds``, how many are behind it;
+    ``undefined``, the share of seeds × documents without a value. A seed for which nothing is
+    defined is left out; so is a document that is undefined (NaN) for any remaining seed. With the
+    mean squares MS_S, MS_D, MS_E of a two-way table without replication,
 
         Var(x̄) = (MS_D + max(MS_S − MS_E, 0)) / (S D),
 
-    with Satterthwaite's degrees of freedom, or D − 1 when the seeds add nothing. The interval over
-    seeds is Student's over the S means.
-
-    References
-    ----------
-    Hillis (2007), Statistics in Medicine 26(3) (many readers × many cases: the same table).
-    Satterthwaite (1946), Biometrics Bulletin 2(6).
+    with Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2(6)), or D − 1 when the
+    seeds add nothing. Hillis (2007), Statistics in Medicine 26(3), has many readers × many cases:
+    the same table.
     """
     known = ~np.isnan(values)
     seed_used = known.any(axis=1, keepdims=True)
@@ -152,16 +106,13 @@ def estimate(
             documents - 1,
         )
         sd_seeds = np.sqrt(ms_seed / documents)
-        half = t.ppf(0.5 + level / 2, freedom) * np.sqrt(variance)
-        half_seeds = t.ppf(0.5 + level / 2, seeds - 1) * sd_seeds / np.sqrt(seeds)
+        half = t.ppf(0.5 + LEVEL / 2, freedom) * np.sqrt(variance)
         spread = np.sqrt((within**2).sum(axis=(0, 1)) / (seeds * (documents - 1)))
     columns = {
         "mean": mean,
         "low": mean - half,
         "high": mean + half,
         "se": np.sqrt(variance),
-        "seeds_low": mean - half_seeds,
-        "seeds_high": mean + half_seeds,
         "sd_documents": np.where(documents > 1, spread, np.nan),
         "sd_seeds": np.where(seeds > 1, sd_seeds, np.nan),
         "documents": documents,
@@ -175,32 +126,13 @@ def summarise(
     frame: pd.DataFrame,
     by: Sequence[str],
     quantities: Sequence[str] | None = None,
-    level: float = 0.95,
 ) -> pd.DataFrame:
-    """Summarise measurements cell by cell.
+    """Summarise measurements cell by cell: the columns of `by`, ``quantity``, those of `estimate`.
 
-    Parameters
-    ----------
-    frame
-        One row for each cell, ``seed`` and ``document`` (columns or index levels of that name),
-        one column a quantity.
-    by
-        Columns that name a cell; a missing value (λ of a softmax) is a value of its own.
-    quantities
-        Columns to summarise; by default all numeric ones that are not in ``by``.
-    level
-        Confidence level.
-
-    Returns
-    -------
-    DataFrame
-        One row for each cell and quantity: the columns of ``by``, ``quantity``, and those of
-        :func:`estimate`.
-
-    Raises
-    ------
-    ValueError
-        When a column is missing, or a cell holds two rows of one seed and document.
+    `frame` has one row for each cell, ``seed`` and ``document`` (columns or index levels of that
+    name), and one column a quantity; `by` names a cell, where a missing value (λ of a softmax) is a
+    value of its own. `quantities` are by default all numeric columns that are not in `by`. A
+    `UserError` when a column is missing, or a cell holds two rows of one seed and document.
     """
     frame = _with_columns(frame, [*by, "seed", "document", *(quantities or [])])
     names = _quantities(frame, by) if quantities is None else list(quantities)
@@ -209,14 +141,14 @@ def summarise(
             {
                 **dict(zip(by, cell, strict=True)),
                 "quantity": names,
-                **estimate(_crossed(part, names, by), level),
+                **estimate(_crossed(part, names, by)),
             }
         )
         for cell, part in _cells(frame, by)
     ]
     if rows:
         return pd.concat(rows, ignore_index=True)
-    columns = [*by, "quantity", *estimate(np.zeros((1, 1, 0)), level)]
+    columns = [*by, "quantity", *estimate(np.zeros((1, 1, 0)))]
     return pd.DataFrame(columns=columns)
 
 
@@ -226,24 +158,12 @@ def differences(
     between: tuple[object, object],
     by: Sequence[str],
     quantities: Sequence[str] | None = None,
-    level: float = 0.95,
 ) -> pd.DataFrame:
-    """Differences between two settings, paired by document and seed.
+    """Differences a − b `between` two values of the column `over`, paired by document and seed.
 
-    Parameters
-    ----------
-    frame, by, quantities, level
-        As for :func:`summarise`; ``over`` must not be in ``by``.
-    over
-        The column whose two values are compared, for instance ``projection``.
-    between
-        (a, b): the difference is a − b.
-
-    Returns
-    -------
-    DataFrame
-        As from :func:`summarise`, of x_a − x_b. Pairing removes what makes a document easy under
-        both, which is most of the spread over documents.
+    The rest is as for `summarise`; `over` must not be in `by`. Pairing removes what makes a
+    document easy under both, which is most of the spread over documents. A `UserError`, too, where
+    one of the two has no rows.
     """
     keys = [*by, "seed", "document"]
     frame = _with_columns(frame, [*keys, over, *(quantities or [])])
@@ -261,7 +181,7 @@ def differences(
     pairs = sides[0].merge(sides[1], on=keys, suffixes=("", " other"))
     for name in names:
         pairs[name] = pairs[name] - pairs[f"{name} other"]
-    return summarise(pairs[keys + names], by, names, level)
+    return summarise(pairs[keys + names], by, names)
 
 
 def trend(
@@ -269,39 +189,26 @@ def trend(
     y: Float[np.ndarray, " runs"],
     seed: Real[np.ndarray, " runs"],
     method: Literal["rank", "pearson"] = "rank",
-    level: float = 0.95,
 ) -> Trend:
-    """Correlation of a setting with a quantity within seeds, with its interval over seeds.
+    """Correlation of a setting x with a quantity y within seeds, with its interval over seeds.
 
-    Parameters
-    ----------
-    x, y
-        (n,) a setting and a quantity of each run; a pair with a NaN is left out.
-    seed
-        (n,) each run's seed. Runs of one seed are not independent: they start from the same
-        weights, and read the same documents. A seed whose runs have one setting has no say.
-    method
-        ``rank`` (with the rank of the setting) or ``pearson`` (with the setting itself).
-    level
-        Confidence level.
+    Of n runs each; a pair with a NaN is left out. Runs of one seed are not independent: they start
+    from the same weights, and read the same documents. A seed whose runs have one setting has no
+    say. `method` is ``rank`` (with the rank of the setting) or ``pearson`` (with the setting
+    itself). NaN for a constant series; NaN bounds for fewer than two seeds.
 
-    Returns
-    -------
-    Trend
-        NaN for a constant series; NaN bounds for fewer than two seeds.
+    With both series centred within seeds, and the sums S and P over the runs of seed s,
 
-    Notes
-    -----
-    With both series centred within seeds, S_s = Σ x² and P_s = Σ xy over the runs of seed s,
-    b_s = P_s / S_s · √(Σ S / Σ y²) and w_s = S_s / Σ S, the correlation is r = Σ w b, and its
-    interval Student's over K seeds, r ± t_{K−1} √(K/(K−1) Σ w² (b − r)²), cut at ±1. A slope is a
-    sum of y, so with normal seeds and one grid the test of no trend is exact, however dependent the
-    runs of a seed are (simulated in the tests).
+        S_s = Σ x²,  P_s = Σ xy,  b_s = P_s / S_s · √(Σ S / Σ y²),  w_s = S_s / Σ S,
 
-    References
-    ----------
-    Bland & Altman (1995), BMJ 310, 446 (correlation within subjects). Bell & McCaffrey (2002),
-    Survey Methodology 28(2) (Student's t over few clusters).
+    the correlation is r = Σ w b, and its interval Student's over K seeds,
+
+        r ± t_{K−1} √(K/(K−1) Σ w² (b − r)²), cut at ±1.
+
+    A slope is a sum of y, so with normal seeds and one grid the test of no trend is exact, however
+    dependent the runs of a seed are (simulated in the tests). Bland & Altman (1995), BMJ 310, 446
+    (correlation within subjects); Bell & McCaffrey (2002), Survey Methodology 28(2) (Student's t
+    over few clusters).
     """
     known = ~(np.isnan(x) | np.isnan(y))
     x, y = x[known].astype(np.float64), y[known].astype(np.float64)
@@ -324,7 +231,7 @@ def trend(
     if count < 2:
         return Trend(r, np.nan, np.nan, len(x), count)
     variance = (weights**2 * (slopes - r) ** 2).sum() * count / (count - 1)
-    half = float(t.ppf(0.5 + level / 2, count - 1) * np.sqrt(variance))
+    half = float(t.ppf(0.5 + LEVEL / 2, count - 1) * np.sqrt(variance))
     return Trend(r, max(r - half, -1.0), min(r + half, 1.0), len(x), count)
 
 
@@ -334,24 +241,12 @@ def correlate(
     x: str,
     quantities: Sequence[str] | None = None,
     method: Literal["rank", "pearson"] = "rank",
-    level: float = 0.95,
 ) -> pd.DataFrame:
     """Correlation, within each cell, of a setting with a quantity's mean over documents.
 
-    Parameters
-    ----------
-    frame, by, quantities, level
-        As for :func:`summarise`. Rows without a value of ``x`` are left out.
-    x
-        The setting, for instance ``lam``. One point is one run: a value of ``x`` and a seed.
-    method
-        As for :func:`trend`.
-
-    Returns
-    -------
-    DataFrame
-        The columns of ``by``, ``quantity``, ``correlation``, ``low``, ``high``, ``points`` (runs)
-        and ``seeds``.
+    The columns of `by`, ``quantity``, ``correlation``, ``low``, ``high``, ``points`` (runs) and
+    ``seeds``. `x` is the setting, for instance ``lam``: one point is one run, a value of `x` and a
+    seed; rows without a value of it are left out. The rest is as for `summarise` and `trend`.
     """
     frame = _with_columns(frame, [*by, x, "seed", *(quantities or [])])
     names = _quantities(frame, [*by, x]) if quantities is None else list(quantities)
@@ -366,7 +261,6 @@ def correlate(
                 part[name].to_numpy(np.float64),
                 part["seed"].to_numpy(),
                 method,
-                level,
             )._asdict(),
         }
         for cell, part in _cells(means, by)
@@ -377,27 +271,13 @@ def correlate(
 
 
 def compare(low: float, high: float, reference: float, tolerance: float = 0.05) -> Comparison:
-    """Whether an interval agrees with a published number.
+    """Whether an interval agrees with a published number, the `reference`.
 
-    Parameters
-    ----------
-    low, high
-        Our interval.
-    reference
-        The published number.
-    tolerance
-        The largest difference that would not matter, rounding and reading-off included.
-
-    Returns
-    -------
-    str
-        ``same`` when the whole interval lies within ``reference`` ± ``tolerance``, ``different``
-        when all of it lies outside, else ``undecided`` (also without an interval): absence of a
-        significant difference alone never counts as sameness.
-
-    References
-    ----------
-    Schuirmann (1987), two one-sided tests, J. Pharmacokinetics and Biopharmaceutics 15.
+    ``same`` when the whole interval lies within `reference` ± `tolerance` (the largest difference
+    that would not matter, rounding and reading-off included), ``different`` when all of it lies
+    outside, else ``undecided`` (also without an interval): absence of a significant difference
+    alone never counts as sameness. Schuirmann (1987), two one-sided tests, J. Pharmacokinetics and
+    Biopharmaceutics 15.
     """
     if reference - tolerance <= low and high <= reference + tolerance:
         return "same"

@@ -125,38 +125,22 @@ def diverge(
 ) -> Fitted:
     """Train an adversary against a base classifier, which is not changed.
 
-    The weights returned are those of the epoch with the lowest loss on dev (the first of several);
-    training ends ``patience`` epochs after it last fell. The curve's columns are ``epoch``, ``aim``
-    (``predictions`` in epochs for these alone, then ``both``), ``train_loss``, ``dev_loss``,
-    ``dev_distance`` (|ŷ_a − ŷ|), ``dev_jsd``, ``dev_accuracy`` and ``seconds``.
+    `settings` say how the base was trained; the adversary is trained likewise, but for what `aim`
+    says. The task's test split is not looked at, and no label is used; the rest is as for
+    `models.training.fit`. The weights returned are those of the epoch with the lowest loss on dev
+    (the first of several); training ends ``patience`` epochs after it last fell. The curve's
+    columns are ``epoch``, ``aim`` (``predictions`` in epochs for these alone, then ``both``),
+    ``train_loss``, ``dev_loss``, ``dev_distance`` (|ŷ_a − ŷ|), ``dev_jsd``, ``dev_accuracy`` and
+    ``seconds``. A `UserError` when the loss stops being a number.
 
-    Parameters
-    ----------
-    settings
-        How the base was trained; the adversary is trained likewise, but for what `aim` says.
-    task
-        Its test split is not looked at, and no label is used.
-    progress, vectors
-        As for `models.training.fit`.
-
-    Raises
-    ------
-    UserError
-        When the loss stops being a number.
-
-    Notes
-    -----
     An adversary begins with the base's predictions: one that is frozen has them, another learns
-    them first (Hinton et al., 2015), in at most as many epochs as the base had. Then come
-    `WARM_UP` batches for divergence alone, then all others for both. In the loss of an unfrozen
-    one, cross-entropy stands for the distance of the predictions; the epoch is chosen by distance.
+    them first (Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network,
+    arXiv:1503.02531), in at most as many epochs as the base had. Then come `WARM_UP` batches for
+    divergence alone, then all others for both. In the loss of an unfrozen one, cross-entropy stands
+    for the distance of the predictions; the epoch is chosen by distance.
 
     Wiegreffe & Pinter choose epochs on the test split. The loss on dev is what training is after,
     held out; it takes no threshold, and the same for both variants.
-
-    References
-    ----------
-    Hinton, Vinyals and Dean (2015), Distilling the Knowledge in a Neural Network, arXiv:1503.02531.
     """
     rate = aim.learning_rate
     own = settings.model_copy(update={"learning_rate": rate, "seed": aim.seed})

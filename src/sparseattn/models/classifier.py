@@ -306,14 +306,11 @@ class Classifier(nn.Module):
         return scores, attention, self.decode(attention, hidden)
 
     def from_embedded(
-        self,
-        embedded: Float[Tensor, "batch time embedding"],
-        batch: Batch,
-        fixed_attention: Float[Tensor, "batch time"] | None = None,
+        self, embedded: Float[Tensor, "batch time embedding"], batch: Batch
     ) -> Output:
-        """Run all stages after the embedding; for `fixed_attention` see `from_hidden`."""
+        """Run all stages after the embedding."""
         hidden = self.encoder(embedded, batch)
-        return Output(embedded, hidden, *self.from_hidden(hidden, batch, fixed_attention))
+        return Output(embedded, hidden, *self.from_hidden(hidden, batch))
 
     def forward(self, batch: Batch) -> Output:
         """Run the whole classifier on a batch of documents."""

@@ -54,10 +54,7 @@ _EPSILON = 1e-12
 def model_folder() -> Path:
     """Return the folder of the model's files: the environment's, else the installed package's.
 
-    Raises
-    ------
-    UserError
-        When there is none, or its weights are not all-MiniLM-L6-v2's.
+    A `UserError` when there is none, or its weights are not all-MiniLM-L6-v2's.
     """
     if given := os.environ.get(FOLDER):
         folder = Path(given)
@@ -259,10 +256,7 @@ class MiniLM(nn.Module):
     def layout(self, batch: Batch) -> Layout:
         """Return where the pieces of a batch stand.
 
-        Raises
-        ------
-        UserError
-            When a document has more pieces than the model has positions.
+        A `UserError` when a document has more pieces than the model has positions.
         """
         counts = self.counts[batch.ids]
         ends = counts.cumsum(dim=1)

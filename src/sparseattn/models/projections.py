@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
-from sparseattn.errors import UserError, nearest
+from sparseattn.errors import UserError, among
 from sparseattn.measures.kendall import kendall_tau
 from sparseattn.wording import ALPHAS, PROJECTIONS
 
@@ -28,31 +28,14 @@ def project(
 ) -> Float[Tensor, "*batch n"]:
     r"""Map scores onto the simplex over the unmasked positions.
 
-    Parameters
-    ----------
-    scores
-        Alignment scores a, any real numbers; what stands off the mask is ignored.
-    mask
-        True where attention may fall.
-    projection
-        ``softmax``, ``sparsemax``, ``sparsegen`` or ``entmax``.
-    lam, alpha
-        λ of sparsegen (`wording.Lam`), α of entmax (`wording.Alpha`; a tensor is differentiated
-        through).
+    `scores` are alignment scores a, any real numbers; what stands off the mask, which is True where
+    attention may fall, is ignored. `projection` is ``softmax``, ``sparsemax``, ``sparsegen`` or
+    ``entmax``; `lam` λ of sparsegen (`wording.Lam`), `alpha` α of entmax (`wording.Alpha`; a tensor
+    is differentiated through). The weights, of the shape of `scores`, are not negative: exactly 0
+    off the mask, summing to 1 over it (a row masked throughout is all zeros, one with a score that
+    is no number is all NaN). A `UserError` for an unknown projection, λ or α beyond their limits,
+    or one that is missing.
 
-    Returns
-    -------
-    Tensor
-        Non-negative weights, the shape of `scores`: exactly 0 off the mask, summing to 1 over it
-        (a row masked throughout is all zeros, one with a score that is no number is all NaN).
-
-    Raises
-    ------
-    UserError
-        For an unknown projection, λ or α beyond their limits, or one that is missing.
-
-    Notes
-    -----
     .. math::
         \mathrm{softmax}(a) &= \arg\min_{p\in\Delta} -p^\top a + \textstyle\sum_i p_i\log p_i\\
         \mathrm{sparsegen}(a;\lambda) &= \arg\min_{p\in\Delta} \|p-a\|_2^2-\lambda\|p\|_2^2
@@ -60,9 +43,8 @@ def project(
         \alpha\text{-entmax}(a) &= \arg\min_{p\in\Delta} -p^\top a
             + \tfrac{1}{\alpha(\alpha-1)}\textstyle\sum_i (p_i^\alpha - p_i)
 
-    The identity for sparsegen: the objective is
-    :math:`(1-\lambda)\|p - a/(1-\lambda)\|^2` plus what does not depend on p. Martins & Astudillo
-    (2016); Laha et al. (2018); Peters et al. (2019).
+    The identity for sparsegen: the objective is :math:`(1-\lambda)\|p - a/(1-\lambda)\|^2` plus
+    what does not depend on p. Martins & Astudillo (2016); Laha et al. (2018); Peters et al. (2019).
     """
     empty = ~mask.any(dim=-1, keepdim=True)
     # A wholly masked row has no solution; zeros are solved in its place, then emptied.
@@ -81,10 +63,7 @@ def project(
     elif projection == "entmax":
         weights = _entmax(masked, alpha)
     else:
-        raise UserError(
-            f"Unknown projection '{projection}'.{nearest(projection, PROJECTIONS)} "
-            f"Known: {', '.join(PROJECTIONS)}."
-        )
+        raise UserError(f"Unknown projection '{projection}'.{among(projection, PROJECTIONS)}")
     # Multiplying also gives the masked positions' scores a gradient of exactly zero.
     return (weights * (mask & ~empty)).masked_fill(astray, torch.nan)
 

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+_FIRST, _SECOND, _EPSILON = 0.9, 0.999, 1e-8  # β₁, β₂ and ε
+
 
 class RowAdam:
     r"""Adam with amsgrad on chosen rows of a matrix.
@@ -30,12 +32,9 @@ class RowAdam:
         weight: Float[Tensor, "vocabulary size"],
         learning_rate: float,
         weight_decay: float = 0.0,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
     ) -> None:
         self.weight = weight
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.betas, self.eps = betas, eps
         self.mean, self.square, self.largest = (torch.zeros_like(weight) for _ in range(3))
         self.steps = weight.new_zeros(len(weight), 1)
 
@@ -45,13 +44,12 @@ class RowAdam:
         state = (self.weight, self.mean, self.square, self.largest, self.steps)
         # index_select and index_copy_ are a third faster than indexing with brackets.
         weight, mean, square, largest, steps = (part.index_select(0, rows) for part in state)
-        first, second = self.betas
         steps += 1
         gradient = gradient.add(weight, alpha=self.weight_decay)
-        mean.lerp_(gradient, 1 - first)
-        square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
+        mean.lerp_(gradient, 1 - _FIRST)
+        square.mul_(_SECOND).addcmul_(gradient, gradient, value=1 - _SECOND)
         torch.maximum(largest, square, out=largest)
-        scale = (largest / (1 - second**steps)).sqrt_().add_(self.eps).mul_(1 - first**steps)
+        scale = (largest / (1 - _SECOND**steps)).sqrt_().add_(_EPSILON).mul_(1 - _FIRST**steps)
         weight.addcdiv_(mean, scale, value=-self.learning_rate)
         for whole, part in zip(state, (weight, mean, square, largest, steps), strict=True):
             whole.index_copy_(0, rows, part)

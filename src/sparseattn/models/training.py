@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
 from pydantic import Field, field_validator, model_validator
-from scipy.stats import rankdata
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, embedding
 from torch.nn.utils.rnn import pad_sequence
@@ -21,6 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from sparseattn.data.tasks import Documents, Task
 from sparseattn.data.vectors import check_vectors, initial_vectors, kept_vectors
 from sparseattn.errors import UserError
+from sparseattn.measures.per_document import attended_auc
 from sparseattn.models.batches import Batch, collate
 from sparseattn.models.classifier import Classifier, ModelSettings, Output
 from sparseattn.models.pretrained import PRETRAINED, MiniLM, word_pieces
@@ -106,28 +107,14 @@ def fit(
 ) -> Fitted:
     """Train a classifier on a task's train split, stopping by its dev split; test is not looked at.
 
-    The weights returned are those of the epoch with the highest ROC-AUC on dev (of several, the
-    one with the lowest loss). Training ends ``patience`` epochs after the AUC last rose, or after
-    the training loss first fell a tenth below the entropy of the labels, if that is later.
+    The weights returned are those of the epoch with the highest ROC-AUC on dev (of several, the one
+    with the lowest loss). Training ends ``patience`` epochs after the AUC last rose, or after the
+    training loss first fell a tenth below the entropy of the labels, if that is later. `progress`
+    is called after each epoch with its number, the largest number of epochs, and its row of the
+    learning curve; `vectors` is a folder in which `data.vectors.kept_vectors` are kept for other
+    fits. A `UserError` when the loss stops being a number, dev holds one class only, or CUDA is
+    asked for and absent.
 
-    Parameters
-    ----------
-    settings, task
-        The classifier and how to train it, and on what.
-    progress
-        Called after each epoch with its number, the largest number of epochs, and its row of
-        the learning curve.
-    vectors
-        A folder in which `data.vectors.kept_vectors` are kept for other fits.
-
-    Raises
-    ------
-    UserError
-        When the loss stops being a number, dev holds one class only, or CUDA is asked for and
-        absent.
-
-    Notes
-    -----
     Adam with amsgrad on the binary cross-entropy of the logit; weight decay is added to the
     gradient, except of the alignment's and the projection's own parameters. The embedding is
     updated row by row, see `RowAdam`. Initial weights and the order of the documents depend on
@@ -227,12 +214,8 @@ def roc_auc(scores: Float[Tensor, " documents"], labels: Float[Tensor, " documen
     From ranks, exactly: two epochs that rank alike then tie, which scikit-learn's sums of
     trapezoids break by rounding.
     """
-    positive = (labels > 0.5).numpy()
-    count, others = int(positive.sum()), int((~positive).sum())
-    if not count or not others:
-        return math.nan
-    ranks = rankdata(scores.numpy())
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
+    positive = (labels > 0.5)[None].double().numpy()
+    return float(attended_auc(positive, scores[None].numpy(), np.array([len(scores)]))[0])
 
 
 def batches(

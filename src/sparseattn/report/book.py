@@ -21,7 +21,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from sparseattn import paths
-from sparseattn.errors import ExplainedError, UserError, nearest
+from sparseattn.errors import ExplainedError, UserError, among
 from sparseattn.experiments.machine import cores
 from sparseattn.report import onefile, printed
 from sparseattn.report.execution import (
@@ -92,8 +92,7 @@ def build(
     for name in values:
         if name not in everywhere:
             raise UserError(
-                f"Unknown parameter '{name}': no notebook declares it."
-                f"{nearest(name, everywhere)} Known: {', '.join(everywhere)}."
+                f"Unknown parameter '{name}': no notebook declares it.{among(name, everywhere)}"
             )
     build_folder = paths.root() / "_build"
     output = (output or build_folder / "html").absolute()

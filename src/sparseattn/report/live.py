@@ -34,7 +34,7 @@ from sparseattn.experiments.sweeps import ensure
 from sparseattn.models.classifier import Classifier, assembled
 from sparseattn.models.training import evaluate
 from sparseattn.report.specimens import CLASSES, seen
-from sparseattn.results import published
+from sparseattn.results import paper, published
 from sparseattn.wording import label, projection_name, sparsity_rank
 
 SETTINGS: Mapping[str, Any] = {
@@ -48,9 +48,6 @@ SETTINGS: Mapping[str, Any] = {
     "device": "cpu",
 }
 """The page's classifiers, but for their encoders; small, so that one is quickly there."""
-
-ENCODERS = {"bilstm": "additive", "transformer": "dot"}
-"""Encoder → its alignment."""
 
 EXAMPLES = (
     "The plot is thin and the jokes are old, but the two leads are a joy to watch",
@@ -99,10 +96,10 @@ def specs(**changes: Any) -> list[Spec]:
     settings = {**SETTINGS, **changes}
     spanned = [
         spec
-        for encoder, alignment in ENCODERS.items()
+        for encoder, alignment in paper.ALIGNMENT.items()
         for spec in grid(encoders=[encoder], alignments=[alignment], **settings)
     ]
-    order = list(ENCODERS)
+    order = list(paper.ALIGNMENT)
     return sorted(
         spanned, key=lambda s: (order.index(s.encoder), sparsity_rank(s.projection, s.lam))
     )

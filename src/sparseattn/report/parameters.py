@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from sparseattn import paths
-from sparseattn.errors import UserError, nearest, validate
+from sparseattn.errors import UserError, among, validate
 from sparseattn.wording import Alpha, EncoderName, Lam
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SPANNING = (
     "task", "task_options", "encoders", "alignments", "lams", "alphas", "seeds", "observed",
-    "device",
+    "device", "epochs", "learning_rate", "vectors",
 )  # fmt: skip
 # What a kernel puts into a fresh namespace.
 _KERNEL_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
@@ -86,14 +86,10 @@ class Parameters(BaseModel):
         from sparseattn.experiments.specs import grid
 
         spanned = {name: getattr(self, name) for name in _SPANNING}
-        settings = {name: getattr(self, name) for name in ("epochs", "learning_rate", "vectors")}
-        given = {"sparsegen": self.lams, "entmax": self.alphas}
-        graded = [name for name, values in given.items() if values]
-        return grid(
-            **spanned,
-            projections=[*self.projections, *graded],
-            **{name: value for name, value in settings.items() if value is not None},
-        )
+        given = {name: value for name, value in spanned.items() if value is not None}
+        grades = {"sparsegen": self.lams, "entmax": self.alphas}
+        graded = [name for name, values in grades.items() if values]
+        return grid(**given, projections=[*self.projections, *graded])
 
     def runs(self) -> "list[Run]":
         """Return the runs of the grid, computing those the store does not hold."""
@@ -230,10 +226,7 @@ def declared(notebook: str) -> dict[str, Any]:
     """
     names = paths.notebook_names()
     if notebook not in names:
-        raise UserError(
-            f"There is no notebook '{notebook}'.{nearest(notebook, names)} "
-            f"Known: {', '.join(names)}."
-        )
+        raise UserError(f"There is no notebook '{notebook}'.{among(notebook, names)}")
     source = (paths.notebooks() / f"{notebook}.py").read_text(encoding="utf-8")
     _, _, rest = source.partition('# %% tags=["parameters", "hide-input"]')
     cell = rest.partition("\n# %%")[0]
@@ -261,8 +254,7 @@ def validated(
     if unknown:
         raise UserError(
             "\n".join(
-                f"Unknown parameter '{name}' of notebook '{notebook}'.{nearest(name, defaults)} "
-                f"Known: {', '.join(defaults) or 'none'}."
+                f"Unknown parameter '{name}' of notebook '{notebook}'.{among(name, defaults)}"
                 for name in unknown
             )
         )

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sparseattn.experiments.runs import QUANTITIES, Adversary, Examination, Result, Run
-from sparseattn.experiments.specs import CONTROLS, STAGES, TRAINED, Spec
+from sparseattn.experiments.specs import CONTROLS, STAGES, TRAINED
 from sparseattn.experiments.store import Store
 from sparseattn.results.parquet import known_quantities
 from sparseattn.wording import label, projection_name
@@ -40,14 +40,9 @@ STORED = (
 )  # fmt: skip
 
 
-def base_of(result: Result) -> Spec:
-    """Return a run's spec, or that of the run a result rests on."""
-    return result.spec if isinstance(result, Run) else result.spec.base
-
-
 def cell(result: Result) -> dict[str, object]:
     """Return what names a result, `CELL`, its base's where it has one; of adversaries `AGAINST`."""
-    spec = base_of(result)
+    spec = result.spec.base
     return {
         "key": result.key,
         **{name: getattr(spec, name) for name in PLACE},
@@ -93,11 +88,7 @@ def ledger(results: Iterable[Result]) -> pd.DataFrame:
     that an adversary is held against, or that was examined; ``origin``, published or this build.
     Settings, scores and times of an adversary are its own; `AGAINST` is its alone.
     """
-    rows = []
-    for one in results:
-        row = _entry(one)
-        rows.append({**row, "versions": " ".join(sorted(row["versions"].split()))})
-    frame = pd.DataFrame(rows, columns=list(LEDGER))
+    frame = pd.DataFrame([_entry(one) for one in results], columns=list(LEDGER))
     numbers = ("lam", "accuracy", "auc", "dev_auc", *SPENT, "seconds", "cpu_seconds", "pressure")
     return frame.astype(dict.fromkeys(numbers, "float64"))
 
@@ -117,7 +108,7 @@ def _entry(one: Result) -> dict[str, Any]:
     manifest, packages = one.manifest, dict(one.manifest["packages"])
     python = packages.pop("python")
     row = {
-        **base_of(one).model_dump(),
+        **one.spec.base.model_dump(),
         **cell(one),
         **manifest["seconds"],
         "seconds": one.seconds,
@@ -128,7 +119,7 @@ def _entry(one: Result) -> dict[str, Any]:
         **{name: manifest["hardware"][name] for name in ("processor", "gpu", "cores")},
         "commit": manifest["code"]["commit"],
         "date": manifest["date"],
-        "versions": " ".join(f"{name}={n}" for name, n in manifest["versions"].items()),
+        "versions": " ".join(f"{name}={n}" for name, n in sorted(manifest["versions"].items())),
         "python": python,
         "packages": " ".join(f"{name}={packages[name]}" for name in sorted(packages)),
         "fingerprint": manifest["task"]["fingerprint"],

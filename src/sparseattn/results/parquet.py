@@ -182,11 +182,8 @@ def read_values(folder: Path, record: Mapping[str, Any]) -> pd.DataFrame:
     path = folder / f"{record['key']}.parquet"
     try:
         content = bounded(path, FILE_MOST)
-    except DamagedRunError as damage:
-        raise damaged(path, str(damage)) from None
-    if hashlib.sha256(content).hexdigest() != record["sha256"]:
-        raise damaged(path, "its checksum is another")
-    try:
+        if hashlib.sha256(content).hexdigest() != record["sha256"]:
+            raise DamagedRunError("its checksum is another")
         names, values = _numbers(content, record["documents"])
     except (pa.ArrowException, OSError, DamagedRunError) as damage:
         raise damaged(path, str(damage)) from None

@@ -30,20 +30,8 @@ from sparseattn.experiments.specs import (
     stored_spec,
 )
 from sparseattn.models.pretrained import PRETRAINED
-from sparseattn.results.frames import AGAINST, PLACE, base_of, cell
-from sparseattn.results.frames import ledger as ledger_of
-from sparseattn.results.parquet import (
-    ADVERSARIES,
-    EXAMINATIONS,
-    JACOBIANS,
-    RUNS,
-    TASK,
-    Kind,
-    damaged,
-    read_json,
-    read_records,
-    read_values,
-)
+from sparseattn.results import frames, parquet
+from sparseattn.results.frames import AGAINST, PLACE, cell
 from sparseattn.wording import label, sparsity_rank
 
 TOLERANCE = 0.01
@@ -66,7 +54,7 @@ class _Measured:
 
     @property
     def _measured(self) -> pd.DataFrame:
-        return read_values(self.path, self.manifest)
+        return parquet.read_values(self.path, self.manifest)
 
 
 class Published(_Measured, Run):
@@ -96,21 +84,21 @@ class Compared(Published):
         return super()._measured if self.given is None else self.given
 
 
-_MADE: dict[Kind, tuple[Any, str]] = {
-    RUNS: (Published, Spec.KIND),
-    ADVERSARIES: (PublishedAdversary, AdversarySpec.KIND),
-    JACOBIANS: (Compared, Spec.KIND),
-    EXAMINATIONS: (PublishedExamination, ExaminationSpec.KIND),
+_MADE: dict[parquet.Kind, tuple[Any, str]] = {
+    parquet.RUNS: (Published, Spec.KIND),
+    parquet.ADVERSARIES: (PublishedAdversary, AdversarySpec.KIND),
+    parquet.JACOBIANS: (Compared, Spec.KIND),
+    parquet.EXAMINATIONS: (PublishedExamination, ExaminationSpec.KIND),
 }
 
 
-def kind_of(result: Result) -> Kind:
+def kind_of(result: Result) -> parquet.Kind:
     """Return which kind of files a result is published in."""
     if isinstance(result, Adversary):
-        return ADVERSARIES
+        return parquet.ADVERSARIES
     if isinstance(result, Examination):
-        return EXAMINATIONS
-    return JACOBIANS if isinstance(result, Compared) else RUNS
+        return parquet.EXAMINATIONS
+    return parquet.JACOBIANS if isinstance(result, Compared) else parquet.RUNS
 
 
 def runs(
@@ -121,37 +109,31 @@ def runs(
     Those of `pretrained` encoders, which have a page of their own, are left out; True returns them
     alone, None all. A UserError for a damaged file, or two runs of the same place (task, …, seed).
     """
-    return _of_encoders(of_kind(RUNS, tasks, folder), pretrained)
-
-
-def _of_encoders(found: list[Any], pretrained: bool | None) -> list[Any]:
-    if pretrained is None:
-        return found
-    return [one for one in found if (base_of(one).encoder in PRETRAINED) == pretrained]
+    return of_kind(parquet.RUNS, tasks, folder, pretrained)
 
 
 def comparisons(tasks: Sequence[str] | None = None, folder: Path | None = None) -> list[Compared]:
     """Return the published comparisons of norms, of runs that are published themselves."""
-    return of_kind(JACOBIANS, tasks, folder)
+    return of_kind(parquet.JACOBIANS, tasks, folder)
 
 
 def adversaries(
     tasks: Sequence[str] | None = None, folder: Path | None = None
 ) -> list[PublishedAdversary]:
     """Return the published adversaries; see `of_kind`."""
-    return of_kind(ADVERSARIES, tasks, folder)
+    return of_kind(parquet.ADVERSARIES, tasks, folder)
 
 
 def examinations(
     tasks: Sequence[str] | None = None, folder: Path | None = None, pretrained: bool | None = False
 ) -> list[PublishedExamination]:
     """Return the published examinations; see `runs`."""
-    return _of_encoders(of_kind(EXAMINATIONS, tasks, folder), pretrained)
+    return of_kind(parquet.EXAMINATIONS, tasks, folder, pretrained)
 
 
 def ledger(tasks: Sequence[str] | None = None, folder: Path | None = None) -> pd.DataFrame:
     """Return which runs are published, one row each; see `results.frames.ledger`."""
-    return ledger_of(runs(tasks, folder))
+    return frames.ledger(runs(tasks, folder))
 
 
 def tasks(folder: Path | None = None, examined: bool = False) -> dict[str, dict[str, Any]]:
@@ -166,10 +148,10 @@ def tasks(folder: Path | None = None, examined: bool = False) -> dict[str, dict[
     entries = ("fingerprint", "splits", "deviations", "documents")
     files = [
         file
-        for file in sorted(_folder(folder).glob(f"*/{TASK}"))
+        for file in sorted(_folder(folder).glob(f"*/{parquet.TASK}"))
         if examined or any(file.parent.glob("*.parquet"))
     ]
-    return {file.parent.name: read_json(file, entries) for file in files}
+    return {file.parent.name: parquet.read_json(file, entries) for file in files}
 
 
 def against_published(given: Iterable[Result], folder: Path | None = None) -> pd.DataFrame:
@@ -212,14 +194,18 @@ def against_published(given: Iterable[Result], folder: Path | None = None) -> pd
 
 
 def of_kind(
-    kind: Kind, tasks: Sequence[str] | None = None, folder: Path | None = None
-) -> list[Any]:
+    kind: parquet.Kind, tasks: Sequence[str] | None = None, folder: Path | None = None,
+    pretrained: bool | None = None,
+) -> list[Any]:  # fmt: skip
     """Return the published results of a kind, in the order of their base runs; see `runs`."""
     found = _all(kind, tasks, folder)
-    if kind is JACOBIANS:
+    if kind is parquet.JACOBIANS:
         known = {run.key for run in runs(tasks, folder)}
         found = [one for one in found if one.key in known]
-    return sorted(_standing(found), key=_order)
+    found = sorted(_standing(found), key=_order)
+    if pretrained is None:
+        return found
+    return [one for one in found if (one.spec.base.encoder in PRETRAINED) == pretrained]
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -242,7 +228,7 @@ def in_words(result: Result) -> str:
     return f"{task}, {result.label}, seed {result.spec.seed}"
 
 
-def outdone(kind: Kind, folder: Path | None = None) -> list[Result]:
+def outdone(kind: parquet.Kind, folder: Path | None = None) -> list[Result]:
     """Return what is passed over, as the same settings were published of newer stages, too.
 
     Publishing takes such files away; a kill may leave them.
@@ -261,15 +247,15 @@ def settings(spec: AnySpec) -> dict[str, object]:
     return {**settings(spec.base), **{f"{what}'s {name}": value for name, value in own}}
 
 
-def _all(kind: Kind, tasks: Sequence[str] | None, folder: Path | None) -> list[Any]:
+def _all(kind: parquet.Kind, tasks: Sequence[str] | None, folder: Path | None) -> list[Any]:
     """Return whatever is published of a kind."""
     found: list[Result] = []
-    for path, record in read_records(_folder(folder), tasks, kind):
+    for path, record in parquet.read_records(_folder(folder), tasks, kind):
         try:
             key, (made, of) = record["key"], _MADE[kind]
             found.append(made(stored_spec(of, record["spec"]), key, path, record))
         except (TypeError, KeyError) as error:
-            raise damaged(path / f"{key}.json", f"its settings are none: {error}") from None
+            raise parquet.damaged(path / f"{key}.json", f"its settings are none: {error}") from None
     return found
 
 
@@ -297,7 +283,7 @@ def _age(one: Result) -> tuple[Any, ...]:
 
 
 def _order(one: Result) -> tuple[Any, ...]:
-    spec = base_of(one)
+    spec = one.spec.base
     sparsity = (sparsity_rank(spec.projection, spec.lam), str(spec.alpha))
     own = (one.spec.variant, one.spec.pressure) if isinstance(one, Adversary) else ()
     return (spec.task, spec.encoder, spec.alignment, *sparsity, spec.seed, *own)

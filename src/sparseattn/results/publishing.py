@@ -15,32 +15,13 @@ from sparseattn import arithmetic, paths
 from sparseattn.data.corpora import SOURCES
 from sparseattn.data.preparation import digest
 from sparseattn.data.tasks import CONTEXT, NAMES, SHORTCUTS, SHORTENED, THINNED, load_task
-from sparseattn.errors import UserError, nearest
+from sparseattn.errors import UserError, among
 from sparseattn.experiments.runs import Result
 from sparseattn.experiments.store import Store
 from sparseattn.models.training import resolve_device
-from sparseattn.results.frames import PLACE, base_of, cell
-from sparseattn.results.parquet import (
-    ADVERSARIES,
-    TASK,
-    finish_publishing,
-    publishing_alone,
-    read_json,
-    write_json,
-    write_result,
-)
-from sparseattn.results.published import (
-    TOLERANCE,
-    against_published,
-    in_words,
-    kind_of,
-    of_kind,
-    outdone,
-    place,
-    runs,
-    settings,
-    tasks,
-)
+from sparseattn.results import parquet, published
+from sparseattn.results.frames import PLACE, cell
+from sparseattn.results.published import TOLERANCE, in_words
 
 log = logging.getLogger("sparseattn")
 
@@ -58,17 +39,11 @@ def publishable(
     every = (*NAMES, CONTEXT, *SHORTCUTS, *SHORTENED, *THINNED)
     for name in tasks:
         if name not in every:
-            raise UserError(
-                f"Task '{name}' is not one that can be published.{nearest(name, every)} "
-                f"Known: {', '.join(every)}."
-            )
+            raise UserError(f"Task '{name}' is not one that can be published.{among(name, every)}")
     wanted = tasks or (every if keys else SOURCES)
-    kept: Mapping[str, Callable[[], Sequence[Result]]] = {
-        "runs": store.runs, "adversaries": store.adversaries, "examinations": store.examinations
-    }  # fmt: skip
     known = [
         one
-        for one in kept[kind]()
+        for one in store.results(kind)
         if one.state == "current" and one.manifest["task"]["name"] in wanted
     ]
     for key in keys:
@@ -106,26 +81,27 @@ def publish(given: Iterable[Result], folder: Path | None = None) -> list[Path]:
     new = list({one.key: one for one in given}.values())
     if not new:
         return []
-    kind = kind_of(new[0])
+    kind = published.kind_of(new[0])
     for one in new:
         _check_origin(one)
-    with publishing_alone(folder):
-        finish_publishing(folder, kind)
-        for old in outdone(kind, folder):
+    with parquet.publishing_alone(folder):
+        parquet.finish_publishing(folder, kind)
+        for old in published.outdone(kind, folder):
             _remove(old.key, old.path)
-        described = _same_data(new, folder) if kind is ADVERSARIES else _described(new, folder)
-        before = {one.key: one for one in of_kind(kind, folder=folder)}
+        describe = _same_data if kind is parquet.ADVERSARIES else _described
+        described = describe(new, folder)
+        before = {one.key: one for one in published.of_kind(kind, folder=folder)}
         replaced = _replaced(new, before)
-        differing = against_published(new, folder).query("not agrees")
+        differing = published.against_published(new, folder).query("not agrees")
         if len(differing):
             raise UserError(_differing(differing))
 
-        written = [write_json(path, task) for path, task in described.items()]
+        written = [parquet.write_json(path, task) for path, task in described.items()]
         for one in new:
             measured, here = one.measurements(), folder / one.manifest["task"]["name"]
             if one.key in before and _holds(before[one.key], one):
                 continue
-            written += write_result(one.manifest, measured, here, kind)
+            written += parquet.write_result(one.manifest, measured, here, kind)
             if (old_key := replaced.get(one.key)) is not None:
                 log.warning("Published run %s was replaced by %s.", old_key, one.key)
                 _remove(old_key, here / kind.folder)
@@ -151,7 +127,7 @@ def merge(
     `disagreement` in what it differs from the one in its place more than it may: a UserError,
     before anything is written.
     """
-    with publishing_alone(file.parent):
+    with parquet.publishing_alone(file.parent):
         kept: dict[Any, Mapping[str, Any]] = {
             place_of(entry): entry for entry in read_entries(file, name)
         }
@@ -166,13 +142,14 @@ def merge(
                     f"{why} is kept in {file}. If the new one is right, remove that entry there."
                 )
         if new:
-            write_json(file, {name: [kept[where] for where in sorted(kept)]}, checksum=False)
+            listed = {name: [kept[where] for where in sorted(kept)]}
+            parquet.write_json(file, listed, checksum=False)
     return new
 
 
 def read_entries(file: Path, name: str) -> list[dict[str, Any]]:
     """Return the entries that `merge` left in a file; none where it is not there."""
-    return list(read_json(file, [name])[name]) if file.is_file() else []
+    return list(parquet.read_json(file, [name])[name]) if file.is_file() else []
 
 
 def recompute(key: str, store: Path, folder: Path | None = None) -> pd.DataFrame:
@@ -182,7 +159,7 @@ def recompute(key: str, store: Path, folder: Path | None = None) -> pd.DataFrame
     the new run yet. A UserError when no single published run has that key, or the data or the
     stages are others now.
     """
-    found = [run for run in runs(None, folder, None) if key and run.key.startswith(key)]
+    found = [run for run in published.runs(None, folder, None) if key and run.key.startswith(key)]
     if len(found) != 1:
         raise UserError(
             f"{len(found)} published runs have a key that begins with '{key}'; expected one. "
@@ -203,7 +180,7 @@ def recompute(key: str, store: Path, folder: Path | None = None) -> pd.DataFrame
             f"same settings are run {spec.key(task.fingerprint)}. Check out the commit it was made "
             f"with, {found[0].manifest['code']['commit']}."
         )
-    return against_published([Store(store).compute(spec, task)], folder)
+    return published.against_published([Store(store).compute(spec, task)], folder)
 
 
 def _over_seeds(run: Result, folder: Path | None) -> str:
@@ -211,7 +188,7 @@ def _over_seeds(run: Result, folder: Path | None) -> str:
     where = [name for name in PLACE if name != "seed"]
     like = [
         one
-        for one in runs([run.manifest["task"]["name"]], folder, None)
+        for one in published.runs([run.manifest["task"]["name"]], folder, None)
         if all(cell(one).get(name) == cell(run).get(name) for name in where)
     ]
     if len(like) < 2:
@@ -224,7 +201,7 @@ def _over_seeds(run: Result, folder: Path | None) -> str:
 
 
 def _check_origin(kept: Result) -> None:
-    base = base_of(kept)
+    base = kept.spec.base
     if base.task not in NAMES or base.vectors not in ("random", "task", "imdb", "glove"):
         raise UserError(
             f"Run {kept.key} ({in_words(kept)}) rests on a file of yours, which others do not "
@@ -233,7 +210,7 @@ def _check_origin(kept: Result) -> None:
 
 
 def _same_data(new: Sequence[Result], folder: Path) -> dict[Path, dict[str, Any]]:
-    known = tasks(folder)
+    known = published.tasks(folder)
     for one in new:
         name, fingerprint = one.manifest["task"]["name"], one.manifest["task"]["fingerprint"]
         if known.get(name, {}).get("fingerprint") != fingerprint:
@@ -253,16 +230,16 @@ def _holds(known: Result, one: Result) -> bool:
 
 def _replaced(new: Sequence[Result], before: Mapping[str, Result]) -> dict[str, str]:
     """Return the key of the published result that each new one replaces."""
-    held = {place(one): one for one in before.values()}
+    held = {published.place(one): one for one in before.values()}
     replaced: dict[str, str] = {}
     for one in new:
-        other = held.setdefault(place(one), one)
+        other = held.setdefault(published.place(one), one)
         if other.key == one.key:
             continue
-        theirs = settings(other.spec)
+        theirs = published.settings(other.spec)
         differ = [
             f"{name} ({theirs[name]} and {value})"
-            for name, value in settings(one.spec).items()
+            for name, value in published.settings(one.spec).items()
             if theirs[name] != value
         ]
         if differ or other.key not in before:
@@ -272,13 +249,13 @@ def _replaced(new: Sequence[Result], before: Mapping[str, Result]) -> dict[str, 
                 "the runs to publish by their keys, or remove the other's file from book/results."
             )
         replaced[one.key] = other.key
-        held[place(one)] = one
+        held[published.place(one)] = one
     return replaced
 
 
 def _described(new: Sequence[Result], folder: Path) -> dict[Path, dict[str, Any]]:
     """Return the task files to write: those that are missing, or know too few documents."""
-    known, found = tasks(folder, examined=True), {}
+    known, found = published.tasks(folder, examined=True), {}
     for run in new:
         name, fingerprint = run.manifest["task"]["name"], run.manifest["task"]["fingerprint"]
         count = len(run.measurements())
@@ -287,7 +264,7 @@ def _described(new: Sequence[Result], folder: Path) -> dict[Path, dict[str, Any]
         poor = task is not None and (len(task["documents"]) < count or "vocabulary" not in task)
         if task is None or (task["fingerprint"] == fingerprint and poor):
             count = max(count, len(task["documents"]) if task else 0)
-            loaded = load_task(base_of(run).task, base_of(run).task_options)
+            loaded = load_task(run.spec.base.task, run.spec.base.task_options)
             documents = loaded.test.sample(count)
             task = {
                 "name": name,
@@ -298,7 +275,7 @@ def _described(new: Sequence[Result], folder: Path) -> dict[Path, dict[str, Any]
                 # The last digits, for by the first ones the documents were chosen.
                 "documents": [digest(key)[-8:] for key in documents.keys],
             }
-            known[name] = found[folder / name / TASK] = task
+            known[name] = found[folder / name / parquet.TASK] = task
         if task["fingerprint"] != fingerprint:
             raise UserError(
                 f"Run {run.key} was made from other data than the published runs of '{name}', or "

@@ -226,13 +226,13 @@ def _entry(name: str, run: Run) -> dict[str, Any]:
 
 def _disagreement(kept: Mapping[str, Any], made: Mapping[str, Any]) -> str | None:
     """Say in what two entries of one place differ; None when they agree."""
-    found = None
-    if kept["key"] != made["key"]:
-        found = f"other settings or data, as run {kept['key']}"
-    for name, value in made["values"].items() if found is None else ():
-        other = kept["values"][name]
-        if abs(value - other) > TOLERANCE * max(abs(value), abs(other)):
-            found = f"another {name}: {other:.4g}, now {value:.4g}"
-            break
-    seed = made["spec"]["seed"]
-    return found and f"Run {made['key']} ('{made['variant']}', seed {seed}): {found}. It"
+    found = [f"other settings or data, as run {kept['key']}"]
+    if kept["key"] == made["key"]:
+        both = [(name, kept["values"][name], value) for name, value in made["values"].items()]
+        found = [
+            f"another {name}: {other:.4g}, now {value:.4g}"
+            for name, other, value in both
+            if abs(value - other) > TOLERANCE * max(abs(value), abs(other))
+        ]
+    named = f"Run {made['key']} ('{made['variant']}', seed {made['spec']['seed']})"
+    return f"{named}: {found[0]}. It" if found else None

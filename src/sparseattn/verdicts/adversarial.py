@@ -117,7 +117,7 @@ def older(tasks: Sequence[str]) -> str:
     """Say which published adversaries an earlier version of the recipe made; nothing if none."""
     every = published.adversaries(tasks)
     made = Counter(
-        label(adversary.spec.task)
+        label(adversary.spec.base.task)
         for adversary in every
         if adversary.manifest["versions"] != adversary.spec.versions()
     )
