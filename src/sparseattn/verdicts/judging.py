@@ -1,8 +1,8 @@
 """From effects, one a cell, to one word: the same rule for every claim, and for both its sides.
 
 A cell is a classifier (encoder and alignment) on a task. Its effect is positive where it speaks for
-the claim. What is too small to matter is stated beforehand; so "no effect" can be found, and is not
-what is left when nothing is certain.
+the claim. What is too small to matter is stated for each claim; so "no effect" can be found, and is
+not what is left when nothing is certain.
 """
 
 from collections.abc import Mapping
