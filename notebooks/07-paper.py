@@ -133,11 +133,7 @@ charts.table(
     "here, and what came of it.",
     columns="item figures measured runs same different undecided",
     fold="Tables and figures, one by one",
-    titles={
-        "figures": "numbers",
-        "measured": "measured here",
-        "runs": "fewest runs behind one",
-    },
+    titles={"figures": "numbers", "measured": "measured here", "runs": "fewest runs behind one"},
 )
 
 # %% [markdown]

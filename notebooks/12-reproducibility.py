@@ -106,11 +106,7 @@ charts.table(
     checklist.summary(frame),
     "The ledger in summary.",
     columns="origin task cells runs adversaries examinations seeds hours outdated",
-    titles={
-        "origin": "where",
-        "cells": "classifiers",
-        "hours": "hours of computing",
-    },
+    titles={"origin": "where", "cells": "classifiers", "hours": "hours of computing"},
     missing=NO_RUNS,
 )
 

@@ -227,9 +227,7 @@ def _beam(removals: Removals, n: int) -> list[float]:
     return [sign * (sign * areas).max() for (_, sign), (_, areas) in zip(_ENDS, beams, strict=True)]
 
 
-def _grown(
-    sets: Sets,
-) -> tuple[Bool[np.ndarray, "grown tokens"], Int[np.ndarray, " grown"]]:
+def _grown(sets: Sets) -> tuple[Bool[np.ndarray, "grown tokens"], Int[np.ndarray, " grown"]]:
     """Return every set with one token more, and of each the place of the set it came from."""
     parents, tokens = np.nonzero(~sets)
     grown = sets[parents]

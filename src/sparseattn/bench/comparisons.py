@@ -124,11 +124,7 @@ def difference(found: Any, expected: Any, most: float = 1e-5) -> float:
 
 
 def hold_against(
-    what: str,
-    ours: Callable[[], Any],
-    rivals: Rivals,
-    repetitions: int,
-    most: float | None = 1e-5,
+    what: str, ours: Callable[[], Any], rivals: Rivals, repetitions: int, most: float | None = 1e-5
 ) -> list[Comparison]:
     """Compare ours with its rivals: the same numbers first, then the times, taken in turns.
 

@@ -35,10 +35,7 @@ WORK: dict[str, dict[str, Work]] = {
         "a pass a token": _each(peers.leave_out_in_batches, 1),
         "batches of 16": _each(peers.leave_out_in_batches, 16),
     },
-    "influence": {
-        "ours": influence,
-        "a backward pass a position": _each(peers.influence_by_loop),
-    },
+    "influence": {"ours": influence, "a backward pass a position": _each(peers.influence_by_loop)},
 }
 """What is done, and by which ways; 16 a batch is among the best sizes at 180 tokens."""
 

@@ -118,10 +118,7 @@ def ours(base: alt.Chart, rows: pd.DataFrame, clip: bool = False) -> list[alt.Ch
     if not _single(rows):
         return [filled]
     ring = here.mark_point(filled=False, strokeWidth=1.6, opacity=1, clip=clip)
-    return [
-        filled.transform_filter("datum.seeds != 1"),
-        ring.transform_filter("datum.seeds == 1"),
-    ]
+    return [filled.transform_filter("datum.seeds != 1"), ring.transform_filter("datum.seeds == 1")]
 
 
 def _single(rows: pd.DataFrame) -> bool:

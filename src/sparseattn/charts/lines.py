@@ -31,10 +31,7 @@ _PANEL = 230  # pixels of the axis of one of two panels side by side
 
 
 def learning_curves(
-    frame: pd.DataFrame,
-    *,
-    colour: str = "encoder",
-    panel: Panel = None,
+    frame: pd.DataFrame, *, colour: str = "encoder", panel: Panel = None
 ) -> AnyChart:
     """Draw ``dev_auc`` over ``epoch``, one thin line a ``seed`` where there are several."""
     detail = [column for column in ("seed",) if column in frame]
@@ -136,13 +133,7 @@ def _labelled(temperatures: pd.Series, panel: Panel) -> list[float]:
     return kept
 
 
-def over_size(
-    frame: pd.DataFrame,
-    *,
-    size: str,
-    title: str,
-    panel: Panel = None,
-) -> AnyChart:
+def over_size(frame: pd.DataFrame, *, size: str, title: str, panel: Panel = None) -> AnyChart:
     """Draw ``seconds`` against a size ``by`` way, on logarithmic axes: a power law is straight."""
     rows = tidy(frame, [size, "seconds", "by"], panel)
     base = alt.Chart(rows).encode(

@@ -67,11 +67,7 @@ def paper_versus_here(
     drawn = [value, *(name for name in more if name != "seeds")]
     scale = scale_over(rows, drawn, zero=zero, domain=domain)
     base = grouped(rows, group, colour).encode(
-        tooltip=[
-            *map(tip, (group, colour, "source")),
-            tip(value, title=title),
-            *map(tip, more),
-        ]
+        tooltip=[*map(tip, (group, colour, "source")), tip(value, title=title), *map(tip, more)]
     )
     here = base.transform_filter("datum.source == 'here'")
     layers: list[alt.Chart] = []

@@ -72,11 +72,7 @@ class WithShortcut(NamedTuple):
 
 
 def insert(
-    ids: Sequence[int],
-    key: str,
-    kind: Kind,
-    special: tuple[int, int, int],
-    incomplete: float = 0.0,
+    ids: Sequence[int], key: str, kind: Kind, special: tuple[int, int, int], incomplete: float = 0.0
 ) -> WithShortcut:
     """Put a shortcut into the n >= 1 words of a document, by chance an `incomplete` one.
 

@@ -6,12 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sparseattn.measures.kendall import Lengths, PerDocument, Values, check_padded, inside
-from sparseattn.measures.per_document import (
-    attended_share,
-    mass_on,
-    normalise,
-    top_probability,
-)
+from sparseattn.measures.per_document import attended_share, mass_on, normalise, top_probability
 
 Parts = Mapping[str, Float[np.ndarray, "*draws documents tokens"]]
 

@@ -123,9 +123,7 @@ def estimate(values: Float[np.ndarray, "seeds documents *quantities"]) -> dict[s
 
 
 def summarise(
-    frame: pd.DataFrame,
-    by: Sequence[str],
-    quantities: Sequence[str] | None = None,
+    frame: pd.DataFrame, by: Sequence[str], quantities: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """Summarise measurements cell by cell: the columns of `by`, ``quantity``, those of `estimate`.
 

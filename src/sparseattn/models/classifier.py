@@ -280,9 +280,7 @@ class Classifier(nn.Module):
         return self.embedding.weight.device
 
     def decode(
-        self,
-        attention: Float[Tensor, "batch time"],
-        hidden: Float[Tensor, "batch time hidden"],
+        self, attention: Float[Tensor, "batch time"], hidden: Float[Tensor, "batch time hidden"]
     ) -> Float[Tensor, " batch"]:
         """Return the logit w · Σ αᵢ hᵢ + b."""
         context = torch.einsum("bt,bth->bh", attention, hidden)

@@ -149,10 +149,7 @@ def splits(tasks: Sequence[str]) -> pd.DataFrame:
 
 
 def in_numbers(
-    recorded: pd.DataFrame,
-    diverged: pd.DataFrame,
-    examined: pd.DataFrame,
-    packages: pd.DataFrame,
+    recorded: pd.DataFrame, diverged: pd.DataFrame, examined: pd.DataFrame, packages: pd.DataFrame
 ) -> pd.DataFrame:
     """Return the numbers that answers to the checklist need, and no table gives alone.
 

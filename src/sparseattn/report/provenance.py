@@ -47,10 +47,7 @@ class Provenance:
             if name.partition(".")[0] == "sparseattn" and module.__file__
         )
         return {"text/html": self._html(), "text/plain": f"Provenance of {self.notebook}"}, {
-            METADATA: {
-                "modules": modules,
-                "runs": [run.key for run in self.runs],
-            }
+            METADATA: {"modules": modules, "runs": [run.key for run in self.runs]}
         }
 
     def _html(self) -> str:

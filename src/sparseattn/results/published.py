@@ -22,13 +22,7 @@ import pandas as pd
 from sparseattn import paths
 from sparseattn.errors import UserError
 from sparseattn.experiments.runs import Adversary, Examination, Result, Run
-from sparseattn.experiments.specs import (
-    AdversarySpec,
-    AnySpec,
-    ExaminationSpec,
-    Spec,
-    stored_spec,
-)
+from sparseattn.experiments.specs import AdversarySpec, AnySpec, ExaminationSpec, Spec, stored_spec
 from sparseattn.models.pretrained import PRETRAINED
 from sparseattn.results import frames, parquet
 from sparseattn.results.frames import AGAINST, PLACE, cell

@@ -159,12 +159,7 @@ def _sparser(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def _pairs(
-    rows: pd.DataFrame,
-    column: str,
-    by: str,
-    first: str,
-    second: str,
-    drop: tuple[str, ...] = (),
+    rows: pd.DataFrame, column: str, by: str, first: str, second: str, drop: tuple[str, ...] = ()
 ) -> pd.DataFrame:
     """Return the cells that have both values of `by`, with what `column` has for each."""
     cell = ["task", "encoder", "alignment", "projection", "lam", "quantity"]
