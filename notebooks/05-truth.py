@@ -72,8 +72,8 @@ question.figure(above, "05-truth", chance=True, fold="Against chance, test by te
 # %% tags=["hide-input"]
 charts.table(
     question.verdicts(better),
-    f"What each test measures. Of each, {question.SMALLEST:g} points matter, which was chosen after "
-    "one seed had been seen, and before the others.",
+    f"What each test measures. Of each, {question.SMALLEST:g} points matter: chosen after one seed "
+    "had been seen, and before the others.",
     columns="test statement unit counts",
     missing="",
     fold="The tests",
