@@ -79,8 +79,8 @@ charts.show(
     caption=f"{compared['met'][asked].sum()} of {asked.sum()} goals are met, and ours is faster in "
     f"{(compared['ratio'] > 1).sum()} of {len(compared)} comparisons. "
     "How many times faster than each peer, beside the goal set beforehand, if any: "
-    "leave-one-out (LOO) and influence on a document, a BiLSTM's unless named, τ-b of many "
-    "documents, and an epoch of training.",
+    "leave-one-out (LOO), influence and other measures on a document, a BiLSTM's unless named, τ-b "
+    "of many documents, and an epoch of training.",
 )
 
 # %% tags=["hide-input"]
