@@ -108,7 +108,7 @@ def forest(
         return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
 
     names = {
-        name: [*wrap(name, _NAME), f"→ {verdict}"]
+        name: [*wrap(name, _NAME), *wrap(f"→ {verdict}", _NAME)]
         for name, verdict in zip(order, means["verdict"], strict=True)
     }
     height = max(_LINE * (most + 9), _LEAST, 14 * max(map(len, names.values())) + 8)
