@@ -255,6 +255,11 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
+def sentence(words: str) -> str:
+    """Return words with a capital at their beginning, the rest as it is."""
+    return words[:1].upper() + words[1:]
+
+
 def span(values: Iterable[SupportsFloat], form: str = ".2f") -> str:
     """Return the least and greatest of some numbers, one where they read alike: ``0.46 to 0.93``.
 

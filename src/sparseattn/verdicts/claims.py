@@ -251,10 +251,10 @@ def _spreads(frame: pd.DataFrame, column: str) -> pd.Series:
 
 def _hidden_above_inputs(frame: pd.DataFrame, column: str) -> pd.Series:
     gap = frame.assign(effect=frame.get(column.replace("inputs", "hidden"), np.nan) - frame[column])
-    even = _under(gap, False)
-    alone = gap.merge(even[CELL].drop_duplicates(), on=CELL, how="left", indicator="known")
-    sparse = _under(gap[(alone["known"] == "left_only").to_numpy()], True)
-    return _means(pd.concat([even, sparse]), ["effect"])["effect"]
+    even = gap["projection"] == "softmax"
+    any_even = even.groupby([gap[name] for name in CELL]).transform("any").astype(bool)
+    asked = pd.concat([gap[even], _under(gap[~any_even], True)])
+    return _means(asked, ["effect"])["effect"]
 
 
 def _falls(frame: pd.DataFrame, column: str) -> pd.Series:

@@ -13,7 +13,7 @@ from sparseattn.experiments.runs import Run
 from sparseattn.measures.nulls import null_dispersion, null_influence
 from sparseattn.measures.statistics import correlate, differences, summarise
 from sparseattn.results import jacobians, paper, published, side_by_side
-from sparseattn.wording import label, span
+from sparseattn.wording import label, sentence, span
 
 KINDS = ("gradient", "loo")
 WHERE = ["origin", "classifier"]
@@ -226,7 +226,7 @@ def reach(rows: pd.DataFrame, by: str, form: str = ".2f", value: str = "mean", o
         f"{label(name)} {span(some[value], form)}" for name, some in rows.groupby(by, sort=False)
     ]
     said = f"{of}, over classifiers: {'; '.join(each)}." if of else f"{'; '.join(each)}."
-    return said[0].upper() + said[1:]
+    return sentence(said)
 
 
 def rises(rows: pd.DataFrame, by: Sequence[str]) -> str:

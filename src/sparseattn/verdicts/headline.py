@@ -201,8 +201,8 @@ def narrowing(measurements: pd.DataFrame) -> pd.DataFrame:
     (`verdicts.judging.mean_over`); with one seed everywhere plain means, without an interval.
     """
     rows = []
+    both = claims.pairs(claims.named(measurements), list(_NAMES))
     for name, of in _NAMES.items():
-        both = claims.pairs(claims.named(measurements), [name])
         logs = np.log(both[name] / both[f"{name}_even"])
         found = claims.by_cell(logs, _NARROWER, "")
         if len(found):

@@ -23,7 +23,7 @@ from sparseattn.verdicts import claims
 from sparseattn.verdicts.effects import WHERE, reach
 from sparseattn.verdicts.judging import judge
 from sparseattn.verdicts.luck import exchanged
-from sparseattn.wording import classifier_names, label, listed, signed, span
+from sparseattn.wording import classifier_names, label, listed, sentence, signed, span
 
 KNOWN = ("planted", CONTEXT, *SHORTCUTS)
 """Tasks whose decisive tokens are known; published beside those of the paper."""
@@ -473,13 +473,12 @@ def within_support(found: pd.DataFrame) -> str:
             f"by {label(kind)} τ-b is higher among the attended words in {(more > 0).sum()} of "
             f"{more.notna().sum()} classifiers, and lower in {(more < 0).sum()}"
         )
-    said = "; ".join(told)
     means = reach(found, "part", of="Kendall's τ-b")
-    return f"{said[0].upper()}{said[1:]}.\n\n{means}"
+    return f"{sentence('; '.join(told))}.\n\n{means}"
 
 
 def measure_name(name: str) -> str:
     """Return a measure of importance in words: ``Gradient · embedding``."""
     kind = name.removeprefix("inputs_")
     words = label(kind)
-    return words[0].upper() + words[1:] if words[:2] != "LI" else words
+    return sentence(words)

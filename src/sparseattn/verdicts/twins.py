@@ -18,7 +18,7 @@ from sparseattn.data.tasks import THINNED
 from sparseattn.results import published
 from sparseattn.verdicts import claims, question
 from sparseattn.verdicts.judging import judge
-from sparseattn.wording import span
+from sparseattn.wording import sentence, span
 
 LOST = {"lost_without": "Without random words", "lost_only": "Random words alone"}
 """What a decision's probability loses: see `beside`."""
@@ -99,16 +99,16 @@ def told(frame: pd.DataFrame) -> str:
         return "No twins of these tasks' classifiers are examined."
     means = frame.groupby(["twin", *_WHO[:3]])[[*LOST]].mean()
     lost = [{name: span(means.loc[twin, name], ".2f") for name in LOST} for twin in (False, True)]
-    judged = [
+    judged = "; ".join(
         f"{LOST[row['lost']].lower()}: *{_SURPRISE.get(row['verdict'], 'not certain')}* "
         f"({row['counts']})"
         for row in surprise(frame).to_dict("records")
-    ]
+    )
     said = [question.said(question.verdicts(cells(frame, twin))) for twin in (False, True)]
     return (
         f"Without a tenth to half of its words, at random, a decision loses "
         f"{lost[0]['lost_without']} of its probability, a twin's {lost[1]['lost_without']}; with "
         f"these words alone {lost[0]['lost_only']} and {lost[1]['lost_only']}. Do twins lose less? "
-        f"{'; '.join(judged)[0].upper()}{'; '.join(judged)[1:]}.\n\nThe tests that remove words, "
-        f"put to twins: {said[1]}; to the classifiers they belong to: {said[0]}."
+        f"{sentence(judged)}.\n\nThe tests that remove words, put to twins: {said[1]}; to the "
+        f"classifiers they belong to: {said[0]}."
     )
