@@ -14,6 +14,8 @@ from sparseattn.data.tasks import CONTEXT
 from sparseattn.experiments.runs import Run
 from sparseattn.measures.per_document import attended_auc
 from sparseattn.results.frames import cell
+from sparseattn.verdicts import effects
+from sparseattn.verdicts.effects import PAIR
 from sparseattn.verdicts.question import KNOWN, LEARNED, levels, measure_name
 from sparseattn.wording import label, listed, span
 
@@ -25,6 +27,8 @@ Chosen after single planted runs were seen, and before their seeds were.
 SINGLE, BESIDE = ("planted", "sst+token"), (CONTEXT, "sst+beside")
 """Tasks in which single words decide, and those in which none does but beside another."""
 ENCODERS = ("bilstm", "transformer")
+NEARLY = 0.9
+"""A share of the weight that is nearly all of it, and an AUC beyond which little is missed."""
 WEAK = 0.6
 """An AUC below which a ranking finds little of the truth."""
 RANKINGS = {
@@ -127,6 +131,39 @@ def unlearned(frame: pd.DataFrame) -> str:
         f"{known['missed'].sum()} of {len(known)} runs did not learn their task (accuracy below "
         f"{LEARNED:.0%}) and are left out: {listed(each)}."
     )
+
+
+def pointed_at(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the share of attention's weight on the decisive tokens, and what to say of it.
+
+    A row each origin, encoder and projection, softmax and sparsemax, as from `effects.levels`: the
+    ``mean`` with its interval, and in ``null`` the share of the tokens that decide.
+    """
+    columns = ["evidence_mass_attention", "evidence_auc_attention", "evidence_share"]
+    if not {*columns} <= set(frame):
+        return pd.DataFrame(), ""
+    both = frame[frame["projection"].isin(PAIR)].dropna(subset=columns)
+    rows = effects.levels(both, ["origin", "encoder", "projection"], {columns[0]: columns[2]})
+    means = both.pivot_table(columns, ["origin", "encoder"], "projection", sort=False).dropna()
+    if means.empty or len(set(both["projection"])) < len(PAIR):
+        return rows, ""
+    mass, auc, share = (means[column] for column in columns)
+    more, higher = ((one["sparsemax"] > one["softmax"]).sum() for one in (mass, auc))
+    some = auc["sparsemax"][(mass["sparsemax"] > NEARLY) & (auc["sparsemax"] <= NEARLY)]
+    told = (
+        f"Of attention's weight, {span(mass['softmax'], '.0%')} lies on them under softmax and "
+        f"{span(mass['sparsemax'], '.0%')} under sparsemax (they are "
+        f"{span(share['softmax'], '.0%')} of the words): more under sparsemax in {more} of "
+        f"{len(means)} cases, where its AUC is higher in {higher}. "
+    )
+    if len(some):
+        where = listed([f"{label(encoder)} on {origin}" for origin, encoder in some.index])
+        told += (
+            f"What is pointed at may decide, and not be all that does: over {NEARLY:.0%} of "
+            f"sparsemax's weight lies on decisive words, with an AUC of only {span(some)}, of: "
+            f"{where}. The others that decide have little weight or none."
+        )
+    return rows, told
 
 
 def evidence_auc(runs: Iterable[Run]) -> pd.DataFrame:
