@@ -182,21 +182,11 @@ sampled = effects.whole_jacobians(runs, p.tasks, p.jacobians)
 NONE = "No whole Jacobians were taken."
 
 # %% tags=["hide-input"]
-place = effects.place_of_the_word(own, sampled)
-titles = {
-    "mean_influence_self_share": "share",
-    "null_influence_self_share": "share by chance",
-    "mean_influence_top1": "first",
-    "null_influence_top1": "first by chance",
-    "jacobian": "first, whole Jacobian",
-}
 charts.table(
-    place,
+    effects.place_of_the_word(own, sampled),
     "The co-indexed input: its share of the influence on a state, how often it comes first, and "
     "both if all inputs were alike. The whole Jacobian is of few documents: see below.",
-    columns=" ".join(["origin classifier", *(name for name in titles if name in place)]),
-    titles=titles,
-    formats=dict.fromkeys(titles, ".0%"),
+    formats=dict.fromkeys(effects.PLACE.values(), ".0%"),
 )
 
 # %% [markdown]
@@ -231,10 +221,10 @@ charts.table(
 # %% [markdown]
 # Where what is seen lies far below chance, the paper's measure reads a small remainder. Where the
 # two rank the inputs alike nonetheless, that remainder still tells what matters to the state; where
-# they do not, Table 1 is about the length and not about the state. Here:
+# they do not, Table 1 is about the length and not about the state.
 
 # %% tags=["remove-input"]
-Markdown(f"{effects.seen(agree) or NONE}")
+Markdown(effects.seen(agree) or NONE)
 
 # %% tags=["hide-input"]
 by_norm = effects.by_norm(sampled)

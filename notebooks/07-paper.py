@@ -118,11 +118,7 @@ charts.table(
     "What each claim's effect is, and the smallest one that matters. Both were set after the first "
     "runs had been seen, and judged by another rule.",
     columns="number short compared by smallest unit",
-    titles={
-        "short": "claim in short",
-        "compared": "the effect",
-        "smallest": "smallest that matters",
-    },
+    titles={"short": "claim in short", "smallest": "smallest that matters"},
     fold="The effect of each claim, and the smallest that matters",
 )
 
@@ -133,7 +129,7 @@ charts.table(
     "here, and what came of it.",
     columns="item figures measured runs same different undecided",
     fold="Tables and figures, one by one",
-    titles={"figures": "numbers", "measured": "measured here", "runs": "fewest runs behind one"},
+    titles={"runs": "fewest runs behind one"},
 )
 
 # %% [markdown]

@@ -107,14 +107,7 @@ charts.table(
     "A BiLSTM's work on one document, and as many operations in square matrix products: by "
     "oneDNN, which we use, and by torch's own (MKL).",
     columns="threads what gigaflop seconds floor_onednn distance distance_torch",
-    titles={
-        "gigaflop": "10⁹ operations",
-        "floor_onednn": "floor (s)",
-        "distance": "times the floor",
-        "distance_torch": "times torch.mm's",
-    },
-    formats=dict.fromkeys(("gigaflop", "distance", "distance_torch"), ".1f")
-    | dict.fromkeys(("seconds", "floor_onednn"), ".4f"),
+    formats={"seconds": ".4f"},
 )
 
 # %% [markdown]
@@ -249,8 +242,6 @@ charts.table(
     goals.rows(reports, "memory"),
     "The most that was held at once beside the classifier, one document.",
     columns="threads what encoder tokens megabytes",
-    titles={"megabytes": "MB"},
-    formats={"megabytes": ".0f"},
 )
 
 # %% [markdown]

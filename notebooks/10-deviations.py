@@ -80,12 +80,7 @@ charts.table(
     "What was trained: the BiLSTM and the Transformer, learning rates in this order. Epochs are "
     f"medians. The runs, their versions and data are in book/results/{variants.FILE}.",
     columns="variant task vectors rates seeds epochs kept",
-    titles={
-        "vectors": "initial vectors",
-        "rates": "learning rates",
-        "epochs": "epochs trained",
-        "kept": "epoch kept",
-    },
+    titles={"epochs": "epochs trained"},
     missing=missing,
 )
 

@@ -62,12 +62,7 @@ charts.table(
     f"The pages numbered before this one: {pages['seconds'].sum():,.0f} seconds in all. Times are "
     "UTC; the parameters named are those that differ from the page's own.",
     columns="notebook seconds when runs changed",
-    titles={
-        "notebook": "page",
-        "when": "executed",
-        "runs": "runs behind it",
-        "changed": "parameters given",
-    },
+    titles={"runs": "runs behind it"},
     formats={"seconds": ",.1f"},
 )
 
@@ -82,7 +77,7 @@ charts.table(
 charts.table(
     packages.assign(agrees=packages["pinned"] == packages["here"]),
     "The packages asked for, each at one version, and those at hand.",
-    titles={"pinned": "asked for", "here": "at hand", "agrees": "the same"},
+    titles={"here": "at hand"},
     fold=f"All {len(packages)} packages",
 )
 
@@ -117,13 +112,8 @@ charts.table(
     "the clock, which other work on the machine delays, and of the processor. The projection has "
     "none to learn, nor has MiniLM but for the layers that are tuned. – : not recorded.",
     columns="task classifier words embedding rest runs seconds cpu",
-    titles={
-        "embedding": "in the embedding",
-        "rest": "in the rest",
-        "seconds": "seconds a run",
-        "cpu": "CPU seconds",
-    },
-    formats={"seconds": ",.0f", "cpu": ",.0f"},
+    titles={"seconds": "seconds a run"},
+    formats={"seconds": ",.0f"},
     missing=NO_RUNS,
 )
 

@@ -189,9 +189,9 @@ def test_the_papers_change_is_sparsemax_less_softmax_in_its_table():
 def test_co_indexed_input(frame):
     own = effects.co_indexed(frame, effects.WHERE)
     place = effects.place_of_the_word(own, pd.DataFrame()).set_index("origin")
-    assert place.loc["SST", "mean_influence_self_share"] == 0.25
-    assert place.loc["SST", "null_influence_self_share"] == 1 / 16
-    assert "jacobian" not in place
+    assert place.loc["SST", "share"] == 0.25
+    assert place.loc["SST", "share by chance"] == 1 / 16
+    assert "first, whole Jacobian" not in place
     assert set(own["shown"]) == {words for words, _ in effects.CO_INDEXED.values()}
 
 
@@ -224,12 +224,13 @@ def test_whole_jacobians_stand_beside_lengths():
     assert set(both["who"]) == {"Planted\N{NO-BREAK SPACE}(live), BiLSTM"}
     own = pd.DataFrame({"origin": "Planted (live)", "classifier": "BiLSTM, additive",
                         "quantity": ["influence_top1"], "mean": 0.5, "null": 0.1})  # fmt: skip
-    assert effects.place_of_the_word(own, sampled)["jacobian"].tolist() == pytest.approx([0.8])
+    place = effects.place_of_the_word(own, sampled)
+    assert place["first, whole Jacobian"].tolist() == pytest.approx([0.8])
     both = pd.concat([own.assign(origin="SST", mean=0.25), own])  # of SST no Jacobian was taken
     place = effects.place_of_the_word(both, sampled)
     assert place["origin"].tolist() == ["SST", "Planted (live)"]
-    assert place["mean_influence_top1"].tolist() == [0.25, 0.5]
-    assert place["jacobian"].tolist() == pytest.approx([np.nan, 0.8], nan_ok=True)
+    assert place["first"].tolist() == [0.25, 0.5]
+    assert place["first, whole Jacobian"].tolist() == pytest.approx([np.nan, 0.8], nan_ok=True)
 
 
 def test_change_under_sparsemax_is_paired_and_told(frame):

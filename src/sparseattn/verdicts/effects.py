@@ -28,6 +28,14 @@ CO_INDEXED = {
     "influence_window_share": ("Share within two places", "chance_influence_window_share"),
 }
 """What a state owes to the input at its own place: in words, and the column of its chance level."""
+PLACE = {
+    ("mean", "influence_self_share"): "share",
+    ("null", "influence_self_share"): "share by chance",
+    ("mean", "influence_top1"): "first",
+    ("null", "influence_top1"): "first by chance",
+    ("mean", "jacobian_top1"): "first, whole Jacobian",
+}
+"""What a state owes to the input at its own place, in a table: the heading of each column."""
 _NORMS = {"influence": "length of the state", "jacobian": "whole Jacobian"}
 _BY_NORM = {
     "dispersion": "Dispersion",
@@ -132,18 +140,16 @@ def co_indexed(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def place_of_the_word(own: pd.DataFrame, sampled: pd.DataFrame) -> pd.DataFrame:
-    """Return, a row each origin and classifier, the co-indexed input's share and how often first.
+    """Return, a row each origin and classifier, `PLACE` from `co_indexed` by `WHERE`.
 
-    From `co_indexed` by `WHERE`; where `whole_jacobians` has rows, ``jacobian`` is how often first
-    by these.
+    How often first by the whole Jacobian is there where `whole_jacobians` has rows.
     """
     wide = own.pivot_table(["mean", "null"], WHERE, "quantity", sort=False)
-    wide.columns = [f"{side}_{name}" for side, name in wide.columns]
-    wide = wide.reset_index()
-    if sampled.empty:
-        return wide
-    first = levels(sampled, WHERE, ["jacobian_top1"])[[*WHERE, "mean"]]
-    return wide.merge(first.rename(columns={"mean": "jacobian"}), on=WHERE, how="left")
+    if len(sampled):
+        first = levels(sampled, WHERE, ["jacobian_top1"]).set_index(WHERE)["mean"]
+        wide["mean", "jacobian_top1"] = first
+    known = {title: wide[one] for one, title in PLACE.items() if one in wide}
+    return pd.DataFrame(known).reset_index()
 
 
 def whole_jacobians(runs: Sequence[Run], tasks: Sequence[str], documents: int) -> pd.DataFrame:
@@ -172,12 +178,13 @@ def norms_agree(sampled: pd.DataFrame) -> pd.DataFrame:
 def seen(agree: pd.DataFrame) -> str:
     """Say of `norms_agree` how much a state's length shows, and whether it ranks inputs alike."""
     encoder = agree.get("classifier", pd.Series(dtype=str)).str.split(",").str[0]
-    return "; ".join(
+    said = "; ".join(
         f"of a {name}, the length shows {span(some['times_chance'], '.3f')} times what a random "
         f"direction would, and ranks inputs as the whole Jacobian does with a τ-b of "
         f"{span(some['norms_tau'])}"
         for name, some in agree.groupby(encoder, sort=False)
     )
+    return sentence(f"{said}.") if said else ""
 
 
 def by_norm(sampled: pd.DataFrame) -> pd.DataFrame:
