@@ -29,6 +29,27 @@ from sparseattn.report import parameters, provenance
 
 p = parameters.check(globals(), "01-scores-to-attention")
 
+# %% tags=["remove-cell"]
+from IPython.display import Markdown
+
+from sparseattn import charts
+from sparseattn.models import projections
+
+identity = projections.both_ways(p.scores, p.shown_lams)
+agree = bool((identity["difference"] < 1e-5).all())
+
+# %% [markdown]
+# ## The answer
+
+# %% tags=["hide-input"]
+Markdown(
+    f"Sparsegen and sparsemax at temperature 1 − λ {'agree' if agree else '**disagree**'} on these "
+    f"scores to {identity['difference'].max():.0e} for all {len(identity)} values of λ; the number "
+    f"of non-zero weights falls from {identity['nonzero'].max()} to {identity['nonzero'].min()} of "
+    f"{len(p.scores)}. What a λ makes of a trained "
+    'classifier is shown on <a href="04-dispersion.html">another page</a>.'
+)
+
 # %% [markdown]
 # ## Three families
 #
@@ -56,9 +77,6 @@ p = parameters.check(globals(), "01-scores-to-attention")
 # ({doc}`../measures`); {doc}`05-agreement` meets it again.
 
 # %% tags=["hide-input"]
-from sparseattn import charts
-from sparseattn.models import projections
-
 steps = {"lams": [place / 10 for place in range(-100, 10)]}
 steps["alphas"] = [place / 20 for place in range(20, 51)]
 charts.show(
@@ -92,7 +110,6 @@ charts.show(
 # by the code our classifiers run.
 
 # %% tags=["hide-input"]
-identity = projections.both_ways(p.scores, p.shown_lams)
 charts.table(
     identity,
     "Sparsegen over λ, solved as defined and as sparsemax of the scaled scores.",
@@ -104,7 +121,6 @@ charts.table(
 # %% tags=["hide-cell"]
 # NBVAL_CHECK_OUTPUT
 print("non-zero weights over λ:", identity["nonzero"].tolist())
-agree = bool((identity["difference"] < 1e-5).all())
 print("both solutions agree to 1e-5:", agree)
 
 # %% [markdown]
@@ -140,20 +156,6 @@ charts.table(
     .rename(columns={"parameter": "alpha"}),
     "α-entmax over α, for the same scores.",
     columns="alpha nonzero largest",
-)
-
-# %% [markdown]
-# ## Verdict
-
-# %% tags=["hide-input"]
-from IPython.display import Markdown
-
-Markdown(
-    f"Sparsegen and sparsemax at temperature 1 − λ {'agree' if agree else '**disagree**'} on these "
-    f"scores to {identity['difference'].max():.0e} for all {len(identity)} values of λ; the number "
-    f"of non-zero weights falls from {identity['nonzero'].max()} to {identity['nonzero'].min()} of "
-    f"{len(p.scores)}. What a λ makes of a trained "
-    'classifier is shown on <a href="04-dispersion.html">another page</a>.'
 )
 
 # %% tags=["remove-input"]

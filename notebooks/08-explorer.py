@@ -107,10 +107,7 @@ table(
     formats={"difference": ".3f"},
 )
 
-# %% [markdown]
-# ## Verdict
-
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 Markdown(explorer.verdict(runs, shown))
 
 # %% tags=["hide-cell"]

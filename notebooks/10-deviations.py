@@ -39,6 +39,12 @@ figures = departures.by_setting(measured)
 missing = departures.NOT_MEASURED
 
 # %% [markdown]
+# ## The answer
+
+# %% tags=["remove-input"]
+Markdown(departures.verdict(effects, gaps))
+
+# %% [markdown]
 # ## The data
 #
 # The paper takes its data as {cite:t}`jain2019attention` prepared them. Where ours differ:
@@ -176,12 +182,6 @@ charts.table(
 names = set(variants.variants()) - {variants.OURS}
 asked = {name for one in departures.departures() for name in one.variants}
 print("every variant measures a departure:", names == asked)
-
-# %% [markdown]
-# ## Verdict
-
-# %% tags=["hide-input"]
-Markdown(departures.verdict(effects, gaps))
 
 # %% tags=["remove-input"]
 provenance.Provenance(p)

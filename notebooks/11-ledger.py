@@ -40,6 +40,12 @@ frame = ledger.everything(tasks=p.tasks)
 hours = ledger.times(frame)
 
 # %% [markdown]
+# ## The answer
+
+# %% tags=["remove-input"]
+Markdown(ledger.verdict(frame, ledger.pages("11-ledger")))
+
+# %% [markdown]
 # ## The runs
 
 # %% tags=["remove-input"]
@@ -131,12 +137,6 @@ charts.table(
 print("every key names one run:", frame["key"].is_unique)
 states = frame.query("origin == 'published'").groupby("task")["fingerprint"].nunique()
 print("one state of the data a published task:", not states.max() > 1)
-
-# %% [markdown]
-# ## Verdict
-
-# %% tags=["hide-input"]
-Markdown(ledger.verdict(frame, ledger.pages("11-ledger")))
 
 # %% tags=["remove-input"]
 provenance.Provenance(p)

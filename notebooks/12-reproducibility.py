@@ -40,6 +40,12 @@ scores = checklist.dev_beside_test(recorded)
 NO_RUNS = "No run is published yet."
 
 # %% [markdown]
+# ## The answer
+
+# %% tags=["remove-input"]
+Markdown(checklist.verdict(recorded, packages))
+
+# %% [markdown]
 # ## This build
 
 # %% tags=["hide-input"]
@@ -297,12 +303,6 @@ print("packages without a pinned version:", packages["pinned"].isna().sum())
 
 # %% tags=["remove-input"]
 Markdown(checklist.cited())
-
-# %% [markdown]
-# ## Verdict
-
-# %% tags=["hide-input"]
-Markdown(checklist.verdict(recorded, packages))
 
 # %% tags=["remove-input"]
 provenance.Provenance(p)
