@@ -28,11 +28,11 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as interruption:
-            print(str(interruption) or "Interrupted.", file=sys.stderr)
-            raise typer.Exit(130) from None
-        except ExplainedError as error:
-            print(error, file=sys.stderr)
-            raise typer.Exit(1) from None
+            told, code = str(interruption) or "Interrupted.", 130
+        except (ExplainedError, UserError) as error:
+            told, code = str(error), 1 if isinstance(error, ExplainedError) else 2
+        print(told, file=sys.stderr)
+        raise typer.Exit(code)
 
 
 app = typer.Typer(
@@ -115,25 +115,25 @@ def _ensured(
 
     if wait and cluster != "slurm":
         raise UserError("--wait follows jobs of SLURM: give --cluster slurm, too.")
-    if cluster is None:
-        return [ensure(specs, _store(), jobs, progress=not quiet) for specs in stages][-1]
-    from sparseattn.experiments.cluster import Cluster
+    compute = None
+    if cluster is not None:
+        from sparseattn.experiments.cluster import Cluster
 
-    options: dict[str, Any] = {"timeout_min": minutes, "mem_gb": memory}
-    options |= {"slurm_partition": partition} if partition else {}
-    if cluster == "slurm" and not wait:
-        _submit(stages, jobs, options)
-        return []
-    try:
+        options: dict[str, Any] = {"timeout_min": minutes, "mem_gb": memory}
+        options |= {"slurm_partition": partition} if partition else {}
+        if cluster == "slurm" and not wait:
+            _submit(stages, jobs, options)
+            return []
         compute = Cluster(cluster, options)
+    try:
         return [ensure(specs, _store(), jobs, not quiet, compute=compute) for specs in stages][-1]
     except Interrupted as stop:
-        if cluster == "slurm":
-            raise Interrupted(
-                f"{stop} Jobs that were submitted go on meanwhile: squeue --me shows them, "
-                "scancel ends them."
-            ) from None
-        raise
+        if cluster != "slurm":
+            raise
+        raise Interrupted(
+            f"{stop} Jobs that were submitted go on meanwhile: squeue --me shows them, "
+            "scancel ends them."
+        ) from None
 
 
 def _spanning(command: Callable[..., None]) -> Callable[..., None]:
@@ -482,15 +482,10 @@ def bench(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 a mistake to mend, 130 interrupted."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        app(_joined(given), prog_name="sparseattn")
-    except UserError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    app(_joined(sys.argv[1:] if arguments is None else arguments), prog_name="sparseattn")
 
 
-def _joined(arguments: list[str]) -> list[str]:
+def _joined(arguments: Sequence[str]) -> list[str]:
     """Join ``-p name value`` to ``-p name=value``: an option has one value here."""
     joined: list[str] = []
     rest = iter(arguments)

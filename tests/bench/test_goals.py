@@ -40,12 +40,19 @@ def report(threads, **ratios):
     return {"machine": {"threads": threads}, "comparisons": rows}
 
 
-def test_one_measurement_for_each_number_of_threads(tmp_path):
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder of results."""
+    monkeypatch.setattr(goals.paths, "results", lambda: tmp_path)
+    return tmp_path
+
+
+def test_one_measurement_for_each_number_of_threads(folder):
     with pytest.raises(UserError, match=r"No speed is measured in .*bench\.json"):
-        goals.reports(tmp_path)
+        goals.reports()
     for one in (report(2, a=1.0), report(1, a=2.0), report(2, a=3.0)):
-        goals.add_report(one, tmp_path)
-    found = goals.reports(tmp_path)
+        goals.add_report(one)
+    found = goals.reports()
     assert [one["machine"]["threads"] for one in found] == [1, 2]
     frame = goals.rows(found, "comparisons")
     assert frame["ratio"].tolist() == [2.0, 3.0]
@@ -53,23 +60,23 @@ def test_one_measurement_for_each_number_of_threads(tmp_path):
     assert frame["ours"].tolist() == [0.3333, 0.3333]  # to four digits
 
 
-def test_measurements_published_at_once_are_all_kept(tmp_path):
+def test_measurements_published_at_once_are_all_kept(folder):
     with ThreadPoolExecutor(8) as at_once:
-        list(at_once.map(lambda threads: goals.add_report(report(threads), tmp_path), range(64)))
-    assert [one["machine"]["threads"] for one in goals.reports(tmp_path)] == list(range(64))
-    assert [file.name for file in tmp_path.iterdir()] == [goals.FILE]
+        list(at_once.map(lambda threads: goals.add_report(report(threads)), range(64)))
+    assert [one["machine"]["threads"] for one in goals.reports()] == list(range(64))
+    assert [file.name for file in folder.iterdir()] == [goals.FILE]
 
 
-def test_it_is_no_run(tmp_path):
-    goals.add_report(report(1), tmp_path)
-    assert published.runs(folder=tmp_path) == []
-    assert published.tasks(tmp_path) == {}
+def test_it_is_no_run(folder):
+    goals.add_report(report(1))
+    assert published.runs(folder=folder) == []
+    assert published.tasks(folder) == {}
 
 
-def test_a_damaged_file_is_said(tmp_path):
-    (tmp_path / goals.FILE).write_text("[]")
+def test_a_damaged_file_is_said(folder):
+    (folder / goals.FILE).write_text("[]")
     with pytest.raises(UserError, match=r"bench\.json.*cannot be read"):
-        goals.reports(tmp_path)
+        goals.reports()
 
 
 def test_goals_are_met_or_not():
@@ -209,7 +216,6 @@ def test_the_grid_takes_its_medians(ledgers):
     assert cells["seconds"].tolist() == [60.0] * 6
     assert cells["measured"].tolist() == [3] * 6
     assert goals.grid_hours(cells) == pytest.approx(108 * 60 / 2 / 3600)
-    assert goals.grid_hours(cells, 1) == pytest.approx(2 * goals.grid_hours(cells))
     said = goals.grid_in_words(cells)
     assert said.startswith("All 108 runs of the paper's grid, 2 at a time: 0.9 h")
     assert "today's arithmetic" not in said
@@ -217,7 +223,7 @@ def test_the_grid_takes_its_medians(ledgers):
 
 def test_what_is_unknown_is_said(ledgers):
     cells = goals.grid_cells(ledgers([row("sst", "bilstm", 100.0)], []))
-    assert goals.grid_hours(cells, processes=1) == pytest.approx(18 * 100 / 3600)
+    assert goals.grid_hours(cells) == pytest.approx(18 * 100 / 2 / 3600)
     assert cells["seconds"].isna().sum() == 5
     said = goals.grid_in_words(cells)
     assert said.startswith("18 of the 108 runs")

@@ -4,6 +4,8 @@ import csv
 import json
 import random
 import re
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -46,16 +48,16 @@ def written(folder: Path, count: int = 90, name: str = "notes.csv") -> Path:
 def made(tmp_path_factory):
     """Return a page, what was said while it was made, and its store."""
     folder = tmp_path_factory.mktemp("explained")
-    store, said = Store(folder / "store"), []
-    page = explaining.explain(
-        written(folder), folder / "page.html", store=store, jobs=1, tell=said.append, **SMALL
-    )
-    return page, said, store
+    store = Store(folder / "store")
+    with redirect_stdout(StringIO()) as said:
+        page = explaining.explain(
+            written(folder), folder / "page.html", store=store, jobs=1, **SMALL
+        )
+    return page, said.getvalue(), store
 
 
 def test_what_will_be_done_is_said_first(made):
-    _, said, _ = made
-    whole = "\n".join(said)
+    _, whole, _ = made
     assert "texts in column 'note', labels in column 'kind'" in whole
     assert "58 texts to train on, 14 to choose the epoch by, 18 to test on" in whole
     assert re.search(r"4 of 4 runs are to be done, less than a minute on 1 free core\.", whole)
@@ -117,14 +119,11 @@ def test_it_opens_from_a_disk_and_nothing_in_the_texts_runs(made, browser):
         context.close()
 
 
-def test_again_it_computes_nothing_and_asks_for_nothing(made, tmp_path, monkeypatch):
+def test_again_it_computes_nothing_and_asks_for_nothing(made, tmp_path, monkeypatch, capsys):
     page, _, store = made
     monkeypatch.setattr(sweeps, "_one_by_one", None)
-    said = []
-    again = explaining.explain(
-        page.parent / "notes.csv", tmp_path / "a.html", store=store, tell=said.append, **SMALL
-    )
-    assert said[-1] == "Everything is computed already."
+    again = explaining.explain(page.parent / "notes.csv", tmp_path / "a.html", store=store, **SMALL)
+    assert capsys.readouterr().out.splitlines()[-1] == "Everything is computed already."
 
     def lasting(path):
         return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC, within \d+ s", "", path.read_text("utf-8"))

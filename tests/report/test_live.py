@@ -52,12 +52,13 @@ def test_what_is_rounded_already_stays():
         assert torch.allclose(before, after, rtol=1e-6, atol=0)
 
 
-def test_trained_anew_they_are_the_same_files(tmp_path):
+def test_trained_anew_they_are_the_same_files(tmp_path, monkeypatch):
     """Two stores that share nothing; and other weights give other files (the control)."""
-    indices = [
-        live.export(Store(tmp_path / name), tmp_path / f"{name}-files", wanted, 1, progress=False)
-        for name, wanted in (("a", TINY), ("b", TINY), ("c", [spec(seed=1), TINY[1]]))
-    ]
+    indices = []
+    for name, wanted in (("a", TINY), ("b", TINY), ("c", [spec(seed=1), TINY[1]])):
+        monkeypatch.setattr(live, "specs", lambda wanted=wanted: wanted)
+        into = tmp_path / f"{name}-files"
+        indices.append(live.export(Store(tmp_path / name), into, 1, progress=False))
     files = [
         {file.name: file.read_bytes() for file in (tmp_path / f"{name}-files").iterdir()}
         for name in "abc"
@@ -72,17 +73,20 @@ def test_trained_anew_they_are_the_same_files(tmp_path):
     assert [one["key"] for one in indices[0]["classifiers"]] == [
         one.key(task().fingerprint) for one in TINY
     ]
-    shown = live.page(tmp_path / "a-files")
+    monkeypatch.setattr(live, "_folder", lambda: tmp_path / "a-files")
+    shown = live.page()
     assert shown.index == indices[0]
     assert json.dumps(live.EXAMPLES[0]) in shown._repr_html_()
 
 
-def test_a_folder_without_them_says_how_to_make_them(tmp_path):
+def test_a_folder_without_them_says_how_to_make_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "_folder", lambda: tmp_path)
     with pytest.raises(UserError, match="sparseattn export-live"):
-        live.page(tmp_path)
+        live.page()
     (tmp_path / "file").touch()
+    monkeypatch.setattr(live, "specs", lambda: TINY[:1])
     with pytest.raises(UserError, match="Name another folder with -o"):
-        live.export(Store(tmp_path / "s"), tmp_path / "file", TINY[:1], 1, progress=False)
+        live.export(Store(tmp_path / "s"), tmp_path / "file", 1, progress=False)
 
 
 @pytest.mark.skipif(not os.environ.get("SPARSEATTN_DATA"), reason="needs the real data")

@@ -7,10 +7,10 @@ distances to the floor, of growth and of memory; the same numbers in ``_build/be
 import json
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from functools import partial
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 
 from sparseattn import paths
@@ -97,14 +97,12 @@ def floors(repetitions: int) -> list[dict[str, Any]]:
     ]
 
 
-def main(quick: bool = False, threads: int | None = None, publish: bool = False) -> dict[str, Any]:
-    """Run the benchmark, print it, write ``_build/bench.json``, and return what was written.
+def main(quick: bool, threads: int | None, publish: bool) -> None:
+    """Run the benchmark, print it, and write ``_build/bench.json``.
 
-    That is the ratios by their keys, ``comparisons``, ``floors``, ``scaling``, ``growth``,
-    ``memory`` and ``machine``. Torch has one thread a core unless `threads` says otherwise: more
-    than there are idle cores would have all parties wait. `quick` takes fewer repetitions and
-    sizes; `publish` adds the measurement to ``book/results`` (`goals.add_report`). An
-    AssertionError when a peer gives other numbers than ours.
+    Torch has one thread a core unless `threads` says otherwise: more than there are idle cores
+    would have all parties wait. `quick` takes fewer repetitions and sizes; `publish` adds the
+    measurement to ``book/results``. An AssertionError when a peer gives other numbers than ours.
     """
     before, flushed = torch.get_num_threads(), flushes_denormals()
     torch.set_flush_denormal(True)
@@ -120,7 +118,6 @@ def main(quick: bool = False, threads: int | None = None, publish: bool = False)
     print(f"\nWritten to {path}.")
     if publish:
         print(f"Published in {goals.add_report(report)}.")
-    return report
 
 
 def _measure(quick: bool) -> dict[str, Any]:
@@ -150,7 +147,7 @@ def _measure(quick: bool) -> dict[str, Any]:
     print(f"Measured in {seconds} s")
     return {
         **{row.key: round(row.ratio, 2) for row in compared},
-        "comparisons": [row.record() for row in compared],
+        "comparisons": [asdict(row) | {"ratio": row.ratio} for row in compared],
         "floors": lowest,
         "scaling": series,
         "growth": grown,
@@ -170,7 +167,7 @@ def _printed(heading: str, rows: Iterable[RowT], line: Callable[[RowT], str]) ->
 
 
 def _comparison(row: Comparison) -> str:
-    differ = "another" if np.isnan(row.difference) else f"{row.difference:.0e}"
+    differ = "another" if row.difference is None else f"{row.difference:.0e}"
     times = f"{row.ours:9.4f} {row.peer:9.4f} {row.ratio:7.1f}× {differ:>8}"
     return f"{times}  {row.what}: {row.against}"
 

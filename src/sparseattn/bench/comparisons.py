@@ -1,10 +1,9 @@
 """Ours against peers: the same numbers first, then the times, taken in turns."""
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -34,13 +33,13 @@ REST = 0.02
 class Comparison:
     """One peer: ``key`` of the ratio, both times in seconds, the largest difference of results.
 
-    ``difference`` is relative to the largest result; NaN where the peer computes another quantity.
+    ``difference`` is relative to the largest result; None where the peer computes another quantity.
     """
 
     key: str
     ours: float
     peer: float
-    difference: float
+    difference: float | None
     what: str
     against: str
 
@@ -48,11 +47,6 @@ class Comparison:
     def ratio(self) -> float:
         """How many times faster than the peer."""
         return self.peer / self.ours
-
-    def record(self) -> dict[str, object]:
-        """Return the row as JSON takes it; the difference is None where there is none to give."""
-        known = None if math.isnan(self.difference) else self.difference
-        return {**asdict(self), "difference": known, "ratio": self.ratio}
 
 
 Rivals = Mapping[str, tuple[str, Callable[[], Any]]]
@@ -131,13 +125,13 @@ def hold_against(
     ``most`` is how far a rival's results may be off (`difference`); None for another quantity.
     """
     functions = {key: function for key, (_, function) in rivals.items()}
-    differ = dict.fromkeys(functions, math.nan)
+    differ: dict[str, float] = {}
     if most is not None:
         expected = ours()
         differ = {key: difference(expected, peer(), most) for key, peer in functions.items()}
     times = take_turns({"ours": ours, **functions}, repetitions)
     return [
-        Comparison(key, times["ours"], times[key], differ[key], what, against)
+        Comparison(key, times["ours"], times[key], differ.get(key), what, against)
         for key, (against, _) in rivals.items()
     ]
 

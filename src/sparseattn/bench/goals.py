@@ -58,23 +58,19 @@ _LIST = "measurements"
 Report = Mapping[str, Any]
 
 
-def add_report(report: Report, folder: Path | None = None) -> Path:
+def add_report(report: Report) -> Path:
     """Add a measurement, in the place of one with as many threads; return the file."""
-    file = _file(folder)
+    file = paths.results() / FILE
     merge(file, _LIST, [_rounded(report)], lambda known: int(known["machine"]["threads"]))
     return file
 
 
-def reports(folder: Path | None = None) -> list[dict[str, Any]]:
+def reports() -> list[dict[str, Any]]:
     """Return the published measurements, fewest threads first; a UserError when there is none."""
-    file = _file(folder)
+    file = paths.results() / FILE
     if not (kept := read_entries(file, _LIST)):
         raise UserError(f"No speed is measured in {file}: 'sparseattn bench --publish' does.")
     return kept
-
-
-def _file(folder: Path | None) -> Path:
-    return (paths.results() if folder is None else folder) / FILE
 
 
 def _rounded(value: Any) -> Any:
@@ -262,12 +258,12 @@ def grid_cells(runs: pd.DataFrame) -> pd.DataFrame:
     return cells.reindex(every).reset_index()
 
 
-def grid_hours(cells: pd.DataFrame, processes: int = PROCESSES) -> float:
-    """Return the hours of all cells that are known, with so many processes, a core each."""
-    return float(cells["seconds"].sum()) * CELL_RUNS / processes / 3600
+def grid_hours(cells: pd.DataFrame) -> float:
+    """Return the hours of all cells that are known, with `PROCESSES`, a core each."""
+    return float(cells["seconds"].sum()) * CELL_RUNS / PROCESSES / 3600
 
 
-def grid_in_words(cells: pd.DataFrame, processes: int = PROCESSES) -> str:
+def grid_in_words(cells: pd.DataFrame) -> str:
     """Return the time of the grid as a sentence or two: hours, made of what, what is unknown."""
     known = cells.dropna(subset="seconds")
     if known.empty:
@@ -287,7 +283,7 @@ def grid_in_words(cells: pd.DataFrame, processes: int = PROCESSES) -> str:
     )
     return (
         f"{f'{CELL_RUNS * len(known)} of the' if missing else 'All'} {CELL_RUNS * len(cells)} runs "
-        f"of the paper's grid, {processes} at a time: {grid_hours(cells, processes):.1f} hours, by "
+        f"of the paper's grid, {PROCESSES} at a time: {grid_hours(cells):.1f} hours, by "
         f"the median seconds of a run: {parts}.{clock if by_wall else ''}"
         f"{rest if missing else ''}"
     )
@@ -297,12 +293,12 @@ def verdict(
     compared: pd.DataFrame, runs: pd.DataFrame, cells: pd.DataFrame, examined: pd.DataFrame
 ) -> list[str]:
     """Say which goals are met: of `against_goals`, `run_goals`, `grid_cells`, `examinations`."""
-    said = [*_of_peers(compared.dropna(subset=["goal"]))]
-    for row in runs.dropna(subset=["goal"]).to_dict("records"):
-        said.append(
-            f"{label(row['task'])}, {label(row['encoder'])}: a run takes {row['seconds']:.0f} s, "
-            f"goal {row['goal']:.0f} s, {'met' if row['met'] else 'missed'}."
-        )
+    said = _of_peers(compared.dropna(subset=["goal"]))
+    said += [
+        f"{label(row['task'])}, {label(row['encoder'])}: a run takes {row['seconds']:.0f} s, "
+        f"goal {row['goal']:.0f} s, {'met' if row['met'] else 'missed'}."
+        for row in runs.dropna(subset=["goal"]).to_dict("records")
+    ]
     if len(examined):
         said.append(
             f"An examination takes no longer than its run: {examined['met'].sum()} of "

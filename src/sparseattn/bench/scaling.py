@@ -40,7 +40,7 @@ WORK: dict[str, dict[str, Work]] = {
 """What is done, and by which ways; 16 a batch is among the best sizes at 180 tokens."""
 
 
-def scaling(encoder: str, sizes: Sequence[int] = SIZES, counts: Sequence[int] = COUNTS) -> Rows:
+def scaling(encoder: str, sizes: Sequence[int], counts: Sequence[int]) -> Rows:
     """Time each way against the tokens of one document, and against documents of 50 tokens each.
 
     Returns ``what`` and ``by`` (keys of `WORK`), ``encoder``, ``along`` (``tokens`` or
@@ -79,7 +79,7 @@ def growth(rows: Rows) -> Rows:
     return found
 
 
-def memory(encoder: str, tokens: int = SIZES[-1]) -> Rows:
+def memory(encoder: str, tokens: int) -> Rows:
     """Return the most ``megabytes`` our ways hold beside the classifier, on one document."""
     classifier, ids = classifier_of(encoder), [document(tokens)]
     return [

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -67,23 +68,15 @@ def build(
 ) -> Path:
     """Execute what changed, stitch the book, and return its first page, ``index.html``.
 
-    Parameters
-    ----------
-    parameters_file
-        YAML; each notebook receives those it declares. None: every notebook's defaults.
-    output
-        Folder of the pages, ``_build/html`` by default. What lies there is replaced once the new
-        pages are made; files that no build made stay.
-    pdf
-        Whether to print the whole book into one file, too, which its first page then links to.
+    Each notebook receives those parameters of the file, YAML, that it declares. The `output` is the
+    folder of the pages, ``_build/html`` by default: what lies there is replaced once the new pages
+    are made; files that no build made stay. With `pdf` the whole book is printed into one file,
+    too, which its first page then links to.
 
-    Raises
-    ------
-    UserError
-        For a bad parameter, a failing notebook, a parameter no notebook declares, an address in
-        the environment that is none, or an output folder that is not a book's or cannot be written.
-    ExplainedError
-        When a notebook or Jupyter Book fails otherwise; warnings of the latter are failures.
+    A UserError for a bad parameter, a failing notebook, a parameter no notebook declares, an
+    address in the environment that is none, or an output folder that is not a book's or cannot be
+    written; an ExplainedError when a notebook or Jupyter Book, whose warnings count, fails
+    otherwise.
     """
     where = address()
     values = read_parameters(parameters_file) if parameters_file else {}
@@ -162,19 +155,22 @@ def _alone(build_folder: Path) -> Iterator[None]:
 def _execute(pages: Pages, told: Path) -> None:
     """Execute the pages that are not current, side by side; those that read others after them."""
     targets = {notebook: paths.executed_notebook(notebook) for notebook in pages}
+    places = count(1)
+
+    def current(notebook: str) -> bool:
+        return is_current(notebook, pages[notebook], targets[notebook])
+
+    def done(notebook: str, how: str = "unchanged") -> None:
+        print(f"{next(places):>2} of {len(pages)}  {notebook}: {how}", flush=True)
+
     last = [notebook for notebook in pages if comes_last(notebook)]
-    stale = [
-        notebook
-        for notebook in pages
-        if notebook not in last and not is_current(notebook, pages[notebook], targets[notebook])
-    ]
-    counter = _Counter(len(pages))
+    stale = [notebook for notebook in pages if notebook not in last and not current(notebook)]
     for notebook in pages:
         if notebook not in last and notebook not in stale:
-            counter.done(notebook, "unchanged")
-    if not stale and all(is_current(name, pages[name], targets[name]) for name in last):
+            done(notebook)
+    if not stale and all(map(current, last)):
         for notebook in last:
-            counter.done(notebook, "unchanged")
+            done(notebook)
         return
 
     from sparseattn.report import changes
@@ -184,17 +180,19 @@ def _execute(pages: Pages, told: Path) -> None:
     # One torch thread a kernel: several with more would fight over the cores.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with ProcessPoolExecutor(cores(), get_context("spawn")) as pool:
-        running: dict[Future[Path], str] = {}
+        running: dict[Future[Path], tuple[str, float]] = {}
 
         def start(notebook: str) -> None:
-            counter.start(notebook)
+            print(f"{'':>8}  {notebook}: executing …", flush=True)
+            begun = time.monotonic()
             job = pool.submit(execute, notebook, pages[notebook], targets[notebook])
-            running[job] = notebook
+            running[job] = notebook, begun
 
         def finish() -> None:
             for job in wait(running, return_when=FIRST_COMPLETED).done:
                 job.result()
-                counter.done(running.pop(job))
+                notebook, begun = running.pop(job)
+                done(notebook, f"{time.monotonic() - begun:.0f} s")
 
         for notebook in stale:
             if len(running) == cores():
@@ -203,8 +201,8 @@ def _execute(pages: Pages, told: Path) -> None:
         while running:
             finish()
         for notebook in last:
-            if is_current(notebook, pages[notebook], targets[notebook]):
-                counter.done(notebook, "unchanged")
+            if current(notebook):
+                done(notebook)
             else:
                 start(notebook)
                 finish()
@@ -212,23 +210,6 @@ def _execute(pages: Pages, told: Path) -> None:
     if len(changed):  # else what the last change was stays to be read
         told.write_text(changes.as_markdown(changed), encoding="utf-8")
         print(f"{changes.as_text(changed)}\nAll of it: {told}", flush=True)
-
-
-class _Counter:
-    """Say of each page when it is started and done, and how many of all are."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.count = total, 0
-        self.started: dict[str, float] = {}
-
-    def start(self, page: str) -> None:
-        self.started[page] = time.monotonic()
-        print(f"{'':>8}  {page}: executing …", flush=True)
-
-    def done(self, page: str, how: str | None = None) -> None:
-        self.count += 1
-        how = how or f"{time.monotonic() - self.started[page]:.0f} s"
-        print(f"{self.count:>2} of {self.total}  {page}: {how}", flush=True)
 
 
 def _stitch(executed: list[Path], output: Path, where: Mapping[str, str], pdf: bool) -> Path:

@@ -6,7 +6,7 @@ Small classifiers are trained on the texts and put to the tests of the page on t
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -99,38 +99,25 @@ def explain(
     store: Store,
     jobs: int | None = None,
     progress: bool = True,
-    tell: Callable[[str], object] = print,
     **settings: Any,
 ) -> Path:
     """Train classifiers on a user's texts and write a page on what their attention tells.
 
-    Parameters
-    ----------
-    path
-        A file as for `data.owntexts.read_own`.
-    output
-        The page; ``FILE.html`` in the working folder by default.
-    text, label
-        Columns of the file, where they cannot be guessed.
-    store, jobs, progress
-        See `experiments.sweeps.ensure`. What the store holds is not computed again.
-    tell
-        Receives what is done, line by line.
-    settings
-        In place of some of `SETTINGS`.
+    The file is as for `data.owntexts.read_own`, `text` and `label` its columns where they cannot be
+    guessed. The page is ``FILE.html`` in the working folder by default. What the store holds is not
+    computed again; `store`, `jobs` and `progress` are those of `experiments.sweeps.ensure`. The
+    `settings` stand in place of some of `SETTINGS`.
 
-    Raises
-    ------
-    UserError
-        Before anything is computed: where the page cannot be written, or the file is not as it
-        must be.
+    A UserError, before anything is computed, where the page cannot be written, or the file is not
+    as it must be.
     """
     begun = time.monotonic()
     target = _target(path, output)
     asked = ask(path, text, label, **settings)
     jobs = machine.cores() if jobs is None else jobs
     wanted: list[Any] = asked.wanted(jobs)  # of two kinds, which one bar counts together
-    _announce(asked, missing(wanted, store), target, jobs, tell if progress else lambda line: None)
+    if progress:
+        print(_announced(asked, missing(wanted, store), jobs))
     found: list[Any] = ensure(wanted, store, jobs, progress, asked.seconds)
     made = dict(zip(wanted, found, strict=True))
     runs = [made[one] for one in asked.runs]
@@ -180,22 +167,19 @@ def _target(path: Path, output: Path | None) -> Path:
     return target
 
 
-def _announce(
-    asked: Asked, wanted: Sequence[AnySpec], target: Path, jobs: int, tell: Callable[[str], object]
-) -> None:
+def _announced(asked: Asked, wanted: Sequence[AnySpec], jobs: int) -> str:
+    """Say of what texts the page will be, and what of it is still to be computed."""
     task = asked.task
-    tell(
+    texts = (
         f"{asked.name}: texts in column '{asked.text}', labels in column '{asked.label}' "
-        f"('{task.classes[0]}' and '{task.classes[1]}')."
-    )
-    tell(
+        f"('{task.classes[0]}' and '{task.classes[1]}').\n"
         f"{len(task.train):,} texts to train on, {len(task.dev):,} to choose the epoch by, "
-        f"{len(task.test):,} to test on; {task.train.lengths.mean():.0f} words on average."
+        f"{len(task.test):,} to test on; {task.train.lengths.mean():.0f} words on average.\n"
     )
     if not wanted:
-        tell("Everything is computed already.")
-        return
-    tell(
+        return f"{texts}Everything is computed already."
+    return (
+        f"{texts}"
         f"{len(asked.runs)} small classifiers are trained, {asked.runs[0].epochs} epochs at most, "
         f"and examined: {len(wanted)} of {2 * len(asked.runs)} runs are to be done, "
         f"{_about(sum(map(asked.seconds, wanted)) / jobs)} on {jobs} free "

@@ -173,8 +173,8 @@ def notes(runs: Sequence[Run]) -> str:
     return "On the data:\n\n" + "\n".join(f"- {verbatim(note)}" for note in said)
 
 
-def _questions(tasks: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    """Return what to try with these documents and classifiers, and the choice that shows it."""
+def _questions(tasks: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what to try with these documents and classifiers, and the choice that shows it."""
     task = tasks[0]
     classifier, documents = task["classifiers"][0], task["documents"]
     even, sparse = classifier["stops"][0], classifier["stops"][-1]
@@ -182,53 +182,45 @@ def _questions(tasks: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
         next((d["number"] for d in documents if word in d["why"]), documents[0]["number"])
         for word in ("agrees most", "agrees least")
     )
-    found = [
-        (
-            "Drag the projection to the right and watch attention leave token after token. When "
-            "τ-b falls, did the order change, or did only its ceiling come down?",
-            _where(task, classifier, even, most),
-        ),
-        (
-            "Here attention and the input gradient agree least. Do they at least share their "
-            "first few tokens? The bars tell.",
-            _where(task, classifier, even, least),
-        ),
-        (
-            "Attention is sparse. Is the importance of the inputs? Compare the effective numbers "
-            "of tokens.",
-            _where(task, classifier, sparse, most),
-        ),
-        (
-            "Are the two importances of the inputs closer to each other than to attention?",
-            _where(task, classifier, sparse, least)
-            | {"show": "attention.inputs_gradient.inputs_loo"},
-        ),
-    ]
+    yield (
+        "Drag the projection to the right and watch attention leave token after token. When τ-b "
+        "falls, did the order change, or did only its ceiling come down?",
+        _where(task, classifier, even, most),
+    )
+    yield (
+        "Here attention and the input gradient agree least. Do they at least share their first few "
+        "tokens? The bars tell.",
+        _where(task, classifier, even, least),
+    )
+    yield (
+        "Attention is sparse. Is the importance of the inputs? Compare the effective numbers of "
+        "tokens.",
+        _where(task, classifier, sparse, most),
+    )
+    yield (
+        "Are the two importances of the inputs closer to each other than to attention?",
+        _where(task, classifier, sparse, least) | {"show": "attention.inputs_gradient.inputs_loo"},
+    )
     for other in task["classifiers"]:
         if other["code"].startswith("none-"):
-            found.append(
-                (
-                    "Without an encoder a hidden state is its input, and owes nothing to others. "
-                    "Change the classifier: how far does an encoder spread it?",
-                    _where(task, other, other["stops"][-1], most),
-                )
+            yield (
+                "Without an encoder a hidden state is its input, and owes nothing to others. "
+                "Change the classifier: how far does an encoder spread it?",
+                _where(task, other, other["stops"][-1], most),
             )
     for other in tasks[1:]:
-        found.append(
-            (
-                f"{other['name']}: a cue counts only with the word before it. Does the attended "
-                "state owe to both?",
-                _where(other, other["classifiers"][0], other["classifiers"][0]["stops"][-1]),
-            )
+        yield (
+            f"{other['name']}: a cue counts only with the word before it. Does the attended state "
+            "owe to both?",
+            _where(other, other["classifiers"][0], other["classifiers"][0]["stops"][-1]),
         )
     for other in task["classifiers"]:
         for stop in other["stops"]:
-            for place, document in enumerate(stop["documents"]):
-                if not document["correct"]:
+            for seen, document in zip(stop["documents"], documents, strict=True):
+                if not seen["correct"]:
                     question = "This classifier is wrong here. Does attention show why?"
-                    where = _where(task, other, stop, documents[place]["number"])
-                    return [*found, (question, where)]
-    return found
+                    yield question, _where(task, other, stop, document["number"])
+                    return
 
 
 def _on_reviews(tasks: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -243,13 +235,10 @@ def _on_reviews(tasks: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, An
     for task in tasks:
         classifier = task["classifiers"][0]
         for kind, question in asked.items():
-            for document in task["documents"]:
-                if document["why"].startswith(kind):
-                    yield (
-                        question,
-                        _where(task, classifier, classifier["stops"][-1], document["number"]),
-                    )
-                    break
+            of_kind = (one for one in task["documents"] if one["why"].startswith(kind))
+            if first := next(of_kind, None):
+                where = _where(task, classifier, classifier["stops"][-1], first["number"])
+                yield question, where
 
 
 def _where(

@@ -47,10 +47,7 @@ def everything(before: str = PAGE, tasks: Sequence[str] | None = None) -> pd.Dat
 
 
 def with_pages(results: Sequence[Result], behind: Mapping[str, list[str]]) -> pd.DataFrame:
-    """Return `results.frames.ledger` of some results, and the ``pages`` that rest on each.
-
-    `behind` has the notebooks of each key.
-    """
+    """Return `results.frames.ledger` of results, and the ``pages`` that `behind` has of each."""
     frame = frames.ledger(results)
     return frame.assign(pages=[" ".join(behind.get(key, [])) for key in frame["key"]])
 
@@ -61,15 +58,12 @@ def pages(before: str) -> pd.DataFrame:
     ``notebook``, ``parameters`` (those that differ from its own), ``runs`` (keys), ``seconds`` it
     took to execute, and the ``date`` it was.
     """
-    found = [
-        (name, origin_in(paths.executed_notebook(name)))
-        for name in paths.notebook_names()
-        if name < before
-    ]
+    earlier = [name for name in paths.notebook_names() if name < before]
+    kept = {name: origin_in(paths.executed_notebook(name)) for name in earlier}
     rows = [
-        {"notebook": name, **{entry: kept[entry] for entry in _ENTRIES}}
-        for name, kept in found
-        if set(_ENTRIES) <= set(kept)
+        {"notebook": name, **{entry: origin[entry] for entry in _ENTRIES}}
+        for name, origin in kept.items()
+        if set(_ENTRIES) <= set(origin)
     ]
     return pd.DataFrame(rows, columns=["notebook", *_ENTRIES])
 
@@ -179,7 +173,6 @@ def _joined(values: Iterable[object]) -> str:
 
 _TITLES = {**TITLES, "kind": "Kind", "page": "Page"}
 _SHOWN = 8  # digits of a key; the row's details have all
-_SPLIT = "|"
 
 
 def ledger_table(frame: pd.DataFrame, caption: str) -> Table:
@@ -249,7 +242,7 @@ def _words(name: str, value: str) -> str:
 
 def _row(row: Mapping[str, Any]) -> str:
     data = "".join(
-        f' data-{name}="{escape(_SPLIT.join(values))}"' for name, values in _chosen_by(row).items()
+        f' data-{name}="{escape("|".join(values))}"' for name, values in _chosen_by(row).items()
     )
     key = escape(row["key"])
     sparse = escape(row["sparsity"]).replace(" = ", "\u00a0=\u00a0")

@@ -65,6 +65,7 @@ LEVELS = 127
 _INDEX = "index.json"
 _WORDS = "words.js"
 _ASSIGN = "(window.sparseattnLive??={})"
+_NAMED_BY = ("encoder", "alignment", "projection", "lam", "seed")
 
 
 @dataclass(frozen=True)
@@ -91,43 +92,31 @@ class Page:
         )
 
 
-def specs(**changes: Any) -> list[Spec]:
-    """Return the specs of the page's classifiers, from even to sparse, `SETTINGS` changed."""
-    settings = {**SETTINGS, **changes}
-    spanned = [
-        spec
-        for encoder, alignment in paper.ALIGNMENT.items()
-        for spec in grid(encoders=[encoder], alignments=[alignment], **settings)
-    ]
-    order = list(paper.ALIGNMENT)
-    return sorted(
-        spanned, key=lambda s: (order.index(s.encoder), sparsity_rank(s.projection, s.lam))
-    )
+def specs() -> list[Spec]:
+    """Return the specs of the page's classifiers, those of an encoder from even to sparse."""
+    found = []
+    for encoder, alignment in paper.ALIGNMENT.items():
+        spanned = grid(encoders=[encoder], alignments=[alignment], **SETTINGS)
+        found += sorted(spanned, key=lambda spec: sparsity_rank(spec.projection, spec.lam))
+    return found
 
 
 def export(
     store: Store,
     folder: Path | None = None,
-    wanted: Sequence[Spec] | None = None,
     jobs: int | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Train the classifiers that the store lacks, and write them as the page's script reads them.
 
     The `folder` (``book/_extra/live`` by default) receives ``words.js``, ``CODE.js`` of each
-    classifier and ``index.json``; trained anew, they are the same bytes. Those `wanted` are of one
-    task, `specs` by default.
-
-    Returns
-    -------
-    dict
-        What ``index.json`` holds: ``task`` (``name``, ``fingerprint``, ``words``), ``bytes`` of
-        all files, ``classifiers``: of each ``code``, ``name``, ``encoder``, ``alignment``,
-        ``projection``, ``lam``, ``seed``, the run's ``key``, the test ``accuracy`` of what is
-        written and of the run as ``trained``, and ``bytes``.
+    classifier and ``index.json``; trained anew, they are the same bytes. Returns what
+    ``index.json`` holds: ``task`` (``name``, ``fingerprint``, ``words``), ``bytes`` of all files,
+    ``classifiers``: of each ``code``, ``name``, ``encoder``, ``alignment``, ``projection``,
+    ``lam``, ``seed``, the run's ``key``, the test ``accuracy`` of what is written and of the run
+    as ``trained``, and ``bytes``.
     """
-    wanted = specs() if wanted is None else list(wanted)
-    folder = _folder() if folder is None else folder
+    wanted, folder = specs(), folder or _folder()
     task = load_task(wanted[0].task, wanted[0].task_options)
     runs = ensure(wanted, store, jobs, progress)
     words = " ".join(task.vocabulary[len(MARKERS) :])
@@ -159,9 +148,9 @@ def export(
     return index
 
 
-def page(folder: Path | None = None) -> Page:
-    """Return the page on the classifiers of a folder; a UserError when there are none."""
-    path = (_folder() if folder is None else folder) / _INDEX
+def page() -> Page:
+    """Return the page on the classifiers of the book; a UserError when there are none."""
+    path = _folder() / _INDEX
     try:
         return Page(json.loads(path.read_text(encoding="utf-8")))
     except OSError:
@@ -181,15 +170,13 @@ def classifiers(shown: Page) -> pd.DataFrame:
     leave-one-out were from torch at most (``furthest``).
     """
     full = {
-        (one.spec.encoder, one.spec.alignment, one.spec.projection, one.spec.lam, one.spec.seed):
-            one.manifest["accuracy"]
+        tuple(getattr(one.spec, name) for name in _NAMED_BY): one.manifest["accuracy"]
         for one in published.runs([shown.index["task"]["name"]])
-    }  # fmt: skip
-    columns = ("encoder", "alignment", "projection", "lam", "seed")
+    }
     rows = [
         {
             **{name: one[name] for name in ("name", "key", "accuracy", "trained", "bytes")},
-            "full": full.get(tuple(one[name] for name in columns), np.nan),
+            "full": full.get(tuple(one[name] for name in _NAMED_BY), np.nan),
             **_measured(one["code"]),
         }
         for one in shown.index["classifiers"]
@@ -204,17 +191,16 @@ def _measured(code: str) -> dict[str, float]:
     return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
-def known_words(folder: Path | None = None) -> dict[str, int]:
-    """Return the words that the classifiers of a folder know, with their ids."""
-    text = ((_folder() if folder is None else folder) / _WORDS).read_text(encoding="utf-8")
+def known_words() -> dict[str, int]:
+    """Return the words that the classifiers of the book know, with their ids."""
+    text = (_folder() / _WORDS).read_text(encoding="utf-8")
     words = json.loads(text[text.index(".words=") + len(".words=") : text.rindex(";")]).split(" ")
     return {word: place for place, word in enumerate(words, len(MARKERS))}
 
 
-def load(spec: Spec, folder: Path | None = None) -> Classifier:
-    """Return a classifier of a folder, as the page computes with it."""
-    path = (_folder() if folder is None else folder) / f"{short_name(spec)}.js"
-    return restored(path.read_bytes(), spec)
+def load(spec: Spec) -> Classifier:
+    """Return a classifier of the book, as the page computes with it."""
+    return restored((_folder() / f"{short_name(spec)}.js").read_bytes(), spec)
 
 
 def described(shown: Page) -> str:
@@ -313,10 +299,7 @@ def _entry(run: Run, content: bytes, task: Task) -> dict[str, Any]:
     return {
         "code": short_name(spec),
         "name": f"{label(spec.encoder)}, {projection_name(spec)}",
-        **{
-            name: getattr(spec, name)
-            for name in ("encoder", "alignment", "projection", "lam", "seed")
-        },
+        **{name: getattr(spec, name) for name in _NAMED_BY},
         "key": run.key,
         "accuracy": accuracy,
         "trained": run.manifest["accuracy"],

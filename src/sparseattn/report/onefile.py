@@ -115,13 +115,16 @@ def _whole(title: str, body: str, own: str = "") -> str:
         scripts.append(vega_script())
     for name in ("sparseattn.js", *(one for sign, one in _SCRIPTS.items() if sign in body)):
         scripts.append((_static() / name).read_text(encoding="utf-8"))
-    head, *rest = map(_inline, scripts)
-    allowed = " ".join(f"'sha256-{_digest(one)}'" for one in (head, *rest))
+    scripts = [_inline(one) for one in scripts]
+    digests = (hashlib.sha256(one.encode("utf-8")).digest() for one in scripts)
+    allowed = " ".join(f"'sha256-{base64.b64encode(one).decode()}'" for one in digests)
     policy = (  # Vega makes functions of its expressions
         f"default-src 'none'; script-src {allowed} 'unsafe-eval'; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-    style = "\n".join(file.read_text(encoding="utf-8") for file in _sheets())
+    sheets = [*(_static() / one for one in _STYLES), paths.book() / "_templates" / "onefile.css"]
+    style = "\n".join(file.read_text(encoding="utf-8") for file in sheets)
+    head, *rest = (f"<script>{one}</script>" for one in scripts)
     return (
         '<!DOCTYPE html>\n<html lang="en" data-theme="light"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
@@ -129,11 +132,9 @@ def _whole(title: str, body: str, own: str = "") -> str:
         '<meta name="color-scheme" content="light dark">'
         '<meta name="referrer" content="no-referrer">'
         f"{MADE_BY}<title>{escape(title)}</title>"
-        f"<style>{style}</style><script>{head}</script></head>\n"
+        f"<style>{style}</style>{head}</head>\n"
         f'<body class="bd-main"><main class="bd-content"><article class="bd-article">\n{body}\n'
-        "</article></main>"
-        + "".join(f"\n<script>{one}</script>" for one in rest)
-        + "\n</body></html>\n"
+        "</article></main>\n" + "\n".join([*rest, "</body></html>\n"])
     )
 
 
@@ -172,16 +173,8 @@ def _inline(script: str) -> str:
     return re.sub(r"<(?=/script|!--)", r"\\x3c", script, flags=re.IGNORECASE)
 
 
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode()
-
-
 def _static() -> Path:
     return paths.book() / "_static"
-
-
-def _sheets() -> list[Path]:
-    return [*(_static() / one for one in _STYLES), paths.book() / "_templates" / "onefile.css"]
 
 
 @cache

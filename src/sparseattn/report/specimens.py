@@ -55,15 +55,11 @@ _INFLUENCES = 300_000  # numbers, about a megabyte
 def gather(runs: Sequence[Run], count: int) -> list[dict[str, Any]]:
     """Gather what there is to see of a few documents of each task under every classifier.
 
-    Of runs that differ in their seed, those of the smallest are taken. A UserError without runs, or
-    when only the measurements of a run are here.
-
-    Returns
-    -------
-    list
-        For each task its ``documents`` (tokens, label, evidence, why chosen) and ``classifiers``;
-        of each ``stops``, a projection each, from even to sparse, with the shares of every
-        document's tokens, their measures, and the influences on its hidden states.
+    For each task its ``documents`` (tokens, label, evidence, why chosen) and ``classifiers``; of
+    each ``stops``, a projection each, from even to sparse, with the shares of every document's
+    tokens, their measures, and the influences on its hidden states. Of runs that differ in their
+    seed, those of the smallest are taken. A UserError without runs, or when only the measurements
+    of a run are here.
     """
     if not runs:
         raise UserError("There is no classifier to look at: the grid of runs is empty.")
@@ -131,16 +127,13 @@ def _task(runs: list[Run], count: int, room: int) -> dict[str, Any]:
     task = load_task(spec.task, spec.task_options)
     documents = runs[0].documents(task)
     chosen = choose(measurements(runs), count)
-    words = [task.words(ids) for ids in documents.ids]
+    own = is_own(spec.task)
+    words = _as_written(spec, documents) if own else [task.words(ids) for ids in documents.ids]
     classes = CLASSES.get(task.name, task.classes)
-    if is_own(spec.task):
-        words = _as_written(spec, documents)
     found = seen(runs, documents, words, chosen, label(task.name), classes, room)
-    if is_own(spec.task):
-        for document, (number, _) in zip(found["documents"], chosen, strict=True):
-            document["unknown"] = (
-                (documents.ids[number][1:-1] == UNKNOWN).nonzero().flatten().tolist()
-            )
+    for document in found["documents"] if own else ():
+        unknown = documents.ids[document["number"]][1:-1] == UNKNOWN
+        document["unknown"] = unknown.nonzero().flatten().tolist()
     return found
 
 
@@ -162,16 +155,9 @@ def seen(
 ) -> dict[str, Any]:
     """Return what there is to see of chosen documents, of all that runs of one task have observed.
 
-    Parameters
-    ----------
-    documents, words
-        All observed, and the words of each as they are shown.
-    chosen
-        The number of each document that is shown, and why it is.
-    name, classes
-        Of the task, and of its labels 0 and 1.
-    room
-        How many influences there may be.
+    Given all `documents` observed, and the `words` of each as they are shown; the number of each
+    document that is `chosen`, and why it is; the `name` of the task, and of its labels 0 and 1
+    (`classes`); and how many influences there is `room` for.
     """
     numbers = [number for number, _ in chosen]
     positions = _positions(runs, numbers, room)
