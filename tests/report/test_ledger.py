@@ -157,7 +157,7 @@ def test_runs_that_are_lost_are_said(frame):
     executed = pd.DataFrame({"notebook": named.keys(), "runs": named.values()})
     said = ledger.verdict(frame.assign(state=["current", "outdated"]), executed)
     assert said.startswith(
-        "2 pages of this build rest on 3 runs; 2 of them are listed above, 1 are no longer in the "
+        "2 pages of this build rest on 3 runs; 2 of them are listed below, 1 are no longer in the "
         "run store. 1 of the 2 runs"
     )
     assert "no longer" not in ledger.verdict(frame, executed[:1])

@@ -153,12 +153,12 @@ def verdict(runs: Sequence[Run], shown: Explorer) -> str:
     astray = few_and_all(runs, shown)["difference"].abs()
     if astray.isna().all():
         return (
-            "None: this page is for looking. τ-b is undefined on every document shown, or on "
+            "This page is for looking: τ-b is undefined on every document shown, or on "
             "every one observed: one word has no order, nor have shares that are all equal."
         )
     task = shown.data["tasks"][shown.opening]["name"]
     return (
-        f"None: this page is for looking. On the task {verbatim(task)}, the {len(shown.numbers())} "
+        f"This page is for looking. On the task {verbatim(task)}, the {len(shown.numbers())} "
         f"documents shown miss the mean agreement of all observed by {astray.mean():.2f} on "
         f"average and by {astray.max():.2f} at worst. Claims are judged on the other pages, from "
         "all documents."

@@ -161,7 +161,7 @@ def verdict(frame: pd.DataFrame, executed: pd.DataFrame) -> str:
     gone = f", {lost} are no longer in the run store" if lost else ""
     return (
         f"{resting} pages of this build rest on {len(named)} runs; {len(named) - lost} of "
-        f"them are listed above{gone}. {int((frame['state'] == 'current').sum())} of the "
+        f"them are listed below{gone}. {int((frame['state'] == 'current').sum())} of the "
         f"{len(frame)} runs were made by the stages as they are now, so the same settings would "
         "give them the same key today."
     )
