@@ -75,12 +75,8 @@ class Figure:
 
     def _repr_html_(self) -> str:
         name, description = self.name, escape(self.description)
-        folded, closed = "", ""
-        if self.fold is not None:
-            folded = f"<details><summary>{escape(self.fold)}</summary>"
-            closed = "</details>"
-        return (
-            f'{folded}<figure class="chart" id="figure-{name}" data-name="{name}">'
+        return folded(
+            f'<figure class="chart" id="figure-{name}" data-name="{name}">'
             f"{inert('chart-spec', self.spec)}"
             f'<div class="chart-legend" role="group" aria-label="Filter by" hidden></div>'
             f'<div class="chart-live" hidden></div>'
@@ -91,7 +87,8 @@ class Figure:
             f'<div class="chart-tools">'
             f'<details class="chart-words"><summary>In words</summary>'
             f'<p id="figure-{name}-description">{description}</p></details>'
-            f"</div></figure>{closed}"
+            f"</div></figure>",
+            self.fold,
         )
 
 
@@ -196,6 +193,13 @@ def _name_marks(spec: dict[str, Any]) -> None:
         title = str(tip.get("title") or tip["field"]).replace("'", "’")
         said.append(f"'{title}: ' + {text}")
     spec["encoding"]["description"] = {"value": {"expr": " + '; ' + ".join(said)}}
+
+
+def folded(markup: str, words: str | None) -> str:
+    """Return HTML behind the words that stand for it until it is asked for; None shows it."""
+    if words is None:
+        return markup
+    return f"<details><summary>{escape(words)}</summary>{markup}</details>"
 
 
 def inert(kind: str, content: object) -> str:

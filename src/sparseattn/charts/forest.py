@@ -12,7 +12,7 @@ import pandas as pd
 from sparseattn.charts.colours import GREY
 from sparseattn.charts.encodings import chosen_by, colour_by, finish, tidy, tip
 from sparseattn.charts.figure import AnyChart
-from sparseattn.wording import label
+from sparseattn.wording import label, signed
 
 # One shape means one task on all pages, as Vega draws it and as a letter that looks like it. A
 # user's own task, or any other, has one of the rest.
@@ -44,9 +44,6 @@ def forest(
     cells: pd.DataFrame,
     means: pd.DataFrame,
     *,
-    row: str = "row",
-    shape: str = "task",
-    colour: str = "classifier",
     sides: tuple[str, str] = ("against the claim", "for it"),
 ) -> AnyChart:
     """Draw effects by row: a point a cell, a diamond their mean with both its intervals.
@@ -54,11 +51,11 @@ def forest(
     Parameters
     ----------
     cells
-        Columns `row`, `shape`, `colour`, ``value``, ``low``, ``high``, ``seeds``, ``unit`` and
-        ``smallest``, the smallest effect that matters, in the same unit. Those of one seed are
-        drawn hollow.
+        Columns ``row``, ``task``, ``classifier``, ``value``, ``low``, ``high``, ``seeds``,
+        ``unit`` and ``smallest``, the smallest effect that matters, in the same unit. Those of one
+        seed are drawn hollow.
     means
-        In the order of the rows, from top: columns `row`, ``verdict``, ``counts``, ``value``,
+        In the order of the rows, from top: columns ``row``, ``verdict``, ``counts``, ``value``,
         ``low``, ``high``, ``predicted_low``, ``predicted_high`` (NaN where there is none),
         ``unit``, ``smallest``, and ``page``, where a click leads (None: nowhere). A row may have no
         mean, and no cell. With ``reported``, the paper's own effect (NaN where there is none).
@@ -68,19 +65,20 @@ def forest(
     The axis counts smallest effects: linear near zero, where all from −1 to 1 is negligible, and
     logarithmic beyond (Vega's symlog). Prediction intervals are cut at its ends.
     """
-    numbers = ["value", "low", "high", "smallest"]
-    rows = tidy(cells, [row, shape, colour, *numbers, "seeds", "unit"], None)
-    order = [label(name) for name in means[row]]
-    page = {label(one[row]): one["page"] for one in means.to_dict("records")}
+    fields = ["row", "task", "classifier", "value", "low", "high", "smallest", "seeds", "unit"]
+    rows = tidy(cells, fields, None)
+    order = [label(name) for name in means["row"]]
+    page = dict(zip(order, means["page"], strict=True))
     rows = rows.assign(
         x=(rows["value"] / rows["smallest"]).round(4),
         effect=_with_intervals(rows),
-        page=rows[row].map(page),
+        page=rows["row"].map(page),
         **{f"x_{end}": (rows[end] / rows["smallest"]).round(4) for end in ("low", "high")},
         # Cells of a row lie one below another, so that none hides another.
-        line=rows.groupby(row).cumcount() - (rows.groupby(row)[row].transform("size") - 1) / 2,
+        line=rows.groupby("row").cumcount()
+        - (rows.groupby("row")["row"].transform("size") - 1) / 2,
     )
-    most = int(rows.groupby(row).size().max())
+    most = int(rows["row"].value_counts().max())
     theirs = "reported" in means and bool(means["reported"].notna().any())
     marked = ["value", *_ENDS, *(["reported"] if theirs else [])]
     known = means[means["value"].notna()]
@@ -91,8 +89,8 @@ def forest(
         f"{one.split()[0]} {unit.split()[0]}"
         for one, unit in zip(sizes, pooled["unit"], strict=True)
     ]
-    pooled = pooled.assign(**{row: pooled[row].map(label), "effect": sizes, "shown": short})
-    pooled = pooled[[row, "verdict", "counts", "effect", "shown", "page", *relative]]
+    pooled = pooled.assign(row=pooled["row"].map(label), effect=sizes, shown=short)
+    pooled = pooled[["row", "verdict", "counts", "effect", "shown", "page", *relative]]
     inside = [name for name in relative if "predicted" not in name]
     seen = np.concatenate([rows["x"], pooled[inside].to_numpy().ravel(), [-3, 3]])
     reach = 1.2 * float(np.nanmax(np.abs(seen)))
@@ -121,38 +119,35 @@ def forest(
         tickBand="extent",
     )
     scale_of_rows = alt.Scale(domain=order, paddingInner=0, paddingOuter=0)
-    up = alt.Y(f"{row}:N", title=None, sort=order, scale=scale_of_rows, axis=axis)
+    up = alt.Y("row:N", title=None, sort=order, scale=scale_of_rows, axis=axis)
     lines = alt.Scale(domain=[-most / 2 - 0.5, most / 2 + 8.5], range=[0, height])
     band = alt.Chart(pd.DataFrame({"low": [-1.0], "high": [1.0], "zero": [0.0]}))
-    shapes = _shapes(rows[shape])
+    shapes = _shapes(rows["task"])
+    claim = tip("row", title="Claim")
     cell = (
         alt.Chart(rows)
-        .transform_filter(chosen_by(colour))
+        .transform_filter(chosen_by("classifier"))
         .encode(
             y=up,
             yOffset=alt.YOffset("line:Q", scale=lines),
-            color=colour_by(colour, rows),
+            color=colour_by("classifier", rows),
             href="page:N",
-            tooltip=[
-                tip(row, title="Claim"),
-                *(tip(name) for name in (shape, colour, "effect", "seeds")),
-            ],
+            tooltip=[claim, *map(tip, ("task", "classifier", "effect", "seeds"))],
         )
     )
     drawn_as = alt.Scale(domain=list(shapes), range=[drawn for drawn, _ in shapes.values()])
-    points = cell.encode(x=across("x"), shape=alt.Shape(f"{shape}:N", scale=drawn_as, legend=None))
+    points = cell.encode(x=across("x"), shape=alt.Shape("task:N", scale=drawn_as, legend=None))
     mean = alt.Chart(pooled.assign(line=most / 2 + 2)).encode(
         y=up,
         yOffset=alt.YOffset("line:Q", scale=lines),
         href="page:N",
-        tooltip=[tip(row, title="Claim"), *(tip(name) for name in ("verdict", "counts", "effect"))],
+        tooltip=[claim, *map(tip, ("verdict", "counts", "effect"))],
     )
     # Near an end of the axis a number stands on its inner side, and so within the chart.
     near = f"abs(datum.x_value) < {reach / 4:.4g}"
     inwards = alt.ExprRef(f"{near} ? 'center' : datum.x_value > 0 ? 'right' : 'left'")
-    told = mean.transform_filter("isValid(datum.x_reported)")
-    papers_own = [told.mark_text(text="◇", fontSize=19).encode(x=across("x_reported"))]
-    papers_own = papers_own if theirs else []
+    told = mean.transform_filter("isValid(datum.x_reported)").mark_text(text="◇", fontSize=19)
+    papers_own = [told.encode(x=across("x_reported"))] if theirs else []
     chart = alt.layer(
         band.mark_rect(opacity=0.13).encode(x=across("low"), x2="high:Q", color=alt.value(GREY)),
         band.mark_rule(strokeWidth=1.2).encode(x=across("zero")),
@@ -175,12 +170,14 @@ def forest(
         ),
         *papers_own,
     ).properties(height=height * len(order))
-    effect = dict(zip(pooled[row], pooled["effect"], strict=True))
+    effect = dict(zip(pooled["row"], pooled["effect"], strict=True))
     summary = " ".join(
         f"{name}: {verdict}{', ' + effect[name] if name in effect else ''} ({counts})."
         for name, verdict, counts in zip(order, means["verdict"], means["counts"], strict=True)
     )
-    drawn = finish(chart, colour, rows.drop(columns="seeds"), None, filtered=True, words=summary)
+    drawn = finish(
+        chart, "classifier", rows.drop(columns="seeds"), None, filtered=True, words=summary
+    )
     key = [f"{mark} {name}" for name, (_, mark) in shapes.items()]
     papers = "; ◇ the paper's own" if theirs else ""
     drawn.usermeta = drawn.usermeta | {"key": f"{', '.join([*key, _KEY])}{papers}."}
@@ -198,11 +195,8 @@ def _with_intervals(rows: pd.DataFrame) -> list[str]:
     """Return each effect with its interval and unit: ``0.39 [0.24, 0.53] τ``."""
     told = []
     for one in rows.to_dict("records"):
-        places = 1 if one["smallest"] >= 1 else 2
-        value, low, high = (
-            format(round(one[name], places) + 0.0, f".{places}f").replace("-", "−")
-            for name in ("value", "low", "high")
-        )
+        form = "z.1f" if one["smallest"] >= 1 else "z.2f"
+        value, low, high = (signed(one[name], form) for name in ("value", "low", "high"))
         interval = "" if pd.isna(one["low"]) else f" [{low}, {high}]"
         told.append(f"{value}{interval} {one['unit']}")
     return told

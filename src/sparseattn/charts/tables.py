@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from IPython.display import Markdown
 
+from sparseattn.charts.figure import folded
 from sparseattn.errors import UserError
 from sparseattn.wording import FORMATS, HEADINGS, TITLES, label
 
@@ -134,8 +135,9 @@ def table(
     for low, high in ends.items():  # an end that is whole everywhere is not a count
         form = given.get(low) or given.get(low.removesuffix("_low"))
         places[low] = places[high] = form or _decimals(pd.concat([frame[low], frame[high]]))
+    right = ' class="number"'
     head = "".join(
-        f'<th scope="col"{_right(numeric[name])}>{escape(title)}</th>'
+        f'<th scope="col"{right * numeric[name]}>{escape(title)}</th>'
         for name, title in drawn.items()
     )
     body, sentences = "", False
@@ -161,12 +163,10 @@ def table(
     kind += " dense" if len(drawn) >= _MANY else ""
     if filters:
         kind += " cards ledger-runs"
-    markup = framed(caption, kind, head, body)
+    markup = framed(caption, kind, head, body, f"table-scroll{' ledger-scroll' * bool(filters)}")
     if filters:
         markup = _filtered(frame, filters, markup)
-    if fold is not None:
-        markup = f"<details><summary>{escape(fold)}</summary>{markup}</details>"
-    return Table(markup, caption, _values(frame, caption, shown, places, badges))
+    return Table(folded(markup, fold), caption, _values(frame, caption, shown, places, badges))
 
 
 def badge(verdict: str) -> str:
@@ -221,7 +221,6 @@ def claim_anchor(number: object) -> str:
 
 def departures_table(departures: pd.DataFrame) -> Table:
     """Return `verdicts.departures.as_frame` as a table, by part; on a phone each is a card."""
-    heads = {"what": "What", "paper": "The paper", "here": "Here", "why": "Why, and to what effect"}
     body = ""
     for part, rows in departures.groupby("part", sort=False):
         body += f'<tr><th colspan="4" scope="rowgroup">{str(part).capitalize()}</th></tr>'
@@ -234,7 +233,8 @@ def departures_table(departures: pd.DataFrame) -> Table:
                 f"<p><em>Effect:</em> {escape(row['effect'])}</p></td></tr>"
             )
     caption = "Every departure, and every choice the paper leaves open."
-    head = "".join(f'<th scope="col">{title}</th>' for title in heads.values())
+    heads = ("What", "The paper", "Here", "Why, and to what effect")
+    head = "".join(f'<th scope="col">{title}</th>' for title in heads)
     return Table(
         f'<table class="dataframe departures"><caption>{caption}</caption><thead><tr>{head}</tr>'
         f"</thead><tbody>{body}</tbody></table>",
@@ -260,7 +260,7 @@ def _filtered(frame: pd.DataFrame, filters: Sequence[str], markup: str) -> str:
         '<div class="ledger"><form class="ledger-choice" role="search" aria-label="Choose rows" '
         f'hidden>{menus}<span class="ledger-buttons"><button type="reset">Show all</button></span>'
         f'</form><p class="ledger-count" role="status" data-of="numbers">{len(frame)} numbers.</p>'
-        f"{markup.replace('table-scroll', 'table-scroll ledger-scroll', 1)}</div>"
+        f"{markup}</div>"
     )
 
 
@@ -274,10 +274,6 @@ def menu(name: str, title: str, choices: Mapping[str, str]) -> str:
         f'<label>{escape(title)} <select name="{name}"><option value="">all</option>{options}'
         "</select></label>"
     )
-
-
-def _right(numeric: bool) -> str:
-    return ' class="number"' if numeric else ""
 
 
 def _decimals(column: pd.Series) -> str:

@@ -4,7 +4,7 @@ A *cell* is what the report compares: a task, an encoder, an alignment and a pro
 sparsity. Runs of one cell differ in their seed alone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -43,14 +43,16 @@ STORED = (
 def cell(result: Result) -> dict[str, object]:
     """Return what names a result, `CELL`, its base's where it has one; of adversaries `AGAINST`."""
     spec = result.spec.base
-    return {
+    named: dict[str, object] = {
         "key": result.key,
         **{name: getattr(spec, name) for name in PLACE},
         "task": result.manifest["task"]["name"],
         "sparsity": projection_name(spec),
         "classifier": f"{label(spec.encoder)}, {label(spec.alignment)}",
-        **(_against(result) if isinstance(result, Adversary) else {}),
     }
+    if isinstance(result, Adversary):
+        named |= {"adversary": result.spec.variant, "pressure": result.spec.pressure}
+    return named
 
 
 def measurements(results: Iterable[Result]) -> pd.DataFrame:
@@ -136,7 +138,3 @@ def _entry(one: Result) -> dict[str, Any]:
     own = {name: getattr(one.spec, name) for name in ("epochs", "patience", "learning_rate")}
     stages = {"train": manifest["seconds"]["train"], "evaluate": manifest["seconds"]["observe"]}
     return {**row, **own, **stages, "kind": one.spec.variant}
-
-
-def _against(adversary: Adversary) -> Mapping[str, object]:
-    return {"adversary": adversary.spec.variant, "pressure": adversary.spec.pressure}

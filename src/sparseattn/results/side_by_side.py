@@ -22,16 +22,16 @@ def together(live: Iterable[Run], tasks: Sequence[str]) -> pd.DataFrame:
     (`results.paper.canonical`), and ``origin``; published tasks first, those of which nothing is
     published passed over.
     """
-    parts = {label(task): measurements(published.runs([task])) for task in tasks}
+    return of_results(live, (run for task in tasks for run in published.runs([task])))
+
+
+def of_results(live: Iterable[Result], known: Iterable[Result]) -> pd.DataFrame:
+    """Return the measurements of published results and of a page's own, see `joined`."""
+    by_task: dict[str, list[Result]] = {}
+    for one in known:
+        by_task.setdefault(label(one.manifest["task"]["name"]), []).append(one)
+    parts = {name: measurements(results) for name, results in by_task.items()}
     return joined(parts, measurements(live))
-
-
-def by_task(results: Iterable[Result]) -> dict[str, pd.DataFrame]:
-    """Return the measurements of results by the name of their task in words, for `joined`."""
-    every: dict[str, list[Result]] = {}
-    for one in results:
-        every.setdefault(label(one.manifest["task"]["name"]), []).append(one)
-    return {name: measurements(some) for name, some in every.items()}
 
 
 def joined(parts: dict[str, pd.DataFrame], live: pd.DataFrame) -> pd.DataFrame:

@@ -200,9 +200,11 @@ def _default(file: Path | None) -> Path:
 
 def _ordered(frame: pd.DataFrame, last: list[str]) -> pd.DataFrame:
     order = {name: place for place, name in enumerate(variants())}
-    first = frame["variant"].map(order).astype("float64")
-    frame = frame.assign(first=first).sort_values(["task", "first", "encoder", *last])
-    return frame.drop(columns="first").reset_index(drop=True)
+    return frame.sort_values(
+        ["task", "variant", "encoder", *last],
+        key=lambda column: column.map(order) if column.name == "variant" else column,
+        ignore_index=True,
+    )
 
 
 def _place(entry: Mapping[str, Any]) -> tuple[str, str, str, int]:

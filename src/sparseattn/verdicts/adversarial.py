@@ -27,8 +27,8 @@ KINDS = ("reseeded", "uniform", "frozen", "unfrozen")
 
 def together(adversaries: Iterable[Adversary], tasks: Sequence[str]) -> pd.DataFrame:
     """Return the measurements of published adversaries and of a page's own in one frame."""
-    parts = {label(task): measurements(published.adversaries([task])) for task in tasks}
-    frame = side_by_side.joined(parts, measurements(adversaries))
+    theirs = [one for task in tasks for one in published.adversaries([task])]
+    frame = side_by_side.of_results(adversaries, theirs)
     return frame.assign(where=frame["origin"] + ": " + frame["classifier"])
 
 

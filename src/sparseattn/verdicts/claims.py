@@ -52,7 +52,6 @@ class Claim:
     statement: str  # in our words
     short: str  # the same in a few words, for a chart
     page: str  # the notebook that gives the evidence, by the subject in its name
-    items: tuple[str, ...]  # the paper's tables and figures that it rests on
     unit: str  # of the effect
     smallest: float  # effect that matters
     compared: str  # what the effect is, and what it being positive means
@@ -160,9 +159,9 @@ def _sentence(verdict: Mapping[str, Any]) -> str:
     told = f"Cells: {verdict['counts']}."
     if pd.isna(verdict["value"]):
         return told
-    places = ".1f" if verdict["smallest"] >= 1 else ".2f"
+    places = "z.1f" if verdict["smallest"] >= 1 else "z.2f"
     value, low, high, least, most = (
-        signed(round(verdict[name], int(places[1])) + 0.0, places)
+        signed(verdict[name], places)
         for name in ("value", "low", "high", "predicted_low", "predicted_high")
     )
     sure = "" if low == "nan" else f", 95 % interval from {low} to {high}"
@@ -187,19 +186,19 @@ def _under(frame: pd.DataFrame, sparse: bool) -> pd.DataFrame:
         return frame[frame["projection"] == "softmax"]
     rows = frame[frame["projection"] != "softmax"]
     known = rows["projection"] == "sparsemax"
-    any_known = known.groupby([rows[name] for name in CELL]).transform("any")
-    return rows[known | ~any_known.astype(bool)]
+    return rows[known | ~_any_in_cell(rows, known)]
 
 
 def _means(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     return frame.groupby(KEYS, sort=False)[columns].mean()
 
 
-def _mean(frame: pd.DataFrame, effect: pd.Series) -> pd.Series:
-    """Average an effect over softmax and a sparse projection."""
-    both = frame.assign(effect=effect)
-    both = pd.concat([_under(both, False), _under(both, True)])
-    return _means(both, ["effect"])["effect"]
+def _under_both(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([_under(frame, False), _under(frame, True)])
+
+
+def _any_in_cell(rows: pd.DataFrame, true: pd.Series) -> pd.Series:
+    return true.groupby([rows[name] for name in CELL]).transform("any").astype(bool)
 
 
 def pairs(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -235,7 +234,8 @@ def _over_lambda(frame: pd.DataFrame, values: pd.Series) -> pd.Series:
 
 
 def _from_others(frame: pd.DataFrame, column: str) -> pd.Series:
-    return _mean(frame, 100 * (0.5 - frame[column]))
+    others = frame.assign(effect=100 * (0.5 - frame[column]))
+    return _means(_under_both(others), ["effect"])["effect"]
 
 
 def _stays_spread(frame: pd.DataFrame, column: str) -> pd.Series:
@@ -252,8 +252,7 @@ def _spreads(frame: pd.DataFrame, column: str) -> pd.Series:
 def _hidden_above_inputs(frame: pd.DataFrame, column: str) -> pd.Series:
     gap = frame.assign(effect=frame.get(column.replace("inputs", "hidden"), np.nan) - frame[column])
     even = gap["projection"] == "softmax"
-    any_even = even.groupby([gap[name] for name in CELL]).transform("any").astype(bool)
-    asked = pd.concat([gap[even], _under(gap[~any_even], True)])
+    asked = pd.concat([gap[even], _under(gap[~_any_in_cell(gap, even)], True)])
     return _means(asked, ["effect"])["effect"]
 
 
@@ -265,9 +264,8 @@ def _costs_more_frozen(frame: pd.DataFrame, column: str) -> pd.Series:
     frame = frame[frame["adversary"].isin(["frozen", "unfrozen"])]
     if (frame["pressure"] == PRESSURE).any():
         frame = frame[frame["pressure"] == PRESSURE]
-    frame = pd.concat([_under(frame, False), _under(frame, True)])
     keys = [*KEYS, "projection"]
-    sides = frame.pivot_table(column, keys, "adversary", sort=False)
+    sides = _under_both(frame).pivot_table(column, keys, "adversary", sort=False)
     if not {"frozen", "unfrozen"} <= set(sides):
         return pd.Series(dtype=float)
     return (100 * (sides["unfrozen"] - sides["frozen"])).dropna().groupby(KEYS, sort=False).mean()
@@ -352,7 +350,6 @@ CLAIMS: tuple[Claim, ...] = (
         "is spread out, for every task, encoder and projection.",
         "A state is not its word",
         "hidden-states",
-        ("Table 1",),
         "points of influence",
         5.0,
         "The share of the influence on a state that comes from inputs at other places, less one "
@@ -368,7 +365,6 @@ CLAIMS: tuple[Claim, ...] = (
         "whatever the projection.",
         "Importance does not follow attention",
         "dispersion",
-        ("Figure 2",),
         OF_TOKENS,
         5.0,
         "From softmax to sparsemax: the share of the tokens over which importance is spread, less "
@@ -385,7 +381,6 @@ CLAIMS: tuple[Claim, ...] = (
         "The sparser attention is, the more the importance of inputs is spread out.",
         "Importance spreads with λ",
         "dispersion",
-        ("Table 2",),
         OF_TOKENS,
         5.0,
         "From the least λ to the largest, along its rank: by how much the share of the tokens "
@@ -400,7 +395,6 @@ CLAIMS: tuple[Claim, ...] = (
         "all models.",
         "Agrees more with states than inputs",
         "agreement",
-        ("Table 6", "Figure 1", "Figure 4"),
         TAU,
         0.05,
         "Agreement (τ-b) of attention with hidden states less that with inputs, under softmax. "
@@ -416,7 +410,6 @@ CLAIMS: tuple[Claim, ...] = (
         "The sparser attention is, the less it agrees with the importance of inputs.",
         "Agreement falls with λ",
         "agreement",
-        ("Figure 3",),
         TAU,
         0.05,
         "From the least λ to the largest, along its rank: by how much agreement with inputs "
@@ -432,7 +425,6 @@ CLAIMS: tuple[Claim, ...] = (
         "not when its other parameters are frozen.",
         "Diverging costs more when frozen",
         "adversary",
-        ("Table 5",),
         "points of accuracy",
         2.5,
         "The accuracy that a retrained adversary has beyond a frozen one of the same base; mean "
@@ -449,7 +441,6 @@ CLAIMS: tuple[Claim, ...] = (
         "Overall, sparsity makes attention no more, perhaps less, plausible as an explanation.",
         "Sparse attention agrees less",
         "paper",
-        (),
         TAU,
         0.05,
         "From softmax to sparsemax: by how much agreement with the importance of inputs falls "

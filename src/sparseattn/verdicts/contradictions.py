@@ -58,7 +58,8 @@ def _transformer_loo(replicated: pd.DataFrame, column: str) -> str:
 
 
 def _influence(replicated: pd.DataFrame, column: str) -> str:
-    pairs = _sparser(_of(replicated, "Table 1", column), column)
+    rows = _of(replicated, "Table 1", column)
+    pairs = _pairs(rows, column, "projection", "softmax", "sparsemax")
     if pairs.empty:
         return ""
     lower = pairs["second"] < pairs["first"]
@@ -69,10 +70,7 @@ def _influence(replicated: pd.DataFrame, column: str) -> str:
 
 
 def _rising_curves(replicated: pd.DataFrame, column: str) -> str:
-    rows = _of(replicated, "Figure 3", column)
-    rows = rows[rows["lam"].isin([-50, -10])]
-    pairs = _pairs(rows.assign(end=rows["lam"].map({-50: "even", -10: "sparse"})), column,
-                   "end", "even", "sparse", drop=("lam", "projection"))  # fmt: skip
+    pairs = _pairs(_of(replicated, "Figure 3", column), column, "lam", -50, -10)
     if pairs.empty:
         return ""
     rises = pairs["second"] - pairs["first"] > READING_ERROR
@@ -91,7 +89,8 @@ def _rising_curves(replicated: pd.DataFrame, column: str) -> str:
 
 def _rising_tables(replicated: pd.DataFrame, column: str) -> str:
     rows = _of(replicated, "Table 6", column)
-    pairs = _sparser(rows[rows["quantity"].str.startswith("tau_inputs")], column)
+    rows = rows[rows["quantity"].str.startswith("tau_inputs")]
+    pairs = _pairs(rows, column, "projection", "softmax", "sparsemax")
     if pairs.empty:
         return ""
     rise = pairs["second"] - pairs["first"]
@@ -154,16 +153,10 @@ def _of(replicated: pd.DataFrame, item: str, column: str) -> pd.DataFrame:
     return replicated[(replicated["item"] == item) & replicated[column].notna()]
 
 
-def _sparser(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    return _pairs(rows, column, "projection", "softmax", "sparsemax", drop=("lam",))
-
-
-def _pairs(
-    rows: pd.DataFrame, column: str, by: str, first: str, second: str, drop: tuple[str, ...] = ()
-) -> pd.DataFrame:
+def _pairs(rows: pd.DataFrame, column: str, by: str, first: object, second: object) -> pd.DataFrame:
     """Return the cells that have both values of `by`, with what `column` has for each."""
-    cell = ["task", "encoder", "alignment", "projection", "lam", "quantity"]
-    cell = [name for name in cell if name != by and name not in drop]
+    cell = ["task", "encoder", "alignment", "projection", "quantity"]
+    cell = [name for name in cell if name != by]
     sides = [
         rows.loc[rows[by] == value, [*cell, column]].rename(columns={column: name})
         for name, value in (("first", first), ("second", second))

@@ -7,7 +7,7 @@ import pandas as pd
 from sparseattn.data.tasks import SHORTENED
 from sparseattn.experiments.runs import Result
 from sparseattn.results import published, side_by_side
-from sparseattn.results.frames import ledger, measurements
+from sparseattn.results.frames import ledger
 from sparseattn.verdicts import claims, question
 from sparseattn.wording import label, listed
 
@@ -44,7 +44,7 @@ def _same(tasks: Sequence[str], results: Sequence[Result]) -> list[str]:
 
 def claimed(runs: Runs) -> pd.DataFrame:
     """Return the effects of the paper's claims on runs, see `claims.cells`."""
-    return claims.cells(side_by_side.joined(side_by_side.by_task(runs), measurements([])))
+    return claims.cells(side_by_side.of_results([], runs))
 
 
 def how_good(results: Sequence[Result]) -> pd.DataFrame:

@@ -18,7 +18,6 @@ from sparseattn.data.tasks import CONTEXT, SHORTCUTS
 from sparseattn.experiments.runs import Examination
 from sparseattn.measures.statistics import summarise
 from sparseattn.results import published, side_by_side
-from sparseattn.results.frames import measurements
 from sparseattn.verdicts import claims
 from sparseattn.verdicts.effects import WHERE, reach
 from sparseattn.verdicts.judging import judge
@@ -149,7 +148,7 @@ def recorded(tasks: Sequence[str]) -> list[published.PublishedExamination]:
 
 def together(live: Sequence[Examination], known: Sequence[Examination]) -> pd.DataFrame:
     """Return a page's own examinations and `recorded` ones as one frame with `derived`."""
-    frame = claims.named(side_by_side.joined(side_by_side.by_task(known), measurements(live)))
+    frame = side_by_side.of_results(live, known)
     accuracy = {one.key: one.manifest["accuracy"] for one in [*known, *live]}
     return derived(frame.assign(accuracy=frame["key"].map(accuracy)))
 
@@ -250,11 +249,10 @@ def rows(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return `cells` and their means for `charts.forest`, a row a test; a click leads to `page`."""
     found = verdicts(effects)
-    if found.empty:
-        return effects.assign(row=effects["test"]), pd.DataFrame()
-    words = found["verdict"].replace(_ABOVE if chance else _BETTER)
-    address = page + ".html#" + found["anchor"]
-    found = found.assign(row=found["test"], verdict=words, page=address)
+    if len(found):
+        words = found["verdict"].replace(_ABOVE if chance else _BETTER)
+        address = page + ".html#" + found["anchor"]
+        found = found.assign(row=found["test"], verdict=words, page=address)
     return effects.assign(row=effects["test"]), found
 
 
@@ -392,7 +390,7 @@ def said(found: pd.DataFrame, chance: bool = False) -> str:
 def _size(row: dict[str, Any], sure: bool) -> str:
     if pd.isna(row["value"]):
         return ""
-    value = signed(round(row["value"], 1) + 0.0, "+.1f")
+    value = signed(row["value"], "+z.1f")
     known = sure and pd.notna(row["low"])
     ends = f" [{span([row['low'], row['high']], '.1f')}]" if known else ""
     return f": {value}{ends} {row['unit'].split()[0]}"
@@ -479,6 +477,4 @@ def within_support(found: pd.DataFrame) -> str:
 
 def measure_name(name: str) -> str:
     """Return a measure of importance in words: ``Gradient · embedding``."""
-    kind = name.removeprefix("inputs_")
-    words = label(kind)
-    return sentence(words)
+    return sentence(label(name.removeprefix("inputs_")))

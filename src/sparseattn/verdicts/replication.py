@@ -6,7 +6,7 @@ paper's number, *different* when all of it lies outside, else *undecided*.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,7 @@ COLUMNS = [
     "digitised",
 ]  # fmt: skip
 MISSING = "not measured here"
+Row: TypeAlias = dict[str, Any]
 _FAMILY = ("softmax", "sparsegen", "sparsemax")  # the paper's projections
 
 
@@ -75,18 +76,25 @@ def replicate(
         ledger = published.ledger()
     if adversaries is None:
         adversaries = frames.measurements(published.adversaries())
-    frame = measurements
-    if "projection" in frame:
-        frame = frame[frame["projection"].isin(_FAMILY)]
     theirs = [
         paper.table1(), paper.figure2(), paper.table2(), paper.table3(), paper.table5(),
         paper.table6(), paper.figure3(),
     ]  # fmt: skip
-    ours = [_means(frame), _medians(frame), _correlations(frame), _accuracies(ledger), _sizes()]
-    ours.append(_adversaries(adversaries))
+    ours = _sizes()
+    if len(measurements):
+        frame = paper.unique(measurements[measurements["projection"].isin(_FAMILY)])
+        ours += [*_means(frame), *_medians(frame), *_correlations(frame)]
+    if len(ledger):
+        ours += _accuracies(ledger)
+    if len(adversaries):
+        ours += _adversaries(adversaries)
+    keys, numbers = [*CELL, "quantity", "statistic"], ["here", "low", "high", "runs"]
+    found = pd.DataFrame(ours, columns=[*keys, *numbers])
+    found = found.astype(
+        {name: "float64" if name in ("lam", *numbers) else "str" for name in found}
+    )
     wanted = pd.concat(theirs, ignore_index=True).rename(columns={"value": "paper"})
-    found = pd.concat(ours, ignore_index=True)
-    both = wanted.merge(found, on=[*CELL, "quantity", "statistic"], how="left")
+    both = wanted.merge(found, on=keys, how="left")
     both["runs"] = both["runs"].fillna(0).astype(int)
     both["verdict"] = [_verdict(row) for row in both.to_dict("records")]
     return both[COLUMNS]
@@ -172,10 +180,10 @@ def in_words(rows: pd.DataFrame, tasks: Sequence[str], runs: int) -> str:
 
 def cell_name(row: pd.Series) -> str:
     """Return a figure's cell in words: ``IMDb, BiLSTM, additive, sparsegen λ = −50``."""
-    known = [label(row[name]) for name in ("task", "encoder", "alignment") if _is(row[name])]
-    if _is(row["projection"]):
+    known = [label(row[name]) for name in SERIES if pd.notna(row[name])]
+    if pd.notna(row["projection"]):
         known.append(projection_name(row))
-    if _is(row["adversary"]):
+    if pd.notna(row["adversary"]):
         known.append(label(row["adversary"]))
     return ", ".join(known)
 
@@ -187,9 +195,9 @@ def as_text(replicated: pd.DataFrame) -> str:
         lines.append(f"{item}")
         for _, row in part.iterrows():
             here = MISSING
-            if _is(row["here"]):
+            if pd.notna(row["here"]):
                 interval = "no interval"  # a trend of one seed
-                if _is(row["low"]):
+                if pd.notna(row["low"]):
                     interval = f"[{_number(row['low'])}, {_number(row['high'])}]"
                 behind = f"{row['runs']} run{'' if row['runs'] == 1 else 's'}"
                 here = "  ".join([_number(row["here"]), interval, behind, row["verdict"]])
@@ -263,21 +271,15 @@ def accuracy_interval(accuracy: Float[np.ndarray, " seeds"], documents: int) -> 
     return Interval(mean, mean - half, mean + half, seeds)
 
 
-def _means(frame: pd.DataFrame) -> pd.DataFrame:
+def _means(frame: pd.DataFrame) -> list[Row]:
     theirs = pd.concat([paper.table1(), paper.table6(), paper.figure3()])
     names = [name for name in dict.fromkeys(theirs["quantity"]) if name in frame]
-    if frame.empty or not names:
-        return _found([])
-    summary = summarise(paper.unique(frame), paper.CELL, names)
-    summary = summary.rename(columns={"mean": "here", "seeds": "runs"})
-    return _found(summary.assign(statistic="mean").to_dict("records"))
+    summary = summarise(frame, paper.CELL, names)
+    return _rows(summary.rename(columns={"mean": "here", "seeds": "runs"}), "mean")
 
 
-def _medians(frame: pd.DataFrame) -> pd.DataFrame:
+def _medians(frame: pd.DataFrame) -> list[Row]:
     names = [name for name in dict.fromkeys(paper.figure2()["quantity"]) if name in frame]
-    if frame.empty:
-        return _found([])
-    frame = paper.unique(frame)
     rows = []
     for cell, part in frame.groupby(SERIES, sort=False):
         codes = [
@@ -290,77 +292,59 @@ def _medians(frame: pd.DataFrame) -> pd.DataFrame:
             table[tuple(codes)] = part[name].to_numpy(dtype=np.float64)
             runs = len(part[["projection", "lam", "seed"]].drop_duplicates())
             rows.append(_row(cell, SERIES, name, "median", median_interval(table)) | {"runs": runs})
-    return _found(rows)
+    return rows
 
 
-def _correlations(frame: pd.DataFrame) -> pd.DataFrame:
-    (name,) = set(paper.table2()["quantity"])
-    if frame.empty or name not in frame:
-        return _found([])
-    frame = paper.unique(frame)
-    found = correlate(frame[frame["lam"].notna()], SERIES, "lam", [name], method="pearson")
+def _correlations(frame: pd.DataFrame) -> list[Row]:
+    names = set(paper.table2()["quantity"]) & set(frame)
+    found = correlate(frame[frame["lam"].notna()], SERIES, "lam", [*names], method="pearson")
     found = found.rename(columns={"correlation": "here", "points": "runs"})
-    return _found(found.assign(statistic="correlation with lam").to_dict("records"))
+    return _rows(found, "correlation with lam")
 
 
-def _accuracies(ledger: pd.DataFrame) -> pd.DataFrame:
-    if ledger.empty:
-        return _found([])
+def _accuracies(ledger: pd.DataFrame) -> list[Row]:
     rows = []
     softmax = ledger[ledger["projection"] == "softmax"]
-    sizes = _test_sizes()
+    sizes = {row["task"]: row["here"] for row in _sizes() if row["quantity"] == "test_documents"}
     for cell, part in softmax.groupby(SERIES, sort=False):
-        documents = sizes.get(cell[0], int(part["observed"].max()))
+        documents = int(sizes.get(cell[0], part["observed"].max()))
         found = accuracy_interval(part["accuracy"].to_numpy(dtype=np.float64), documents)
         rows.append(_row(cell, SERIES, "accuracy", "value", found))
-    return _found(rows)
+    return rows
 
 
-def _test_sizes() -> dict[str, int]:
-    sizes = _sizes().query("quantity == 'test_documents'")
-    return dict(zip(sizes["task"], sizes["here"].astype(int), strict=True))
-
-
-def _sizes() -> pd.DataFrame:
+def _sizes() -> list[Row]:
     rows = []
     for name, task in published.tasks().items():
         count = {split["split"]: float(split["documents"]) for split in task["splits"]}
         for split in ("train", "test"):
             exact = Interval(count[split], count[split], count[split], 0)
             rows.append(_row((name,), ["task"], f"{split}_documents", "value", exact))
-    return _found(rows)
+    return rows
 
 
-def _adversaries(frame: pd.DataFrame) -> pd.DataFrame:
-    if frame.empty:
-        return _found([])
+def _adversaries(frame: pd.DataFrame) -> list[Row]:
     trained = frame["adversary"].isin(TRAINED) & (frame["pressure"] == PRESSURE)
     frame = frame[trained & (frame["projection"] == "softmax")]
     by = [*SERIES, "adversary"]
     quantities = ["jsd", "accuracy", "accuracy_change"]
     found = summarise(frame.rename(columns={"correct": "accuracy"}), by, quantities)
-    found = found.rename(columns={"mean": "here", "seeds": "runs"})
-    return _found(found.assign(statistic="value").to_dict("records"))
+    return _rows(found.rename(columns={"mean": "here", "seeds": "runs"}), "value")
+
+
+def _rows(found: pd.DataFrame, statistic: str) -> list[Row]:
+    return found.assign(statistic=statistic).to_dict("records")
 
 
 def _row(
     cell: tuple[object, ...], by: Sequence[str], quantity: str, statistic: str, found: Interval
-) -> dict[str, object]:
+) -> Row:
     where = dict(zip(by, cell, strict=True))
     value = {"here": found.value, "low": found.low, "high": found.high, "runs": found.points}
     return {**where, "quantity": quantity, "statistic": statistic, **value}
 
 
-def _found(rows: Sequence[dict[str, object]]) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        rows, columns=[*CELL, "quantity", "statistic", "here", "low", "high", "runs"]
-    )
-    numbers = dict.fromkeys(("lam", "here", "low", "high", "runs"), "float64")
-    words = dict.fromkeys((*CELL[:4], "adversary", "quantity", "statistic"), "str")
-    return frame.astype({**words, **numbers})
-
-
-def _verdict(row: dict[str, Any]) -> str:
+def _verdict(row: Row) -> str:
     if np.isnan(row["here"]):
         return MISSING
     tolerance = TOLERANCE
@@ -371,16 +355,12 @@ def _verdict(row: dict[str, Any]) -> str:
     return compare(row["low"], row["high"], row["paper"], tolerance)
 
 
-def _is(value: object) -> bool:
-    return bool(pd.notna(value))
-
-
 def _quantity(row: pd.Series) -> str:
     words = str(row["quantity"]).replace("_", " ")
     return words if row["statistic"] in ("mean", "value") else f"{row['statistic']}, {words}"
 
 
 def _number(value: float) -> str:
-    if not _is(value):
+    if pd.isna(value):
         return "–"
     return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.3f}".replace("-", "−")
