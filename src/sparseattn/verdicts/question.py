@@ -342,6 +342,7 @@ def judged_on(effects: pd.DataFrame) -> str:
             f"*{'; '.join(map(within, tests.index))}* on " if few else "the others on " * bool(told)
         )
         told.append(f"{of}{listed(list(where))}{' alone' if len(where) == 1 else ''}")
+    told.sort(key=lambda one: one.startswith("the others"))
     single = sorted(set(effects["origin"]) - set(effects["origin"][several]))
     if single:
         told.append(f"{listed(single)}, of one seed, does not count")
