@@ -43,6 +43,8 @@ agree = bool((identity["difference"] < 1e-5).all())
 
 # %% tags=["hide-input"]
 Markdown(
+    "Softmax gives every score a weight above zero; sparsegen and α-entmax give the small scores "
+    "none, the more so the larger λ or α is. "
     f"Sparsegen and sparsemax at temperature 1 − λ {'agree' if agree else '**disagree**'} on these "
     f"scores to {identity['difference'].max():.0e} for all {len(identity)} values of λ; the number "
     f"of non-zero weights falls from {identity['nonzero'].max()} to {identity['nonzero'].min()} of "

@@ -30,7 +30,7 @@ LABELS = {
     "minilm_tuned": "MiniLM tuned",
     "dot": "scaled dot",
     "planted": "Planted",
-    "planted+context": "Planted, in context",
+    "planted+context": "Planted in context",
     "sst": "SST",
     "newsgroups": "20News",
     "imdb": "IMDb",

@@ -46,7 +46,8 @@ def test_the_verdict_counts_and_names_what_differs():
     measured = summaries(tau_inputs_gradient=-0.3)
     said = departures.verdict(departures.judged(measured), departures.hidden_less_inputs(measured))
     assert said == (
-        "Of 6 comparisons, 5 say the same, 1 different, and 0 are undecided with this few seeds. "
+        "Of 6 comparisons of another setting with this report's, 5 say the same, "
+        "1 different, and 0 are undecided with this few seeds. "
         f"Different: {RATES}, SST, BiLSTM: τ-b with input gradients −0.300. Agreement with hidden "
         "states is the higher one in every run of every variant."
     )

@@ -159,9 +159,9 @@ def test_weight_on_the_words_that_decide_by_hand():
     assert found["mean"].tolist() == [0.5, 1.0, 0.75, 0.625, 0.0]
     assert (found["null"] == 0.25).all()
     assert told.startswith(
-        "Of attention's weight, 50% to 75% lies on them under softmax and 62% to 100% under "
-        "sparsemax (they are 25% of the words): more under sparsemax in 1 of 2 cases, where its "
-        "AUC is higher in 0."
+        "Of attention's weight, 50% to 75% lies on the words that decide under softmax and 62% to "
+        "100% under sparsemax (they are 25% of the words): more under sparsemax in 1 of 2 cases, "
+        "where its AUC is higher in 0."
     )
     assert "an AUC of only 0.75, of: BiLSTM on Planted. The others" in told
     learned = frame[frame["origin"] == "SST + token"]

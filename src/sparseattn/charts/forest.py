@@ -21,7 +21,7 @@ _SHAPES = {
     "20News": ("square", "■"),
     "IMDb": ("triangle-up", "▲"),
     "Planted": ("triangle-down", "▼"),
-    "Planted, in context": ("triangle-left", "◀"),
+    "Planted in context": ("triangle-left", "◀"),
     "SST + token": ("cross", "✚"),
     "SST + beside": (
         "M0,-.4L.5,-1L1,-.5L.4,0L1,.5L.5,1L0,.4L-.5,1L-1,.5L-.4,0L-1,-.5L-.5,-1Z",

@@ -386,6 +386,7 @@ def verdict(effects: pd.DataFrame, gaps: pd.DataFrame) -> str:
         else "Which agreement is the higher one depends on the variant."
     )
     return (
-        f"Of {len(known)} comparisons, {counts['same']} say the same, {len(differing)} different, "
-        f"and {counts['undecided']} are undecided with this few seeds. {named}{higher}"
+        f"Of {len(known)} comparisons of another setting with this report's, {counts['same']} say "
+        f"the same, {len(differing)} different, and {counts['undecided']} are undecided with this "
+        f"few seeds. {named}{higher}"
     )

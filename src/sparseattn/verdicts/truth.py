@@ -151,8 +151,8 @@ def pointed_at(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     more, higher = ((one["sparsemax"] > one["softmax"]).sum() for one in (mass, auc))
     some = auc["sparsemax"][(mass["sparsemax"] > NEARLY) & (auc["sparsemax"] <= NEARLY)]
     told = (
-        f"Of attention's weight, {span(mass['softmax'], '.0%')} lies on them under softmax and "
-        f"{span(mass['sparsemax'], '.0%')} under sparsemax (they are "
+        f"Of attention's weight, {span(mass['softmax'], '.0%')} lies on the words that decide "
+        f"under softmax and {span(mass['sparsemax'], '.0%')} under sparsemax (they are "
         f"{span(share['softmax'], '.0%')} of the words): more under sparsemax in {more} of "
         f"{len(means)} cases, where its AUC is higher in {higher}. "
     )
