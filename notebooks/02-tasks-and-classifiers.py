@@ -125,8 +125,7 @@ Markdown(training.observed(frame, data))
 # %% tags=["hide-input"]
 charts.table(
     training.whole_test_split(runs),
-    f"Accuracy and ROC-AUC on the whole test split; means over {len(p.seeds)} "
-    f"seed{'s' if len(p.seeds) > 1 else ''}.",
+    "Accuracy and ROC-AUC on the whole test split, means over seeds.",
     columns="classifier sparsity accuracy sd auc epochs",
 )
 

@@ -267,10 +267,9 @@ charts.show(
     name="attended-mass",
     fold="Importance on the tokens that have attention",
     caption=f"{effects.reach(attended, 'kind', '.0%')} By chance "
-    f"{span(attended['null'], '.0%')}. How much of the importance of the inputs lies "
-    "on tokens whose attention is not zero, "
-    "under sparse projections, with 95 % intervals (cut at the ends of the axis); by chance, "
-    "those tokens' share of all tokens.",
+    f"{span(attended['null'], '.0%')}. How much of the importance of the inputs lies on tokens "
+    "whose attention is not zero, under sparse projections, with 95 % intervals (cut at the ends "
+    "of the axis); by chance, those tokens' share of all tokens.",
     missing="This needs a sparse projection.",
 )
 

@@ -161,16 +161,11 @@ against = contradictions(replicated)
 charts.table(
     against,
     "What the paper says, what its figures say, and what ours say.",
-    columns="number text items paper here claims",
-    titles={
-        "number": "#",
-        "text": "the paper says",
-        "items": "its figures in",
-        "paper": "say",
-        "here": "and here",
-        "claims": "touches claim",
+    columns={
+        "number": "#", "text": "the paper says", "items": "its figures in", "paper": "say",
+        "here": "and here", "claims": "touches claim",
     },
-)
+)  # fmt: skip
 
 # %% [markdown]
 # ## What would change our mind

@@ -67,11 +67,7 @@ Markdown("\n".join(f"- {said}" for said in goals.verdict(compared, runs, cells, 
 # ## Times faster
 
 # %% tags=["hide-input"]
-measured = "\n".join(f"- {goals.measured_on(report)}" for report in reports)
-Markdown(
-    f"Measured with\n\n{measured}\n\nA run of a sweep has one thread; at a prompt torch takes one "
-    "for each core. The peers always have as many."
-)
+Markdown(goals.measured_with(reports))
 
 # %% tags=["hide-input"]
 asked = compared["goal"].notna()

@@ -26,11 +26,11 @@ from sparseattn.report import parameters, provenance
 p = parameters.check(globals(), "10-deviations")
 
 # %% tags=["remove-cell"]
-from IPython.display import HTML, Markdown
+from IPython.display import Markdown
 
 from sparseattn import charts
 from sparseattn.results import variants
-from sparseattn.verdicts import departures, replication
+from sparseattn.verdicts import departures
 from sparseattn.verdicts.effects import sides
 
 measured = variants.summaries().query("task in @p.tasks")
@@ -107,12 +107,7 @@ charts.show(
 )
 
 # %% tags=["hide-input"]
-HTML(
-    "<p>A difference is the <em>same</em> as none when its whole interval lies within "
-    f"±{replication.TOLERANCE} (of accuracies: ±{replication.ACCURACY_TOLERANCE}), "
-    "<em>different</em> when all of it lies outside, else <em>undecided</em>. Numbers of tokens "
-    "are not judged.</p>"
-)
+Markdown(departures.RULE)
 
 # %% tags=["hide-input"]
 charts.table(

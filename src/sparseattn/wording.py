@@ -163,6 +163,8 @@ HEADINGS = {
     "embedding": "in the embedding",
     "rest": "in the rest",
     "cpu": "CPU seconds",
+    "dev": "accuracy, dev",
+    "dev_auc": "ROC-AUC, dev",
     **{
         f"{side}_{kind}": f"{side}, {words}"
         for side in ("above", "below")
@@ -180,6 +182,7 @@ FORMATS = {
     "megabytes": ".0f",
     "cpu": ",.0f",
     **dict.fromkeys(("accuracy", "auc", "sd", "sd_seeds", "largest", "jsd", "jsd_ceiling"), ".3f"),
+    **dict.fromkeys(("dev", "dev_auc"), ".3f"),
     **dict.fromkeys(("share_ceiling", "share_disjoint", "norms_same_top"), ".0%"),
     **dict.fromkeys(("positive_share", "unknown_share", "undefined"), ".1%"),
     "accuracy_change": "+z.3f",

@@ -326,13 +326,18 @@ def _of_peers(compared: pd.DataFrame) -> list[str]:
     ]
 
 
-def measured_on(report: Report) -> str:
-    """Say on what a measurement was made, and how long it took."""
-    by = report["machine"]
-    busy = "" if by.get("load") is None else f"; load average beforehand {by['load']}"
+def measured_with(reports: Sequence[Report]) -> str:
+    """Say as Markdown on what each measurement was made, and how long it took."""
+    said = "Measured with\n\n"
+    for by in (report["machine"] for report in reports):
+        busy = "" if by.get("load") is None else f"; load average beforehand {by['load']}"
+        said += (
+            f"- **{_threads(by['threads'])}**: {by['processor']}, {by['cores']} cores, "
+            f"{by['system']}, torch {by['torch']}, {by['date']}, {by['seconds']} s for all{busy}.\n"
+        )
     return (
-        f"**{_threads(by['threads'])}**: {by['processor']}, {by['cores']} cores, {by['system']}, "
-        f"torch {by['torch']}, {by['date']}, {by['seconds']} s for all{busy}."
+        f"{said}\nA run of a sweep has one thread; at a prompt torch takes one for each core. The "
+        "peers always have as many."
     )
 
 

@@ -36,6 +36,11 @@ class Departure:
     variants: tuple[str, ...] = ()  # names of those that measure it
 
 
+RULE = (
+    f"A difference is the *same* as none when its whole interval lies within ±{TOLERANCE} (of "
+    f"accuracies: ±{ACCURACY_TOLERANCE}), *different* when all of it lies outside, else "
+    "*undecided*. Numbers of tokens are not judged."
+)
 NOT_STATED = "Not stated."
 NOT_A_SETTING = "Not measured: the classifier has no such setting."
 NOT_MEASURED = (
