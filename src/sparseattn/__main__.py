@@ -29,8 +29,10 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as interruption:
             told, code = str(interruption) or "Interrupted.", 130
-        except (ExplainedError, UserError) as error:
-            told, code = str(error), 1 if isinstance(error, ExplainedError) else 2
+        except ExplainedError as error:
+            told, code = str(error), 1
+        except UserError as error:
+            told, code = str(error), 2
         print(told, file=sys.stderr)
         raise typer.Exit(code)
 

@@ -178,14 +178,14 @@ FORMATS = {
     **dict.fromkeys(("epochs", "kept"), ".3g"),
     **dict.fromkeys(("length", "effective_influence", "tokens_mean"), ".1f"),
     **dict.fromkeys(("gigaflop", "distance", "distance_torch"), ".1f"),
-    "floor_onednn": ".4f",
-    "megabytes": ".0f",
-    "cpu": ",.0f",
-    **dict.fromkeys(("accuracy", "auc", "sd", "sd_seeds", "largest", "jsd", "jsd_ceiling"), ".3f"),
-    **dict.fromkeys(("dev", "dev_auc"), ".3f"),
+    **dict.fromkeys(("accuracy", "auc", "dev", "dev_auc", "sd", "sd_seeds"), ".3f"),
+    **dict.fromkeys(("largest", "jsd", "jsd_ceiling"), ".3f"),
     **dict.fromkeys(("share_ceiling", "share_disjoint", "norms_same_top"), ".0%"),
     **dict.fromkeys(("positive_share", "unknown_share", "undefined"), ".1%"),
     "accuracy_change": "+z.3f",
+    "cpu": ",.0f",
+    "floor_onednn": ".4f",
+    "megabytes": ".0f",
     "norm_variation": ".2%",
     "times_chance": ".2g",
 }
@@ -297,5 +297,5 @@ def span(values: Iterable[SupportsFloat], form: str = ".2f") -> str:
         return "undefined"
     places = int(form[-2]) + 2 * (form[-1] == "%")
     # Adding zero turns −0.00 into 0.00.
-    ends = [format(round(end, places) + 0.0, form) for end in (min(known), max(known))]
-    return " to ".join(dict.fromkeys(end.replace("-", "−") for end in ends))
+    ends = [signed(round(end, places) + 0.0, form) for end in (min(known), max(known))]
+    return " to ".join(dict.fromkeys(ends))

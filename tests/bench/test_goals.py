@@ -210,7 +210,7 @@ def test_only_runs_of_the_grid_count(ledgers):
     assert len(ledgers(others, [*others, row("imdb", "transformer", 4.0)])) == 1
 
 
-def test_the_grid_takes_its_medians(ledgers):
+def test_the_grid_takes_its_medians(ledgers, monkeypatch):
     rows = [row(task, one, s) for task in TASKS for one in ENCODERS for s in (50.0, 60.0, 900.0)]
     cells = goals.grid_cells(ledgers(rows[:5], rows))
     assert cells["seconds"].tolist() == [60.0] * 6
@@ -219,11 +219,15 @@ def test_the_grid_takes_its_medians(ledgers):
     said = goals.grid_in_words(cells)
     assert said.startswith("All 108 runs of the paper's grid, 2 at a time: 0.9 h")
     assert "today's arithmetic" not in said
+    two = goals.grid_hours(cells)
+    monkeypatch.setattr(goals, "PROCESSES", 1)
+    assert goals.grid_hours(cells) == pytest.approx(2 * two)
 
 
-def test_what_is_unknown_is_said(ledgers):
+def test_what_is_unknown_is_said(ledgers, monkeypatch):
+    monkeypatch.setattr(goals, "PROCESSES", 1)
     cells = goals.grid_cells(ledgers([row("sst", "bilstm", 100.0)], []))
-    assert goals.grid_hours(cells) == pytest.approx(18 * 100 / 2 / 3600)
+    assert goals.grid_hours(cells) == pytest.approx(18 * 100 / 3600)
     assert cells["seconds"].isna().sum() == 5
     said = goals.grid_in_words(cells)
     assert said.startswith("18 of the 108 runs")

@@ -158,6 +158,8 @@ def test_which_texts_decide_is_said():
         "alone; imdb, of one seed, does not count."
     )
     assert question.judged_on(effects[effects["seeds"] == 1]) == ""
+    # Whatever comes first, what most tests are judged on comes last.
+    assert question.judged_on(effects[::-1]).startswith("Judged on the texts of: *finds the words")
 
 
 def test_planted_tasks_decide_on_the_truth_alone():

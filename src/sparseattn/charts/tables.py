@@ -12,7 +12,7 @@ from IPython.display import Markdown
 
 from sparseattn.charts.figure import folded
 from sparseattn.errors import UserError
-from sparseattn.wording import FORMATS, HEADINGS, TITLES, label
+from sparseattn.wording import FORMATS, HEADINGS, TITLES, label, signed
 
 # How a verdict of `claims` or of `statistics.compare` is drawn (book/_static/sparseattn.css).
 _BADGES = {
@@ -288,7 +288,7 @@ def _text(value: object, form: str) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Real):
-        return format(float(value), form).replace("-", "−")
+        return signed(value, form)
     return label(value)
 
 

@@ -336,13 +336,13 @@ def judged_on(effects: pd.DataFrame) -> str:
     several = effects["seeds"] > 1
     tasks = effects[several].groupby("test", sort=False)["origin"].unique()
     told: list[str] = []
-    for where, tests in tasks.groupby(tasks.map(tuple), sort=False):
+    alike = tasks.groupby(tasks.map(tuple), sort=False)
+    for where, tests in sorted(alike, key=lambda one: len(one[1])):  # most last: "the others"
         few = len(tests) < len(tasks) / 2
         of = (
             f"*{'; '.join(map(within, tests.index))}* on " if few else "the others on " * bool(told)
         )
         told.append(f"{of}{listed(list(where))}{' alone' if len(where) == 1 else ''}")
-    told.sort(key=lambda one: one.startswith("the others"))
     single = sorted(set(effects["origin"]) - set(effects["origin"][several]))
     if single:
         told.append(f"{listed(single)}, of one seed, does not count")

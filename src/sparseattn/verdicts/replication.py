@@ -17,7 +17,7 @@ from sparseattn.experiments.specs import TRAINED
 from sparseattn.measures.statistics import Interval, compare, correlate, estimate, summarise
 from sparseattn.models.adversary import PRESSURE
 from sparseattn.results import frames, paper, published
-from sparseattn.wording import classifier_names, label, projection_name
+from sparseattn.wording import classifier_names, label, projection_name, signed
 
 TOLERANCE = 0.05
 """On τ-b, dispersion, correlation and Jensen–Shannon divergence: differences that do not matter."""
@@ -363,4 +363,4 @@ def _quantity(row: pd.Series) -> str:
 def _number(value: float) -> str:
     if pd.isna(value):
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.3f}".replace("-", "−")
+    return f"{value:,.0f}" if abs(value) >= 10 else signed(value, ".3f")
