@@ -402,10 +402,10 @@ def test_keyboard_moves_between_tokens(visit: Visit) -> None:
     page.keyboard.press("Home")
     assert [words.nth(k).get_attribute("tabindex") for k in (0, 3)] == ["0", "-1"]
     assert "Leave-one-out" in str(words.first.get_attribute("aria-label"))
-    page.wait_for_function("document.querySelector('.live-spoken').textContent")
-    spoken = str(page.locator(".live-spoken").text_content())
-    assert spoken.startswith("BiLSTM, softmax: Read as positive")
-    assert "Attention rests most on" in spoken
+    said = "document.querySelector('.live-spoken').textContent"
+    # Until the writer has paused, it tells of the text that stood there before.
+    page.wait_for_function(f"{said}.startsWith('BiLSTM, softmax: Read as positive')")
+    assert "Attention rests most on" in page.evaluate(said)
 
 
 def test_state_is_in_the_address_and_back_undoes_a_choice(visit: Visit, browser: Browser) -> None:
