@@ -63,9 +63,8 @@ better = question.cells(examined)
 # ## The answer
 
 # %% tags=["remove-input"]
-Markdown(
-    f"{question.answer(examined)}\n\n{question.reached(examined)}\n\n{answers.own_texts(frame)}"
-)
+good = question.reached(question.attained(examined))
+Markdown(f"{question.answer(examined)}\n\n{good}\n\n{answers.own_texts(frame)}")
 
 # %% tags=["remove-input"]
 headline.figure(better, decisive, paths.notebook_names())

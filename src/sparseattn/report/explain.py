@@ -224,10 +224,17 @@ def _parts(asked: Asked, runs: list[Run], examinations: list[Examination]) -> It
         yield "**Read this with care: the classifiers have learned next to nothing (above).**"
     frame = question.together(examinations, []).assign(origin=verbatim(asked.name))
     better, above = question.cells(frame), question.cells(frame, chance=True)
-    told = question.answer(frame), question.reached(frame), question.left_out(frame)
+    attained = question.attained(frame)
+    told = question.answer(frame), question.reached(attained), question.left_out(frame)
     yield "\n\n".join(told)
     yield question.figure(better, "", each="classifier")
     yield question.figure(above, "", chance=True, each="classifier")
+    yield charts.table(
+        attained,
+        "What attention attains in each test, from 0 to 1, beside chance and leave-one-out: means "
+        "over classifiers, on the same texts.",
+        missing="",
+    )
     yield charts.table(
         question.verdicts(better),
         "What each test measures.",

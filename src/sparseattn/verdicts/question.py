@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
@@ -192,20 +193,25 @@ def cells(frame: pd.DataFrame, chance: bool = False) -> pd.DataFrame:
 
 def _effects(frame: pd.DataFrame, chance: bool = False) -> Iterator[tuple[Test, pd.Series]]:
     """Yield the tests that were measured, and the effects of each, a number a `claims.KEYS`."""
+    for test, of in _asked(frame):
+        column = test.column.format("attention")
+        if not chance:
+            both = claims.pairs(of, [column])
+            yield test, 100 * (both[column] - both[f"{column}_even"])
+        elif test.chance is not None:
+            above = of.assign(effect=of[column] - of["chance"])
+            yield test, 100 * claims.pairs(above, ["effect"])["effect"]
+
+
+def _asked(frame: pd.DataFrame) -> Iterator[tuple[Test, pd.DataFrame]]:
+    """Yield the tests that were measured, and the rows of each with what ``chance`` would give."""
     real = unplanted(frame)
     for test in TESTS:
         # Where the truth was planted it is asked for; the other tests are of texts as people write.
         of = frame if test.anchor == "truth-known" else real
-        column = test.column.format("attention")
-        if column not in of or (chance and test.chance is None):
-            continue
-        if chance:
-            level = of[test.chance] if isinstance(test.chance, str) else test.chance
-            above = of.assign(effect=of[column] - level)
-            yield test, 100 * claims.pairs(above, ["effect"])["effect"]
-        else:
-            both = claims.pairs(of, [column])
-            yield test, 100 * (both[column] - both[f"{column}_even"])
+        if test.column.format("attention") in of:
+            level = of[test.chance] if isinstance(test.chance, str) else test.chance or np.nan
+            yield test, of.assign(chance=level)
 
 
 def by_luck(frame: pd.DataFrame) -> str:
@@ -349,48 +355,68 @@ def judged_on(effects: pd.DataFrame) -> str:
     return f"Judged on the texts of: {'; '.join(told)}." if several.any() else ""
 
 
-def reached(frame: pd.DataFrame) -> str:
-    """Say how far sparsemax's attention comes from chance towards leave-one-out, test by test.
+def attained(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return what attention attains in each test, beside chance and leave-one-out, a row a test.
 
-    Means over cells, of those with several seeds if there are any.
+    ``test``, ``softmax``, ``sparsemax``, ``chance`` and ``loo``, from 0 to 1: means over cells, of
+    those with several seeds if there are any; missing where there is no such thing.
     """
-    told = []
-    for test in TESTS:
-        names = [test.column.format(name) for name in ("attention", "inputs_loo")]
-        if "{}" not in test.column or test.chance is None or not {*names} <= set(frame):
-            continue
-        of = frame if test.anchor == "truth-known" else unplanted(frame)
-        of = of[of["projection"] == "sparsemax"].dropna(subset=names)
-        level = of[test.chance] if isinstance(test.chance, str) else test.chance
-        by = of.assign(chance=level).groupby(claims.CELL)
-        means = by[[names[0], "chance", names[1]]].mean()
-        several = by["seed"].min() < by["seed"].max()
-        if len(means):
-            own, chance, best = (f"{mean:.2f}" for mean in means[several | ~several.any()].mean())
-            told.append(f"{within(test.name)}: {own} (chance {chance}, leave-one-out {best})")
-    if not told:
+    rows = []
+    for test, of in _asked(frame):
+        own, best = (test.column.format(name) for name in ("attention", "inputs_loo"))
+        both = claims.pairs(of.assign(loo=of.get(best) if own != best else np.nan),
+                            [own, "chance", "loo"]).dropna(subset=[own, f"{own}_even"])  # fmt: skip
+        seeds = both.reset_index().groupby(claims.CELL)["seed"].nunique()
+        means = both.groupby(claims.CELL).mean()[(seeds > 1) | (seeds == seeds.max())].mean()
+        names = {"softmax": f"{own}_even", "sparsemax": own, "chance": "chance", "loo": "loo"}
+        if len(both):
+            rows.append(
+                {"test": test.name, **{name: means[column] for name, column in names.items()}}
+            )
+    return pd.DataFrame(rows, columns=["test", "softmax", "sparsemax", "chance", "loo"])
+
+
+def reached(found: pd.DataFrame) -> str:
+    """Say how much of the way from chance to leave-one-out sparsemax's attention comes.
+
+    `found` is from `attained`; tests in which leave-one-out is no better than chance do not count.
+    """
+    found = found[found["loo"] > found["chance"]]
+    way = (found["sparsemax"] - found["chance"]) / (found["loo"] - found["chance"])
+    if way.empty:
         return ""
+    ends = {within(found["test"][place]): way[place] for place in (way.idxmin(), way.idxmax())}
+    told = [f"{signed(share, '.0%')} ({test})" for test, share in ends.items()]
+    count = f"the {len(way)} tests that leave-one-out can take too" if len(way) > 1 else "one test"
     return (
-        "**How good is it?** Under sparsemax, in the tests that leave-one-out can take too, from "
-        f"0 to 1: {'; '.join(told)}."
+        "**How good is it?** Of the way from chance to leave-one-out, sparsemax's attention comes "
+        f"{' to '.join(told)}, over {count}."
     )
 
 
 def said(found: pd.DataFrame, chance: bool = False) -> str:
-    """Tell `verdicts` of `cells`: which tests came out how, and by how much where one can say."""
+    """Tell `verdicts` of `cells`: how many tests came out how, and by how much where one can say.
+
+    What most tests say is told by their number, the others by name.
+    """
     told = []
     for word, name in (_ABOVE if chance else _BETTER).items():
-        some = found[found["verdict"] == word].to_dict("records") if len(found) else []
-        if some:
-            sized = word != "too few data"
-            each = [within(one["test"]) + _size(one, not chance) * sized for one in some]
-            told.append(f"*{name}* in {len(some)} ({'; '.join(each)})")
+        some = found[found["verdict"] == word] if len(found) else found
+        if some.empty:
+            continue
+        sized = word != "too few data" and some["value"].notna().all()
+        if len(some) > max(1, len(found) / 2):
+            more = f"by {span(some['value'], '+z.1f')} points" if sized else ""
+        else:
+            more = "; ".join(
+                within(one["test"]) + (_size(one, not chance) if sized else "")
+                for one in some.to_dict("records")
+            )
+        told.append(f"*{name}* in {len(some)}" + f" ({more})" * bool(more))
     return "; ".join(told) or "nothing was measured"
 
 
 def _size(row: dict[str, Any], sure: bool) -> str:
-    if pd.isna(row["value"]):
-        return ""
     value = signed(row["value"], "+z.1f")
     known = sure and pd.notna(row["low"])
     ends = f" [{span([row['low'], row['high']], '.1f')}]" if known else ""
