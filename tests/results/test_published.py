@@ -209,9 +209,15 @@ class TestAdding:
     def test_newer_versions_replace(self, made, tmp_path, caplog):
         publishing.publish([made(), made(seed=1)], tmp_path)
         newer = made(version=TRAINING_VERSION + 1)
+        compared = tmp_path / "planted" / "jacobian"
+        compared.mkdir()
+        for ending in ("json", "parquet"):
+            (compared / f"{made().key}.{ending}").write_text("")
         with caplog.at_level(logging.WARNING, "sparseattn"):
             publishing.publish([newer], tmp_path)
-        assert newer.key in caplog.text
+        assert f"replaced by {newer.key}" in caplog.text
+        assert f"'sparseattn jacobian {newer.key}'" in caplog.text
+        assert not list(compared.iterdir())
         kept = {run.key for run in published.runs(folder=tmp_path)}
         assert kept == {newer.key, made(seed=1).key}
         assert len(list(tmp_path.rglob("*.parquet"))) == 2

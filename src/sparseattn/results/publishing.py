@@ -105,12 +105,22 @@ def publish(given: Iterable[Result], folder: Path | None = None) -> list[Path]:
             if (old_key := replaced.get(one.key)) is not None:
                 log.warning("Published run %s was replaced by %s.", old_key, one.key)
                 _remove(old_key, here / kind.folder)
+                if kind is parquet.RUNS and _remove(old_key, here / parquet.JACOBIANS.folder):
+                    log.warning(
+                        "Its whole Jacobians are gone with it: 'sparseattn jacobian %s' takes them "
+                        "anew.",
+                        one.key,
+                    )
     return written
 
 
-def _remove(key: str, folder: Path) -> None:
-    for ending in ("json", "parquet"):  # the record first: without it the other is not seen
-        (folder / f"{key}.{ending}").unlink(missing_ok=True)
+def _remove(key: str, folder: Path) -> bool:
+    """Take the files of a result away, and tell whether there were any."""
+    files = [folder / f"{key}.{ending}" for ending in ("json", "parquet")]
+    there = any(file.exists() for file in files)
+    for file in files:  # the record first: without it the other is not seen
+        file.unlink(missing_ok=True)
+    return there
 
 
 def merge(
