@@ -7,6 +7,7 @@ import tiny
 import torch
 from scipy.stats import kendalltau
 
+from sparseattn import paths
 from sparseattn.data.words import BEGIN, END
 from sparseattn.errors import UserError
 from sparseattn.experiments.store import Store
@@ -168,6 +169,11 @@ class TestPublished:
         for path in (tmp_path / "planted").glob(f"{run.key}.*"):
             path.unlink()
         assert jacobians.in_one(published.comparisons(folder=tmp_path)).empty
+
+    def test_none_is_left_behind_by_a_run_that_was_replaced(self):
+        compared = list(paths.results().glob("*/jacobian/*.json"))
+        assert compared
+        assert [path for path in compared if not (path.parents[1] / path.name).exists()] == []
 
     def test_nothing_published(self, tmp_path):
         nothing = jacobians.in_one(published.comparisons(folder=tmp_path / "none"))
