@@ -209,8 +209,13 @@ def test_whole_jacobians_stand_beside_lengths():
     found = agree[["norm_variation", "norms_tau", "documents"]]
     np.testing.assert_allclose(found.to_numpy(), [[0.1, 0.5, 3]])
     assert effects.norms_agree(sampled[:0]).empty
-    two = pd.concat([sampled.assign(origin="SST", norms_tau=0.25), sampled])
+    two = pd.concat([sampled.assign(origin="SST", norms_tau=0.25, times_chance=0.00043), sampled])
     agree = effects.norms_agree(two)
+    assert effects.seen(agree) == (
+        "Of a BiLSTM, the length shows 0.00043 to 2 times what a random direction would, and ranks "
+        "inputs as the whole Jacobian does with a τ-b of 0.25 to 0.50."
+    )
+    assert effects.seen(agree[:0]) == ""
     assert agree["origin"].tolist() == ["SST", "Planted (live)"]
     np.testing.assert_allclose(agree["norms_tau"], [0.25, 0.5])
     both = effects.by_norm(sampled)

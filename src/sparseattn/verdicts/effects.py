@@ -178,12 +178,15 @@ def norms_agree(sampled: pd.DataFrame) -> pd.DataFrame:
 def seen(agree: pd.DataFrame) -> str:
     """Say of `norms_agree` how much a state's length shows, and whether it ranks inputs alike."""
     encoder = agree.get("classifier", pd.Series(dtype=str)).str.split(",").str[0]
-    said = "; ".join(
-        f"of a {name}, the length shows {span(some['times_chance'], '.3f')} times what a random "
-        f"direction would, and ranks inputs as the whole Jacobian does with a τ-b of "
-        f"{span(some['norms_tau'])}"
-        for name, some in agree.groupby(encoder, sort=False)
-    )
+    told = []
+    for name, some in agree.groupby(encoder, sort=False):
+        times = some["times_chance"].agg(["min", "max"]).map("{:.2g}".format)  # as in the table
+        told.append(
+            f"of a {name}, the length shows {' to '.join(dict.fromkeys(times))} times what a "
+            "random direction would, and ranks inputs as the whole Jacobian does with a τ-b of "
+            f"{span(some['norms_tau'])}"
+        )
+    said = "; ".join(told)
     return sentence(f"{said}.") if said else ""
 
 
