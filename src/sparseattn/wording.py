@@ -290,12 +290,13 @@ def span(values: Iterable[SupportsFloat], form: str = ".2f") -> str:
     """Return the least and greatest of some numbers, one where they read alike: ``0.46 to 0.93``.
 
     Missing ones (NaN) do not count; ``undefined`` where there is none. With a true minus sign and
-    no −0. The `form`, such as ``.2f`` or ``.0%``, has a digit before the kind.
+    no −0. The `form`, such as ``.2f``, ``.0%`` or ``.2g``, has a digit before the kind.
     """
     known = [number for number in map(float, values) if not math.isnan(number)]
     if not known:
         return "undefined"
-    places = int(form[-2]) + 2 * (form[-1] == "%")
-    # Adding zero turns −0.00 into 0.00.
-    ends = [signed(round(end, places) + 0.0, form) for end in (min(known), max(known))]
+    if form[-1] != "g":
+        places = int(form[-2]) + 2 * (form[-1] == "%")
+        known = [round(number, places) + 0.0 for number in known]  # zero turns −0.00 into 0.00
+    ends = [signed(end, form) for end in (min(known), max(known))]
     return " to ".join(dict.fromkeys(ends))

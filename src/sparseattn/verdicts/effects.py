@@ -13,7 +13,7 @@ from sparseattn.experiments.runs import Run
 from sparseattn.measures.nulls import null_dispersion, null_influence
 from sparseattn.measures.statistics import correlate, differences, summarise
 from sparseattn.results import jacobians, paper, published, side_by_side
-from sparseattn.wording import label, sentence, span
+from sparseattn.wording import FORMATS, label, sentence, span
 
 KINDS = ("gradient", "loo")
 WHERE = ["origin", "classifier"]
@@ -178,15 +178,12 @@ def norms_agree(sampled: pd.DataFrame) -> pd.DataFrame:
 def seen(agree: pd.DataFrame) -> str:
     """Say of `norms_agree` how much a state's length shows, and whether it ranks inputs alike."""
     encoder = agree.get("classifier", pd.Series(dtype=str)).str.split(",").str[0]
-    told = []
-    for name, some in agree.groupby(encoder, sort=False):
-        times = some["times_chance"].agg(["min", "max"]).map("{:.2g}".format)  # as in the table
-        told.append(
-            f"of a {name}, the length shows {' to '.join(dict.fromkeys(times))} times what a "
-            "random direction would, and ranks inputs as the whole Jacobian does with a τ-b of "
-            f"{span(some['norms_tau'])}"
-        )
-    said = "; ".join(told)
+    said = "; ".join(
+        f"of a {name}, the length shows {span(some['times_chance'], FORMATS['times_chance'])} "
+        "times what a random direction would, and ranks inputs as the whole Jacobian does with a "
+        f"τ-b of {span(some['norms_tau'])}"
+        for name, some in agree.groupby(encoder, sort=False)
+    )
     return sentence(f"{said}.") if said else ""
 
 

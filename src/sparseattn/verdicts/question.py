@@ -364,15 +364,13 @@ def attained(frame: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for test, of in _asked(frame):
         own, best = (test.column.format(name) for name in ("attention", "inputs_loo"))
-        both = claims.pairs(of.assign(loo=of.get(best) if own != best else np.nan),
-                            [own, "chance", "loo"]).dropna(subset=[own, f"{own}_even"])  # fmt: skip
+        of = of.assign(loo=of.get(best) if own != best else np.nan)
+        both = claims.pairs(of, [own, "chance", "loo"]).dropna(subset=[own, f"{own}_even"])
         seeds = both.reset_index().groupby(claims.CELL)["seed"].nunique()
         means = both.groupby(claims.CELL).mean()[(seeds > 1) | (seeds == seeds.max())].mean()
-        names = {"softmax": f"{own}_even", "sparsemax": own, "chance": "chance", "loo": "loo"}
         if len(both):
-            rows.append(
-                {"test": test.name, **{name: means[column] for name, column in names.items()}}
-            )
+            attention = {"softmax": means[f"{own}_even"], "sparsemax": means[own]}
+            rows.append({"test": test.name, **attention, **means[["chance", "loo"]]})
     return pd.DataFrame(rows, columns=["test", "softmax", "sparsemax", "chance", "loo"])
 
 
