@@ -171,9 +171,7 @@ charts.show(
 # are searched for, and a measure may come out beyond them.
 
 # %% tags=["hide-input"]
-falls = question.levels(
-    real, "comprehensiveness_{}", ["origin", "encoder", "projection"], question.DRAWN
-)
+falls = question.levels(real, "without_{}", ["origin", "encoder", "projection"], question.DRAWN)
 charts.show(
     charts.paper_versus_here,
     falls,

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
@@ -10,7 +11,7 @@ from scipy.spatial.distance import jensenshannon
 from sparseattn import paths
 from sparseattn.measures import faithfulness, kendall, per_document
 from sparseattn.measures.divergence import disjoint_part, jensen_shannon
-from sparseattn.measures.statistics import estimate
+from sparseattn.measures.statistics import estimate, linearised
 from sparseattn.models.projections import project
 
 HIDDEN = np.array([0.1, -0.5, 1.2, 1.0])
@@ -145,7 +146,10 @@ def test_faithfulness() -> None:
     found = faithfulness.area(whole, without)
     stands(float(found[0]), digits=2)
     ends = np.array([0.05]), np.array([0.5])
-    stands(float(faithfulness.normalised(found, *ends)[0]))
+    first = float(faithfulness.normalised(found, *ends)[0])
+    value, room = pd.Series([first, 3.0]), pd.Series([0.45, 0.001])
+    stands(first, linearised(value, room, pd.Series([0, 0])).mean())
+    stands(value.mean(), digits=2)
 
 
 def test_flow() -> None:

@@ -42,6 +42,8 @@ def _world(gain, above, tasks, seeds, accuracy, documents=40, noise=0.02):
                                 "document": document,
                                 "comprehensiveness_attention": level,
                                 "comprehensiveness_random": 0.4,
+                                "comprehensiveness_least": 0.1,
+                                "comprehensiveness_most": 0.9,
                                 "simulated_attention": level,
                                 "simulated_random": 0.4,
                                 "effect_beyond_tenth": 0.8,

@@ -11,6 +11,7 @@ from sparseattn.measures.statistics import (
     correlate,
     differences,
     estimate,
+    linearised,
     mean_interval,
     summarise,
     trend,
@@ -24,6 +25,41 @@ def crossed(rng, cells, seeds, documents, sd_seed, sd_document, sd_rest):
         + sd_document * (rng.exponential(size=(1, documents, cells)) - 1)
         + sd_rest * rng.normal(size=(seeds, documents, cells))
     )
+
+
+class TestLinearised:
+    rng = np.random.default_rng(0)
+    weight = pd.Series(rng.exponential(size=400))
+    value = weight + pd.Series(rng.normal(size=400))
+    by = pd.Series(np.repeat(["a", "b"], 200))
+
+    def test_its_mean_is_the_weighted_mean_of_each_group(self):
+        found = linearised(self.value, self.weight, self.by).groupby(self.by).mean()
+        for name, one in found.items():
+            own = self.by == name
+            assert one == pytest.approx(np.average(self.value[own], weights=self.weight[own]))
+
+    def test_equal_weights_change_nothing(self):
+        found = linearised(self.value, 0 * self.weight + 3, self.by)
+        np.testing.assert_allclose(found, self.value)
+
+    def test_its_spread_is_that_of_the_weighted_mean_by_the_bootstrap(self):
+        def ratio(value, weight, axis=-1):
+            return (value * weight).sum(axis) / weight.sum(axis)
+
+        own = self.by == "a"
+        value, weight = self.value[own].to_numpy(), self.weight[own].to_numpy()
+        boot = stats.bootstrap((value, weight), ratio, paired=True, rng=np.random.default_rng(0))
+        found = linearised(self.value, self.weight, self.by)[own]
+        assert found.std() / np.sqrt(own.sum()) == pytest.approx(boot.standard_error, rel=0.1)
+
+    def test_what_has_no_weight_or_no_value_does_not_count(self):
+        value, weight = pd.Series([1.0, 2, 1e9, np.nan, np.nan]), pd.Series([1.0, 3, 0, 0, 9])
+        found = linearised(value, weight, pd.Series(["a"] * 5))
+        assert found[:4].mean() == pytest.approx(1.75)
+        assert found[2:4].tolist() == [1.75, 1.75]
+        assert np.isnan(found[4])
+        assert linearised(value, 0 * weight, pd.Series(["a"] * 5)).isna().all()
 
 
 class TestMeanInterval:

@@ -24,6 +24,14 @@ def test_the_word_is_what_was_put_in(gain, word):
     assert found["A weight on a state is one on its word"] == "negligible"
 
 
+def test_a_text_that_no_order_moves_cannot_move_a_test():
+    frame = world(0.2)
+    room = frame["comprehensiveness_most"].where(frame["document"] > 0, 0.1 + 1e-5)
+    value = frame["comprehensiveness_attention"].where(frame["document"] > 0, -1e4)
+    odd = frame.assign(comprehensiveness_most=room, comprehensiveness_attention=value)
+    assert words(question.derived(odd))["Without its words the decision falls"] == "holds"
+
+
 def test_half_and_half_is_mixed():
     both = [world(0.2, tasks=("sst",)), world(-0.2, tasks=("imdb",))]
     assert words(pd.concat(both))["Without its words the decision falls"] == "mixed"
@@ -188,7 +196,7 @@ def test_a_classifier_that_did_not_learn_the_task_tests_nothing():
 
 
 def test_what_attention_attains_is_of_the_same_documents_and_classifiers_of_several_seeds():
-    frame = world(gain=0.1).assign(comprehensiveness_inputs_loo=0.9)
+    frame = world(gain=0.1).assign(without_inputs_loo=0.9)
     single = world(gain=-0.3, tasks=("other",), seeds=1)
     half = world(tasks=("half",)).query("projection == 'softmax'")
     found = question.attained(pd.concat([frame, single, half])).set_index("test").round(2)

@@ -122,6 +122,19 @@ def estimate(values: Float[np.ndarray, "seeds documents *quantities"]) -> dict[s
     return {name: np.asarray(column) for name, column in columns.items()}
 
 
+def linearised(value: pd.Series, weight: pd.Series, by: pd.Series) -> pd.Series:
+    """Return numbers whose mean is `value`'s mean weighted by `weight`, within each group of `by`.
+
+    With R = Σ w v / Σ w they are R + (v − R) w / w̄: they vary as R does, to first order (the delta
+    method; Cochran 1977, Sampling Techniques, ch. 6). What has no weight is R, whatever its value;
+    without a value, but with a weight, it is NaN, and R is of the others.
+    """
+    weight = weight.where(value.notna() | (weight == 0))
+    share = weight / weight.groupby(by).transform("mean")
+    mean = (value.fillna(0.0) * share).groupby(by).transform("mean")
+    return mean + (value.fillna(mean) - mean) * share
+
+
 def summarise(
     frame: pd.DataFrame, by: Sequence[str], quantities: Sequence[str] | None = None
 ) -> pd.DataFrame:

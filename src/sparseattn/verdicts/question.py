@@ -17,7 +17,8 @@ from sparseattn import charts
 from sparseattn.attribution.explainers import EXPLAINERS
 from sparseattn.data.tasks import CONTEXT, SHORTCUTS
 from sparseattn.experiments.runs import Examination
-from sparseattn.measures.statistics import summarise
+from sparseattn.measures.faithfulness import SAME
+from sparseattn.measures.statistics import linearised, summarise
 from sparseattn.results import published, side_by_side
 from sparseattn.verdicts import claims
 from sparseattn.verdicts.effects import WHERE, reach
@@ -83,14 +84,14 @@ TESTS = (
         "truth-known",
     ),
     Test(
-        "Without its words the decision falls", "comprehensiveness_{}", "comprehensiveness_random",
+        "Without its words the decision falls", "without_{}", "without_random",
         "points of the possible",
         "What the decision's probability loses without the first 10 to 50 % of the words, from the "
         "least (0) to the most (1) that any order reaches.",
         "truth-faithful",
     ),
     Test(
-        "Its words alone keep the decision", "sufficiency_{}", "sufficiency_random",
+        "Its words alone keep the decision", "only_{}", "only_random",
         "points of the possible",
         "What the decision's probability keeps with only these words, on the same scale.",
         "truth-faithful",
@@ -155,22 +156,36 @@ def together(live: Sequence[Examination], known: Sequence[Examination]) -> pd.Da
 
 
 def derived(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add ``effect_in_tenth``, ``tenth_share``; leave out truths that were not learned.
+    """Add what tests are of, and leave out truths that were not learned.
 
-    The first is the effect on the most attended tenth of the words, the second what it is by
-    chance. What begins with ``evidence_`` is missing of classifiers whose ``accuracy`` is below
-    `LEARNED`.
+    ``without_E`` and ``only_E`` are the comprehensiveness and sufficiency of each measure E, texts
+    weighted by what any order can change in them: of one that none changes, where attention comes
+    between the least and the most is noise. ``effect_in_tenth`` is the effect on the most attended
+    tenth of the words, ``tenth_share`` what it is by chance. What begins with ``evidence_`` is
+    missing of classifiers whose ``accuracy`` is below `LEARNED`.
     """
     if frame.empty:
         return frame
     truths = [name for name in frame if name.startswith("evidence_")]
     frame = frame.assign(
-        **{name: frame[name].where(frame["accuracy"] >= LEARNED) for name in truths}
+        **{name: frame[name].where(frame["accuracy"] >= LEARNED) for name in truths},
+        **_weighted(frame, "comprehensiveness", "without"),
+        **_weighted(frame, "sufficiency", "only"),
     )
     return frame.assign(
         effect_in_tenth=1 - frame["effect_beyond_tenth"],
         tenth_share=1 - frame["beyond_tenth_share"],
     )
+
+
+def _weighted(frame: pd.DataFrame, of: str, name: str) -> dict[str, pd.Series]:
+    ends = [f"{of}_least", f"{of}_most"]
+    measures = [one for one in frame if one.startswith(f"{of}_") and one not in ends]
+    if not measures:
+        return {}
+    room = frame[ends[1]] - frame[ends[0]]
+    room = room.where(room > SAME, 0.0)
+    return {one.replace(of, name): linearised(frame[one], room, frame["key"]) for one in measures}
 
 
 def unplanted(frame: pd.DataFrame) -> pd.DataFrame:
