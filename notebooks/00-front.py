@@ -92,9 +92,10 @@ Markdown(headline.reproduced(replicated, published.ledger(known), verdicts, yard
 #
 # A claim *holds* when most classifiers are for it and none is against; *on average*, when only
 # their mean is; *reversed*, the other way round; *mixed*, when some are for it and others against;
-# *negligible*, when the effect is surely too small to matter. It has *too few data* when most
-# classifiers have one seed, or nothing is certain. {ref}`The rule <measures-verdicts>` is the same
-# on both sides.
+# *negligible*, when the effect is surely too small to matter. It *does not hold* when all that is
+# certain of the mean is that it does not speak for the claim by as much as matters; *not reversed*,
+# the other way round. It has *too few data* when most classifiers have one seed, or nothing is
+# certain. {ref}`The rule <measures-verdicts>` is the same on both sides.
 # *Live* is what this build computed itself, and decides nothing beside published tasks.
 
 # %% tags=["remove-input"]

@@ -13,6 +13,7 @@ from sparseattn.verdicts import judging
 from sparseattn.verdicts.judging import STANCES
 
 SMALLEST = 1.0
+READINGS = (*STANCES[:4], "not for", "not against")
 WORLDS = {
     "all for": ([4.0] * 12, "holds"),
     "all against": ([-4.0] * 12, "reversed"),
@@ -55,7 +56,17 @@ def test_the_word_is_right(name):
 
 def test_where_too_little_is_known_it_is_said():
     assert set(words([4.0] * 12, 3, seeds=1)) == {"too few data"}
-    assert words([0.0] * 12, 40, noise=4).count("too few data") >= 32
+    found = words([0.0] * 12, 40, noise=4)
+    bounded = {"too few data", "does not hold", "not reversed"}
+    assert sum(word in bounded for word in found) >= 32
+
+
+@pytest.mark.parametrize(("sign", "word"), [(1, "does not hold"), (-1, "not reversed")])
+def test_an_effect_that_matters_is_hardly_ever_denied(sign, word):
+    """Its mean is the smallest that matters, so that a 95 % interval denies it in 1 of 40."""
+    found = words([sign * SMALLEST] * 12, 200, noise=2)
+    assert found.count(word) <= 10
+    assert found.count({1: "not reversed", -1: "does not hold"}[sign]) > 20
     nothing = judging.judge(world([4.0], 3, np.random.default_rng(0))[:0], SMALLEST)
     assert nothing["verdict"] == "not measured here"
     assert nothing["counts"] == ""
@@ -184,13 +195,33 @@ def test_stance(effect, expected):
     assert judging.stance(*effect, 1.0, single=True) == "one seed"
 
 
+@pytest.mark.parametrize(
+    ("effect", "expected"),
+    [
+        ((2.0, 1.0, 3.0), "for"),
+        ((0.5, 0.1, 0.9), "negligible"),
+        ((0.9, 0.1, 1.7), "not against"),  # surely above zero, perhaps too small
+        ((2.0, -1.0, 5.0), "not against"),
+        ((2.0, -1.1, 5.1), "unclear"),
+        ((np.nan, np.nan, np.nan), "unclear"),
+    ],
+)
+def test_an_unclear_mean_may_exclude_a_side(effect, expected):
+    value, low, high = effect
+    turned = {"for": "against", "not against": "not for"}.get(expected, expected)
+    assert judging.reading(*effect, 1.0) == expected
+    assert judging.reading(-value, -high, -low, 1.0) == turned
+
+
 def test_it_treats_both_sides_alike():
     other = {"for": "against", "against": "for", "holds": "reversed", "reversed": "holds"}
     other |= {"holds on average": "reversed on average", "reversed on average": "holds on average"}
+    other |= {"does not hold": "not reversed", "not reversed": "does not hold"}
+    other |= {"not for": "not against", "not against": "not for"}
     for counts in itertools.product(range(4), repeat=5):
         given = dict(zip(STANCES, counts, strict=True))
         turned = {other.get(word, word): count for word, count in given.items()}
-        for mean in STANCES[:4]:
+        for mean in READINGS:
             found = judging.word(given, mean)
             assert judging.word(turned, other.get(mean, mean)) == other.get(found, found)
         said = judging.counted(given)
@@ -212,17 +243,23 @@ def as_stated(pro, contra, none, unclear, single, mean):
         return "reversed"
     if mean == "negligible":
         return mean
-    if mean != "unclear":
+    if mean in ("for", "against"):
         return {"for": "holds on average", "against": "reversed on average"}[mean]
     if pro > 0 and contra > 0:
         return "mixed"
-    return "negligible" if none / judged > 1 / 2 and pro == contra == 0 else "too few data"
+    if none / judged > 1 / 2 and pro == contra == 0:
+        return "negligible"
+    if mean == "not for" and pro == 0:
+        return "does not hold"
+    if mean == "not against" and contra == 0:
+        return "not reversed"
+    return "too few data"
 
 
 def test_the_rule_is_the_one_that_is_stated():
     for counts in itertools.product(range(6), range(6), range(4), range(4), range(4)):
         given = dict(zip(STANCES, counts, strict=True))
-        for mean in STANCES[:4]:
+        for mean in READINGS:
             assert judging.word(given, mean) == as_stated(*counts, mean), (given, mean)
 
 

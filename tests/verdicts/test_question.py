@@ -48,7 +48,14 @@ def test_against_chance(above, word):
     assert "A weight on a state is one on its word" not in found  # there is no chance level
 
 
-@pytest.mark.parametrize(("gain", "told"), [(0.2, "In 3 of 5 tests"), (-0.2, "No"), (0.0, "No")])
+@pytest.mark.parametrize(
+    ("gain", "told"),
+    [
+        (0.2, "In 3 of 5 tests; no different in 2"),
+        (-0.2, "No; no different in 2; worse in 3"),
+        (0.0, "No"),
+    ],
+)
 def test_the_answer_counts_what_most_tests_say_and_names_the_others_once(gain, told):
     """Two tests do not depend on the projection, so sparsity never helps in all."""
     effects = question.cells(world(gain))
@@ -65,16 +72,19 @@ def test_the_answer_counts_what_most_tests_say_and_names_the_others_once(gain, t
 
 ANSWERS = {
     "Yes": [["holds"], ["holds on average", "holds"]],
-    "No": [["reversed"], ["reversed on average"], ["negligible"], ["mixed", "reversed"]],
-    "No; in 1 it is not certain": [["negligible", "too few data"]],
-    "Not certain": [["too few data"], ["mixed"], ["mixed", "too few data"]],
-    "Not certain: the worse in 1 of 3 tests": [["reversed", "too few data", "too few data"]],
-    "In 1 of 2 tests": [["holds", "negligible"], ["mixed", "holds"]],
-    "In 1 of 2 tests; in 1 it is not certain": [["holds on average", "too few data"]],
-    "In 1 of 2 tests, and the worse in 1": [["holds", "reversed"]],
-    "In 1 of 3 tests, and the worse in 1": [["mixed", "holds", "reversed on average"]],
-    "In 1 of 3 tests, and the worse in 1; in 1 it is not certain": [
-        ["too few data", "holds", "reversed on average"]
+    "No": [["reversed"], ["reversed on average"], ["negligible"], ["does not hold"]],
+    "No; worse in 1; mixed in 1": [["mixed", "reversed"]],
+    "No; no better in 1; not certain in 1": [["does not hold", "too few data"]],
+    "No; no different in 1; not certain in 1": [["negligible", "too few data"]],
+    "Not certain": [["too few data"], ["mixed"], ["not reversed"]],
+    "Not certain; mixed in 1; not certain in 1": [["mixed", "too few data"]],
+    "Not certain; worse in 1; not certain in 2": [["reversed", "too few data", "too few data"]],
+    "Not certain; no worse in 2; worse in 1": [["not reversed", "reversed", "not reversed"]],
+    "In 1 of 2 tests; no different in 1": [["holds", "negligible"]],
+    "In 1 of 2 tests; not certain in 1": [["holds on average", "too few data"]],
+    "In 1 of 3 tests; worse in 1; mixed in 1": [["mixed", "holds", "reversed on average"]],
+    "In 1 of 3 tests; no worse in 1; not certain in 1": [
+        ["too few data", "holds", "not reversed"]
     ],
 }  # fmt: skip
 
@@ -101,7 +111,7 @@ def test_the_answer_is_what_the_words_say_in_any_order(verdicts, told):
 def test_the_answer_as_it_reads():
     better = judged(["holds", "too few data"]).assign(value=[7.4, np.nan])
     assert question.in_words(better, judged(["reversed"], -0.4), " By luck.") == (
-        "**Is sparse attention the better explanation? In 1 of 2 tests; in 1 it is not certain.** "
+        "**Is sparse attention the better explanation? In 1 of 2 tests; not certain in 1.** "
         "Sparsemax against softmax, over 2 tests: *better* in 1 (test 0: +7.4 [5.4 to 9.4] points)"
         "; *not certain* in 1 (test 1). By luck.\n\n**Is it one at all?** Sparsemax attention "
         "against chance, over the 1 tests that have one: *worse than chance* in 1 (test 0: −0.4 "
@@ -113,7 +123,15 @@ def test_the_answer_as_it_reads():
     )
     most = judged(["too few data", "negligible", "too few data"])
     assert question.said(most, chance=True) == (
-        "*no better than chance* in 1 (test 1: +7.4 points); *not certain* in 2"
+        "*as good as chance* in 1 (test 1: +7.4 points); *not certain* in 2"
+    )
+    bounded = judged(["does not hold", "holds"])
+    assert "8.0" not in question.said(bounded)  # how much it may be at most is what the word says
+    assert (
+        question.in_words(bounded, bounded).count(
+            " No better: if at all, on average by less than the 5 points that would matter."
+        )
+        == 1
     )
     assert question.in_words(better[:0], better) == (
         "**No answer here**: this needs softmax and a sparse projection."

@@ -18,10 +18,12 @@ Stance = Literal["for", "against", "negligible", "unclear", "one seed"]
 STANCES: tuple[Stance, ...] = ("for", "against", "negligible", "unclear", "one seed")
 """What one cell may say of a claim."""
 Word = Literal[
-    "holds", "holds on average", "mixed", "negligible", "reversed on average", "reversed",
-    "too few data", "not measured here",
+    "holds", "holds on average", "not reversed", "mixed", "negligible", "does not hold",
+    "reversed on average", "reversed", "too few data", "not measured here",
 ]  # fmt: skip
 """What may become of a claim over cells."""
+Bound = Literal["not for", "not against"]
+"""What an unclear mean may still exclude: an effect that matters, on one side."""
 Cells: TypeAlias = pd.DataFrame | Mapping[str, Any]
 """Effects, by columns: ``value``, its interval ``low`` to ``high``, ``se`` and ``stance``."""
 _KNOWN = 0.01
@@ -91,7 +93,17 @@ def mean_over(cells: Cells, smallest: float) -> Mean:
     return Mean(value, value - half, value + half, value - reach, value + reach, spread)
 
 
-def word(counts: Mapping[str, int], mean: Stance) -> Word:
+def reading(value: float, low: float, high: float, smallest: float) -> Stance | Bound:
+    """Return the `stance` of a mean, or the side to which, though unclear, it surely is not."""
+    found = stance(value, low, high, smallest)
+    if found != "unclear":
+        return found
+    if high <= smallest:
+        return "not for"
+    return "not against" if low >= -smallest else "unclear"
+
+
+def word(counts: Mapping[str, int], mean: Stance | Bound) -> Word:
     """Return what becomes of a claim, given how many cells say each of `STANCES`, and their mean.
 
     With f cells for, a against, and n that were judged, having several seeds:
@@ -101,7 +113,9 @@ def word(counts: Mapping[str, int], mean: Stance) -> Word:
     - ``holds`` where f is more than half of n and a is 0, ``reversed`` the other way round;
     - else what the mean says: ``holds on average``, ``reversed on average``, ``negligible``;
     - where that is unclear, ``mixed`` with cells on both sides, ``negligible`` where most cells
-      are and none is on a side, else ``too few data``.
+      are and none is on a side;
+    - ``does not hold`` where the mean excludes an effect for it and f is 0, ``not reversed`` the
+      other way round; else ``too few data``.
     """
     pro, contra, none, unclear, single = (counts[name] for name in STANCES)
     judged = pro + contra + none + unclear
@@ -122,7 +136,11 @@ def word(counts: Mapping[str, int], mean: Stance) -> Word:
         return of_mean[mean]
     if pro and contra:
         return "mixed"
-    return "negligible" if not (pro or contra) and 2 * none > judged else "too few data"
+    if not (pro or contra) and 2 * none > judged:
+        return "negligible"
+    if mean == "not for" and not pro:
+        return "does not hold"
+    return "not reversed" if mean == "not against" and not contra else "too few data"
 
 
 def judge(cells: Cells, smallest: float) -> dict[str, Any]:
@@ -134,7 +152,7 @@ def judge(cells: Cells, smallest: float) -> dict[str, Any]:
     stances = list(cells["stance"])
     numbers: dict[str, int] = {name: stances.count(name) for name in STANCES}
     mean = mean_over(cells, smallest)
-    found = word(numbers, stance(mean.value, mean.low, mean.high, smallest))
+    found = word(numbers, reading(mean.value, mean.low, mean.high, smallest))
     return {"verdict": found, "counts": counted(numbers), **vars(mean), **numbers}
 
 

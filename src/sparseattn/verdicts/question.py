@@ -127,14 +127,16 @@ TESTS = (
     ),
 )  # fmt: skip
 _BETTER = {
-    "holds": "better", "holds on average": "better on average", "reversed": "worse",
-    "reversed on average": "worse on average", "negligible": "no different",
+    "holds": "better", "holds on average": "better on average", "not reversed": "no worse",
+    "negligible": "no different", "does not hold": "no better", "reversed": "worse",
+    "reversed on average": "worse on average",
     "mixed": "better for some and worse for others", "too few data": "not certain",
 }  # fmt: skip
 _ABOVE = {
     "holds": "better than chance", "holds on average": "better than chance on average",
-    "reversed": "worse than chance", "reversed on average": "worse than chance on average",
-    "negligible": "no better than chance", "mixed": "better for some and worse for others",
+    "not reversed": "no worse than chance", "negligible": "as good as chance",
+    "does not hold": "no better than chance", "reversed": "worse than chance",
+    "reversed on average": "worse than chance on average", "mixed": _BETTER["mixed"],
     "too few data": "not certain",
 }  # fmt: skip
 
@@ -324,29 +326,28 @@ def in_words(better: pd.DataFrame, above: pd.DataFrame, more: str = "") -> str:
     """Tell `verdicts` of `cells` against softmax, and against chance; `more` after the first."""
     if better.empty:
         return "**No answer here**: this needs softmax and a sparse projection."
-    words, total = better["verdict"], len(better)
-    gains, losses = (
-        words.isin([side, f"{side} on average"]).sum() for side in ("holds", "reversed")
-    )
-    alike, unknown = (words == "negligible").sum(), (words == "too few data").sum()
-    others = [
-        f"{told} in {count}"
-        for told, count in (("the worse", losses), ("no different", alike))
-        if count
-    ]
-    if gains == total:
-        told = "Yes"
-    elif not gains and (2 * unknown > total or not losses + alike):
-        told = ": ".join(["Not certain", *([f"{listed(others)} of {total} tests"] * bool(others))])
-    elif gains:
-        told = f"In {gains} of {total} tests"
-        told += f", and the worse in {losses}" if losses else ""
-        told += f"; in {unknown} it is not certain" if unknown else ""
+    words, total = better["verdict"].str.removesuffix(" on average"), len(better)
+    counts = words.value_counts()
+    gains, unknown = counts.get("holds", 0), counts.reindex(["too few data", "not reversed"]).sum()
+    if gains:
+        start = "Yes" if gains == total else f"In {gains} of {total} tests"
     else:
-        told = f"No; in {unknown} it is not certain" if unknown else "No"
+        against = counts.reindex(["negligible", "does not hold", "reversed"]).sum()
+        start = "No" if against and 2 * unknown <= total else "Not certain"
+    rest = [
+        f"{word} in {counts[one]}"
+        for one, word in {**_BETTER, "mixed": "mixed"}.items()
+        if one in counts and one != "holds" and len(counts) > 1
+    ]
+    told = "; ".join([start, *rest])
+    bounded = [_BETTER[one] for one in ("not reversed", "does not hold") if one in counts]
+    meant = (
+        f" {sentence(listed(bounded))}: if at all, on average by less than the {SMALLEST:g} points "
+        "that would matter."
+    ) * bool(bounded)
     return (
         f"**Is sparse attention the better explanation? {told}.** Sparsemax against softmax, over "
-        f"{total} tests: {said(better)}. {more.strip()}\n\n**Is it one at all?** Sparsemax "
+        f"{total} tests: {said(better)}.{meant} {more.strip()}\n\n**Is it one at all?** Sparsemax "
         f"attention against chance, over the {len(above)} tests that have one: "
         f"{said(above, chance=True)}."
     )
@@ -418,11 +419,12 @@ def said(found: pd.DataFrame, chance: bool = False) -> str:
         if some.empty:
             continue
         sized = word != "too few data" and some["value"].notna().all()
+        sure = word not in ("not reversed", "does not hold")
         if len(some) > max(1, len(found) / 2):
             more = f"by {span(some['value'], '+z.1f')} points" if sized else ""
         else:
             more = "; ".join(
-                within(one["test"]) + (_size(one, not chance) if sized else "")
+                within(one["test"]) + (_size(one, sure and not chance) if sized else "")
                 for one in some.to_dict("records")
             )
         told.append(f"*{name}* in {len(some)}" + f" ({more})" * bool(more))

@@ -25,6 +25,7 @@ LOST = {"lost_without": "Without random words", "lost_only": "Random words alone
 _SURPRISE = {
     "holds": "yes, surely", "holds on average": "yes, on average",
     "reversed": "no, they lose more", "reversed on average": "no, they lose more on average",
+    "does not hold": "no, not less", "not reversed": "not more, at least",
     "negligible": "no, as much", "mixed": "some do, others lose more",
 }  # fmt: skip
 _WHO = ["task", "encoder", "alignment", "projection", "seed"]
