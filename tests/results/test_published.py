@@ -225,6 +225,23 @@ class TestAdding:
         assert states[newer.key] == "outdated"  # than the versions of the code under test
         assert states[made(seed=1).key] == "current"
 
+    def test_what_a_kill_left_of_a_replaced_run_goes(self, made, tmp_path):
+        old = made()
+        publishing.publish([old], tmp_path)
+        files = {file: file.read_bytes() for file in (tmp_path / "planted").glob(f"{old.key}.*")}
+        newer = made(version=TRAINING_VERSION + 1)
+        publishing.publish([newer], tmp_path)
+        (tmp_path / "planted" / "jacobian").mkdir()
+        for file, content in files.items():
+            for place in (file, file.parent / "jacobian" / file.name):
+                place.write_bytes(content)
+        publishing.publish([made(seed=1)], tmp_path)
+        assert {path.stem for path in (tmp_path / "planted").rglob("*.parquet")} == {
+            newer.key,
+            made(seed=1).key,
+        }
+        assert not list((tmp_path / "planted").rglob(f"{old.key}.*"))
+
     def test_other_data_are_refused(self, made, tmp_path):
         publishing.publish([made()], tmp_path)
         other = made(seed=3)

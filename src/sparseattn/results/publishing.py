@@ -87,7 +87,7 @@ def publish(given: Iterable[Result], folder: Path | None = None) -> list[Path]:
     with parquet.publishing_alone(folder):
         parquet.finish_publishing(folder, kind)
         for old in published.outdone(kind, folder):
-            _remove(old.key, old.path)
+            _forget(old.key, old.path, kind)
         describe = _same_data if kind is parquet.ADVERSARIES else _described
         described = describe(new, folder)
         before = {one.key: one for one in published.of_kind(kind, folder=folder)}
@@ -104,14 +104,20 @@ def publish(given: Iterable[Result], folder: Path | None = None) -> list[Path]:
             written += parquet.write_result(one.manifest, measured, here, kind)
             if (old_key := replaced.get(one.key)) is not None:
                 log.warning("Published run %s was replaced by %s.", old_key, one.key)
-                _remove(old_key, here / kind.folder)
-                if kind is parquet.RUNS and _remove(old_key, here / parquet.JACOBIANS.folder):
+                if _forget(old_key, here / kind.folder, kind):
                     log.warning(
                         "Its whole Jacobians are gone with it: 'sparseattn jacobian %s' takes them "
                         "anew.",
                         one.key,
                     )
     return written
+
+
+def _forget(key: str, place: Path, kind: parquet.Kind) -> bool:
+    """Take a result away, a run's Jacobians first, and tell whether it had any."""
+    had = kind is parquet.RUNS and _remove(key, place / parquet.JACOBIANS.folder)
+    _remove(key, place)
+    return had
 
 
 def _remove(key: str, folder: Path) -> bool:
