@@ -186,6 +186,22 @@ def test_levels_leave_out_what_nobody_measured():
     assert question.levels(world(), "sentiment_auprc_{}", ["task"]).empty
 
 
+def test_what_hangs_on_one_classifier_is_said():
+    name = "Without its words the decision falls"
+
+    def told(frame):
+        return question.with_one_less(question.cells(frame)).set_index("test").loc[name, "one_less"]
+
+    both = [world(0.2, tasks=("sst",)), world(-0.2, tasks=("imdb",))]
+    assert told(both[0]) == "better in 2"
+    assert told(pd.concat(both)) == "better for some and worse for others in 4"
+    one = both[0].query("encoder == 'bilstm'")
+    other = both[1].query("encoder == 'bilstm'")
+    assert told(pd.concat([one, other])) == "worse in 1; better in 1"
+    assert told(one) is None
+    assert told(world(0.2, seeds=1)) is None
+
+
 def test_which_texts_decide_is_said():
     planted, real = world(tasks=("planted",)), world(tasks=("sst", "imdb"))
     real = real[(real["task"] == "sst") | (real["seed"] == 0)]

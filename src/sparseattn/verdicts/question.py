@@ -267,6 +267,19 @@ def verdicts(effects: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def with_one_less(effects: pd.DataFrame) -> pd.DataFrame:
+    """Return `verdicts` with what they become without one classifier: ``one_less``, in words."""
+    found = verdicts(effects)
+    told = []
+    for test in found.get("test", []):
+        of = effects[effects["test"] == test]
+        several = of.index[of["seeds"] > 1]
+        words = [judge(of.drop(index=one), SMALLEST)["verdict"] for one in several]
+        counts = pd.Series(words, dtype=object).map(_BETTER).value_counts()
+        told.append("; ".join(f"{word} in {count}" for word, count in counts.items()) or None)
+    return found.assign(one_less=told)
+
+
 def rows(
     effects: pd.DataFrame, page: str, chance: bool = False
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
