@@ -432,12 +432,14 @@ def said(found: pd.DataFrame, chance: bool = False) -> str:
         if some.empty:
             continue
         sized = word != "too few data" and some["value"].notna().all()
-        sure = word not in ("not reversed", "does not hold")
+        together = f"{span(some['value'], '+z.1f')} points" if sized else ""
         if len(some) > max(1, len(found) / 2):
-            more = f"by {span(some['value'], '+z.1f')} points" if sized else ""
+            more = f"by {together}" * bool(together)
+        elif word in ("not reversed", "does not hold"):
+            more = f"{'; '.join(map(within, some['test']))}: {together}"
         else:
             more = "; ".join(
-                within(one["test"]) + (_size(one, sure and not chance) if sized else "")
+                within(one["test"]) + (_size(one, not chance) if sized else "")
                 for one in some.to_dict("records")
             )
         told.append(f"*{name}* in {len(some)}" + f" ({more})" * bool(more))
