@@ -341,16 +341,19 @@ def in_words(better: pd.DataFrame, above: pd.DataFrame, more: str = "") -> str:
         return "**No answer here**: this needs softmax and a sparse projection."
     words, total = better["verdict"].str.removesuffix(" on average"), len(better)
     counts = words.value_counts()
-    gains, unknown = counts.get("holds", 0), counts.reindex(["too few data", "not reversed"]).sum()
-    if gains:
-        start = "Yes" if gains == total else f"In {gains} of {total} tests"
-    else:
-        against = counts.reindex(["negligible", "does not hold", "reversed"]).sum()
-        start = "No" if against and 2 * unknown <= total else "Not certain"
+    gains, unknown = counts.get("holds", 0), counts.get("too few data", 0)
+    against = counts.reindex(["negligible", "does not hold", "reversed"]).sum()
+    start = f"In {gains or 'none'} of {total} tests"
+    if gains == total:
+        start = "Yes"
+    elif not gains and against and 2 * (unknown + counts.get("not reversed", 0)) <= total:
+        start = "No"
+    elif not gains and 2 * unknown > total:
+        start = "Not certain"
     rest = [
         f"{word} in {counts[one]}"
         for one, word in {**_BETTER, "mixed": "mixed"}.items()
-        if one in counts and one != "holds" and len(counts) > 1
+        if one in counts and one != "holds" and (len(counts) > 1 or start.startswith("In"))
     ]
     told = "; ".join([start, *rest])
     bounded = [_BETTER[one] for one in ("not reversed", "does not hold") if one in counts]
