@@ -257,8 +257,9 @@ charts.show(
 # (truth-people)=
 # ## What people point at
 #
-# The words that people marked as decisive for a sentence's sentiment, and the words that have a
-# sentiment by themselves (SST). *People among themselves* is each person against all others.
+# The words that people marked as decisive for the sentiment, of sentences (SST) and of long reviews
+# (IMDb), in which one person marked whole passages; and the words that have a sentiment by
+# themselves (SST). *People among themselves* is each person against all others.
 
 # %% tags=["hide-input"]
 marked = question.parts(real, question.PEOPLE)
@@ -274,8 +275,8 @@ charts.show(
     domain=(0, 1),
     name="people",
     fold="What people point at, classifier by classifier",
-    caption="How well measures find the words that people marked, with 95 % intervals over "
-    "sentences and seeds.",
+    caption="How well measures find the words that people marked, with 95 % intervals over texts "
+    "and seeds.",
     missing="Nobody marked words of these tasks.",
 )
 
