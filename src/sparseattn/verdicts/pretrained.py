@@ -82,8 +82,16 @@ def compared(small: pd.DataFrame, large: pd.DataFrame) -> pd.DataFrame:
     return sides[0].merge(sides[1], on="test")
 
 
+def _left_by(verdict: str) -> set[str]:
+    """Return what may be true of sparse attention after a verdict: worse, alike or better."""
+    kind = verdict.removesuffix(" on average")
+    bounds = {"no worse": {"alike", "better"}, "no better": {"alike", "worse"}}
+    sides = {"better": {"better"}, "worse": {"worse"}, "no different": {"alike"}}
+    return {**bounds, **sides}.get(kind, {"worse", "alike", "better"})
+
+
 def holds(found: pd.DataFrame, effects: pd.DataFrame) -> str:
-    """Say of `compared` verdicts which are the same for both, and where an effect is of one seed.
+    """Say which `compared` verdicts exclude each other, and where an effect is of one seed.
 
     `effects` are those of pretrained classifiers, from `question.cells`.
     """
@@ -93,17 +101,18 @@ def holds(found: pd.DataFrame, effects: pd.DataFrame) -> str:
             "softmax and sparsemax both. The page *Reproduce* has the command."
         )
     known = found[["small", "pretrained"]] != "not certain"
-    both, same = known.all(axis=1), found["small"] == found["pretrained"]
-    number = f"{both.sum() or 'none'} {'are' if both.sum() > 1 else 'is'}"
-    told = f"Of {len(found)} tests, {number} certain for both"
-    if both.any():
-        told += f", with the same verdict in {(both & same).sum() or 'none'}"
+    same = known.all(axis=1) & (found["small"] == found["pretrained"])
     others = [
         f"{question.within(one['test'])}, *{one['small']}* for small classifiers, "
         f"*{one['pretrained']}* for pretrained ones"
-        for one in found[known.any(axis=1) & ~same].to_dict("records")
+        for one in found.to_dict("records")
+        if not _left_by(one["small"]) & _left_by(one["pretrained"])
     ]
-    told += f". Where they differ: {'; '.join(others)}." if others else "."
+    told = (
+        f"Of {len(found)} tests, the verdicts on small and on pretrained classifiers exclude each "
+        f"other in {len(others) or 'none'}" + (f": {'; '.join(others)}" if others else "") + ". "
+        f"The same is certain of both in {same.sum() or 'none'}."
+    )
     several = effects["seeds"] > 1
     counted, hints = (
         sorted(set(effects.loc[rows, "classifier"] + " on " + effects.loc[rows, "origin"]))
