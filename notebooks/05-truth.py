@@ -174,6 +174,9 @@ charts.show(
 
 # %% tags=["hide-input"]
 falls = question.levels(real, "without_{}", ["origin", "encoder", "projection"], question.DRAWN)
+Markdown(effects.reach(falls, "shown", of="Comprehensiveness"))
+
+# %% tags=["hide-input"]
 charts.show(
     charts.paper_versus_here,
     falls,
@@ -183,8 +186,8 @@ charts.show(
     null=None,
     zero=True,
     name="faithful",
-    caption=f"{effects.reach(falls, 'shown')} "
-    "What the decision loses without the words that each measure ranks first, with 95 % "
+    fold="Task by task, measure by measure",
+    caption="What the decision loses without the words that each measure ranks first, with 95 % "
     "intervals over documents and seeds.",
     missing="Not measured on these tasks.",
 )
