@@ -22,7 +22,7 @@ EFFECTS = pd.DataFrame({"value": [-3.0, -2.0, 4.0, -9.0], "seeds": [1, 1, 1, 3]}
 EFFECTS = EFFECTS.assign(origin="SST", classifier=["MiniLM"] * 3 + ["MiniLM tuned"])
 
 
-def test_every_difference_is_said():
+def test_verdicts_that_exclude_each_other_are_named():
     small = rows(t0="better", t1="no worse", t2="no different", t3="better", t4="no worse")
     large = rows(t0="better", t1="worse on average", t2="better", t4="no better")
     found = pretrained.compared(small, large)

@@ -13,6 +13,11 @@ from sparseattn.wording import label, listed
 
 Examinations = Sequence[published.PublishedExamination]
 Runs = Sequence[published.Published]
+_LEAVES = {
+    "better": {"better"}, "no worse": {"better", "alike"}, "no different": {"alike"},
+    "no better": {"alike", "worse"}, "worse": {"worse"},
+}  # fmt: skip
+"""What a verdict leaves possible on average; any other excludes nothing."""
 
 
 def asked(tasks: Sequence[str]) -> tuple[Examinations, Examinations]:
@@ -82,12 +87,8 @@ def compared(small: pd.DataFrame, large: pd.DataFrame) -> pd.DataFrame:
     return sides[0].merge(sides[1], on="test")
 
 
-def _left_by(verdict: str) -> set[str]:
-    """Return what may be true of sparse attention after a verdict: worse, alike or better."""
-    kind = verdict.removesuffix(" on average")
-    bounds = {"no worse": {"alike", "better"}, "no better": {"alike", "worse"}}
-    sides = {"better": {"better"}, "worse": {"worse"}, "no different": {"alike"}}
-    return {**bounds, **sides}.get(kind, {"worse", "alike", "better"})
+def _possible(verdict: str) -> set[str]:
+    return _LEAVES.get(verdict.removesuffix(" on average"), {"worse", "alike", "better"})
 
 
 def holds(found: pd.DataFrame, effects: pd.DataFrame) -> str:
@@ -106,7 +107,7 @@ def holds(found: pd.DataFrame, effects: pd.DataFrame) -> str:
         f"{question.within(one['test'])}, *{one['small']}* for small classifiers, "
         f"*{one['pretrained']}* for pretrained ones"
         for one in found.to_dict("records")
-        if not _left_by(one["small"]) & _left_by(one["pretrained"])
+        if not _possible(one["small"]) & _possible(one["pretrained"])
     ]
     told = (
         f"Of {len(found)} tests, the verdicts on small and on pretrained classifiers exclude each "

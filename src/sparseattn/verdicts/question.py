@@ -132,6 +132,7 @@ _BETTER = {
     "reversed on average": "worse on average",
     "mixed": "better for some and worse for others", "too few data": "not certain",
 }  # fmt: skip
+_BOUNDED = ("not reversed", "does not hold")
 _ABOVE = {
     "holds": "better than chance", "holds on average": "better than chance on average",
     "not reversed": "no worse than chance", "negligible": "as good as chance",
@@ -356,7 +357,7 @@ def in_words(better: pd.DataFrame, above: pd.DataFrame, more: str = "") -> str:
         if one in counts and one != "holds" and (len(counts) > 1 or start.startswith("In"))
     ]
     told = "; ".join([start, *rest])
-    bounded = [_BETTER[one] for one in ("not reversed", "does not hold") if one in counts]
+    bounded = [_BETTER[one] for one in _BOUNDED if one in counts]
     meant = (
         f" {sentence(listed(bounded))}: if at all, on average by less than the {SMALLEST:g} points "
         "that would matter."
@@ -438,7 +439,7 @@ def said(found: pd.DataFrame, chance: bool = False) -> str:
         together = f"{span(some['value'], '+z.1f')} points" if sized else ""
         if len(some) > max(1, len(found) / 2):
             more = f"by {together}" * bool(together)
-        elif word in ("not reversed", "does not hold"):
+        elif word in _BOUNDED:
             more = f"{'; '.join(map(within, some['test']))}: {together}"
         else:
             more = "; ".join(
